@@ -1,0 +1,48 @@
+# Every target installs what it needs and no more (setup.sh is quick when there is nothing to do).
+PY := .venv/bin/python
+RS := .venv/bin/robostack
+TASK ?= quadrotor
+RUN := logs/$(TASK)/$(shell date +%Y-%m-%d_%H-%M-%S)_fly
+
+# $(call stage,what it does,verb and options): announced, timed, and the end of `make` when it fails
+stage = printf '\n\033[1m%s\033[0m\n' "$(1)"; start=$$(date +%s); $(RS) $(2) && echo "done in $$(($$(date +%s) - start)) s"
+
+.PHONY: help fly test check bench tables setup clean
+
+help:  ## these lines
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+fly:  ## train a quadrotor policy, export it, prove it, fly it on an emulated board, and report
+	@./setup.sh --tools train
+	@$(call stage,1/5 train: first-order gradients through the simulator,train $(TASK) --run-folder $(RUN) $(TRAIN))
+	@$(call stage,2/5 export: policy.onnx and from it alone the firmware in C,export $(RUN))
+	@$(call stage,3/5 verify: every port computes the same actions,verify $(RUN))
+	@$(call stage,4/5 fly: the firmware closes the loop with the simulator,fly $(RUN))
+	@$(call stage,5/5 report,report $(RUN))
+
+test: check  ## everything CI runs
+	$(PY) -m pytest
+
+check:
+	@./setup.sh --tools train dev
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(PY) benchmarks/tables.py --check
+
+bench:  ## run every benchmark and fill the tables of README and docs
+	@./setup.sh --tools train dev bench
+	@for script in benchmarks/*.py; do \
+		case $$script in benchmarks/tables.py|benchmarks/_*) continue;; esac; \
+		echo "$$script"; $(PY) $$script $(BENCH) || exit 1; \
+	done
+	@$(PY) benchmarks/tables.py
+
+tables:
+	@$(PY) benchmarks/tables.py
+
+setup:  ## install every extra and tool
+	@./setup.sh --tools train dev bench
+
+clean:  ## remove what was built, keep logs/
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

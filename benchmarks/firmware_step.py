@@ -1,0 +1,208 @@
+"""One control period on an emulated Cortex-M4F: counted instructions and modelled cycles, function by function.
+
+    python benchmarks/firmware_step.py [--policy policy.onnx]
+
+By default the policy is a 22-64-64-4 network with random weights behind the quadrotor's features, normaliser and
+rotor observer: what a period takes does not depend on the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from robostack import machine
+from robostack.export import self_test
+from robostack.export.board import BoardPolicy
+from robostack.export.cycles import StepCost, step_cost
+from robostack.export.graph import Graph
+from robostack.export.host import HostPolicy
+from robostack.export.onnx import LoadedPolicy, export_onnx, load_policy
+from robostack.features import Difference, FeatureStack, FirstOrderLag, Pick, RotationMatrix, Scale
+from robostack.runtime.runner import Runner
+from robostack.spec import (
+    ActionChannel,
+    Channel,
+    ContractError,
+    Cut,
+    Envelope,
+    LevelDescend,
+    PolicySpec,
+    State,
+    Tumble,
+)
+from robostack.task import Layout
+
+CORE_HZ = 168e6
+CYCLES_BAR = 40_000
+L2F_INSTRUCTIONS = 53_400
+"""L2F's 146-64-64-4 actor alone, -O3, counted on the same emulated board."""
+TOP_RAD_S = 2273.0
+CHANNELS = (
+    Channel(name="position", shape=(3,), unit="m", low=(-100.0,), high=(100.0,)),
+    Channel(name="velocity", shape=(3,), unit="m/s", low=(-30.0,), high=(30.0,)),
+    Channel(name="attitude", shape=(4,), unit="quat_wxyz", low=(-1.01,), high=(1.01,)),
+    Channel(name="body_rate", shape=(3,), unit="rad/s", low=(-40.0,), high=(40.0,)),
+    Channel(name="setpoint", shape=(3,), unit="m", low=(-100.0,), high=(100.0,), source="command"),
+)
+FEATURES = (
+    Difference(Pick("position"), Pick("setpoint"), limit=1.0),
+    Scale(Pick("velocity")),
+    RotationMatrix(Pick("attitude")),
+    Scale(Pick("body_rate"), gain=0.1),
+    FirstOrderLag(Pick("applied_action"), 0.072, reset=1450.0, gain=1 / TOP_RAD_S, bias=1450.0),
+)
+SPEC = PolicySpec(
+    task="quadrotor",
+    control_dt_s=0.01,
+    observations=CHANNELS,
+    actions=(
+        ActionChannel(
+            name="rotor_speed",
+            elements=("m1", "m2", "m3", "m4"),
+            unit="rad/s",
+            low=(0.0,) * 4,
+            high=(TOP_RAD_S,) * 4,
+            neutral=(0.0,) * 4,
+        ),
+    ),
+    state=State(reset=(1450.0,) * 4),
+    envelope=Envelope(
+        fallback=(LevelDescend(base=(1334.0,) * 4, gain=((0.0,) * 6,) * 4), Cut(value=(0.0,) * 4)),
+        tumble=Tumble(max_tilt_rad=2.2, for_s=0.5),
+    ),
+)
+
+
+class RandomActor:
+    """The features above, a normaliser, and three random tanh layers."""
+
+    def __init__(self, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        applied = Channel(name="applied_action", shape=(4,))
+        self.stack = FeatureStack(FEATURES, Layout((*CHANNELS, applied)), SPEC.control_dt_s)
+        self.mean = random.normal(0, 0.1, self.stack.output_size).astype(np.float32)
+        widths = (self.stack.output_size, 64, 64, 4)
+        self.layers = [
+            (
+                random.normal(0, i**-0.5, (o, i)).astype(np.float32),
+                random.normal(0, 0.1, o).astype(np.float32),
+            )
+            for i, o in zip(widths, widths[1:], strict=False)
+        ]
+
+    def onnx(
+        self, graph: Graph, channel_names: dict[str, str], applied_action: str, state: str | None
+    ) -> tuple[str, str | None]:
+        y, next_state = self.stack.onnx(
+            graph, {**channel_names, "applied_action": applied_action}, state or ""
+        )
+        y = graph.op("Mul", graph.op("Sub", y, graph.constant(self.mean)), graph.constant(np.float32([2.0])))
+        for weights, bias in self.layers:
+            y = graph.op("Gemm", y, graph.constant(weights), graph.constant(bias), transB=1)
+            y = graph.op("Tanh", y)
+        half = graph.constant(np.float32([TOP_RAD_S / 2]))
+        return graph.op("Add", graph.op("Mul", y, half), half), next_state
+
+    def __call__(
+        self, observation: Mapping[str, np.ndarray], applied_action: np.ndarray, state: np.ndarray | None, /
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        packed = np.concatenate([*observation.values(), applied_action], 1)
+        features, next_state = self.stack(torch.from_numpy(packed), torch.from_numpy(np.array(state)))
+        y = (features.numpy() - self.mean) * np.float32(2.0)
+        for weights, bias in self.layers:
+            y = np.tanh(y @ weights.T + bias)
+        return y * np.float32(TOP_RAD_S / 2) + np.float32(TOP_RAD_S / 2), next_state.numpy()
+
+
+def measure(policy: LoadedPolicy, periods: int, folder: Path) -> tuple[StepCost, bool]:
+    """Cost of a period near home, and whether 1000 rows give the same bits as on this machine."""
+    board = BoardPolicy(policy, folder)
+    assert policy.spec.self_test is not None
+    home = np.float32(policy.spec.self_test.inputs[:1])[:, : policy.spec.observation_size]
+    cost = step_cost(board, np.tile(home, (periods, 1)))
+    rows = self_test.draw(policy.spec, Runner(policy).infer, 1000, seed=1)
+    on_board, on_host = board.rows(rows), HostPolicy(policy).rows(rows)
+    return cost, bool((on_board.view(np.uint32) == on_host.view(np.uint32)).all())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--policy", type=Path, help="an exported policy instead of the default one")
+    parser.add_argument("--quick", action="store_true", help="20 periods instead of 200")
+    results = Path(__file__).resolve().parent / "results" / "firmware_step.json"
+    parser.add_argument("--out", type=Path, default=results, help="where the JSON goes")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="robostack-") as name:
+        folder = Path(name)
+        if options.policy:
+            policy = load_policy(options.policy)
+        else:
+            actor = RandomActor(seed=0)
+            policy = export_onnx(actor, SPEC, folder / "policy.onnx", reference=actor)
+        cost, same = measure(policy, 20 if options.quick else 200, folder)
+    print(f"{'function':26s}{'instructions':>14s}{'cycles':>10s}")
+    for f in (*cost.functions, None):
+        name, executed, cycles = (
+            (f.name, f.instructions, f.cycles) if f else ("period", cost.instructions, cost.cycles)
+        )
+        print(f"{name:26s}{executed:14,.0f}{cycles:10,.0f}")
+    print(f"{cost.cycles / CORE_HZ * 1e6:.0f} us at 168 MHz; bit for bit as on this machine: {same}")
+    network = ("rs_dense", "rs_tanh", "rs_sigmoid")
+    alone = sum(f.instructions for f in cost.functions if f.name in network)
+    rows = [
+        _row("control period, modelled cycles", cost.cycles, "cycles", CYCLES_BAR),
+        _row("control period", cost.instructions, "instructions"),
+        _row(
+            "network alone", alone, "instructions", None, "L2F's actor alone, counted alike", L2F_INSTRUCTIONS
+        ),
+        _row("control period at 168 MHz", cost.cycles / CORE_HZ * 1e6, "us"),
+        {**_row("1000 rows bit for bit as host C", float(same), "1", 1), "better": "higher"},
+        *(_row(f"{f.name}, modelled cycles", f.cycles, "cycles") for f in cost.functions),
+    ]
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    found = {
+        "name": "firmware_step",
+        "command": " ".join(["python", "benchmarks/firmware_step.py", *sys.argv[1:]]),
+        "commit": machine.commit(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": machine.describe(),
+        "rows": rows,
+    }
+    options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if not same or cost.cycles > CYCLES_BAR:
+        raise SystemExit("firmware_step: a bar was missed")
+
+
+def _row(
+    what: str,
+    value: float,
+    unit: str,
+    bar: float | None = None,
+    reference: str | None = None,
+    reference_value: float | None = None,
+) -> dict[str, object]:
+    return {
+        "what": what,
+        "value": round(value, 1),
+        "unit": unit,
+        "bar": bar,
+        "better": "lower",
+        "reference": reference,
+        "reference_value": reference_value,
+    }
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ContractError as error:
+        raise SystemExit(f"firmware_step: {error}") from error

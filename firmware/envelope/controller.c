@@ -1,0 +1,86 @@
+#include "controller.h"
+
+#include <float.h>
+
+static void reset_state(rs_controller_t *c) {
+  c->current = 0;
+  for (uint16_t i = 0; i < c->contract->state_size; i++) {
+    c->state[0][i] = c->contract->state_reset[i];
+  }
+}
+
+bool rs_controller_init(rs_controller_t *c, const rs_contract_t *contract) {
+  if (contract->state_size > RS_MAX_STATE || !rs_envelope_init(&c->envelope, contract)) {
+    return false;
+  }
+  c->contract = contract;
+  reset_state(c);
+  return true;
+}
+
+void rs_controller_arm(rs_controller_t *c, bool armed) {
+  if (rs_envelope_arm(&c->envelope, armed)) {
+    reset_state(c);
+  }
+}
+
+void rs_controller_tick(rs_controller_t *c, const float *observation, const uint8_t *fresh, const float *age_s,
+                        float *action) {
+  rs_envelope_t *e = &c->envelope;
+  if (!rs_envelope_observe(e, observation, fresh, age_s)) {
+    rs_envelope_act(e, NULL, action);
+    return;
+  }
+  const bool has_state = c->contract->state_size > 0;
+  const uint8_t next = c->current ^ 1u;
+  float policy_action[RS_MAX_ACTION];
+  c->contract->infer(e->observation, e->applied, has_state ? c->state[c->current] : NULL, policy_action,
+                     has_state ? c->state[next] : NULL);
+  if (!rs_all_finite(c->state[next], c->contract->state_size)) {
+    rs_envelope_trip(e, RS_REASON_NON_FINITE_STATE, -1);
+  }
+  rs_envelope_act(e, policy_action, action);
+  if (!e->tripped) {
+    c->current = next;
+  }
+}
+
+/* |a - b| as a share of scale; FLT_MAX when it is not a number. */
+static float relative_error(float a, float b, float scale) {
+  const float error = (a < b ? b - a : a - b) / scale;
+  return error <= FLT_MAX ? error : FLT_MAX;
+}
+
+uint16_t rs_controller_self_test(const rs_controller_t *c, float *worst) {
+  const rs_contract_t *k = c->contract;
+  const float *in = k->self_test_inputs;
+  const float *expected = k->self_test_outputs;
+  float action[RS_MAX_ACTION];
+  float next_state[RS_MAX_STATE];
+  float largest = 0.0f;
+  uint16_t missed = 0;
+  for (uint16_t row = 0; row < k->num_self_tests; row++) {
+    const float *applied = in + k->observation_size;
+    const float *state = applied + k->action_size;
+    float error = 0.0f;
+    k->infer(in, applied, k->state_size > 0 ? state : NULL, action, k->state_size > 0 ? next_state : NULL);
+    for (uint16_t i = 0; i < k->action_size; i++) {
+      const float e = relative_error(action[i], expected[i], k->action_high[i] - k->action_low[i]);
+      error = e > error ? e : error;
+    }
+    for (uint16_t i = 0; i < k->state_size; i++) { /* a state has no range: relative above 1, absolute below */
+      const float want = expected[k->action_size + i];
+      const float size = want < 0.0f ? -want : want;
+      const float e = relative_error(next_state[i], want, size > 1.0f ? size : 1.0f);
+      error = e > error ? e : error;
+    }
+    missed = (uint16_t)(missed + (error <= k->self_test_tolerance ? 0u : 1u));
+    largest = error > largest ? error : largest;
+    in = state + k->state_size;
+    expected += k->action_size + k->state_size;
+  }
+  if (worst != NULL) {
+    *worst = largest;
+  }
+  return missed;
+}

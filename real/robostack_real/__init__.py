@@ -1,0 +1,1 @@
+"""robostack's machines: links to boards, devices, and their emulated twins."""

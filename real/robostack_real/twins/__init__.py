@@ -1,0 +1,1 @@
+"""Emulated counterparts of machines, which speak the same bytes."""

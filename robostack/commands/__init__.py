@@ -1,0 +1,16 @@
+"""The command line, one module a verb.
+
+A verb is a frozen dataclass `Command`: its fields are the options, its docstring is the help, `run()` returns
+the exit status. Other packages add verbs through the entry-point group `robostack.commands`.
+"""
+
+VERBS = {
+    "list": "tasks, devices, boards and runs that are here",
+    "train": "train a policy for a task",
+    "export": "write policy.onnx and its C source from a run",
+    "verify": "prove that every port computes the same actions",
+    "fly": "fly an exported policy on a board, emulated or real",
+    "report": "put a run on one HTML page",
+    "explain": "show the contract inside a policy.onnx",
+}
+"""Verb -> its line in `robostack --help`; the module of the same name holds the rest."""

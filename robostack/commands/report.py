@@ -1,0 +1,74 @@
+"""`robostack report`"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from robostack.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Command:
+    """Put everything about a run on one page, report.html, and its figures on one screen.
+
+    The page needs nothing else: no network, no script; it prints, and follows light and dark.
+
+    Example: robostack report logs/quadrotor/latest
+    """
+
+    run_folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
+    """A run folder, or a task (its newest run). Default: the newest run."""
+    root: Path = Path("logs")
+    """Folder with the runs."""
+    json: bool = False
+    """Print metrics.json and the page's path for a script."""
+
+    def run(self) -> int:
+        from robostack.evaluate.report import write_report
+
+        run = RunFolder.find(self.run_folder, self.root)
+        with run.locked():
+            page = write_report(run)
+        metrics = run.metrics()
+        if self.json:
+            print(json.dumps({"report": str(page), "metrics": metrics}, indent=2))
+            return 0
+        print_rows(metrics.get("fly", {}).get("rows", []))
+        print(f"report: {page}")
+        return 0
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The figures of a flight as a table: what, measured, bar, reference."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from robostack.evaluate.html import meets, number, reference
+
+    if not rows:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("what", "measured", "bar", "", "reference"):
+        table.add_column(column, justify="right" if column in ("measured", "bar") else "left")
+    marks = {True: "[green]✓[/]", False: "[red]✗[/]", None: ""}
+    for row in rows:
+        sign = (
+            ""
+            if row.get("bar") is None
+            else f"{'≤' if row.get('better') == 'lower' else '≥'} {number(row['bar'])}"
+        )
+        table.add_row(
+            str(row["what"]),
+            f"{number(row['value'])} {row.get('unit', '')}",
+            sign,
+            marks[meets(row)],
+            reference(row),
+        )
+    Console().print(table)

@@ -1,0 +1,1 @@
+"""Flights, the figures drawn from them, and the report that shows them."""

@@ -1,0 +1,60 @@
+"""report.html: one run on one page that needs nothing else: no network, no script, light and dark.
+
+Panels are functions of `Material`; one that has no data says which command makes it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from html import escape
+from importlib import metadata, resources
+from pathlib import Path
+from string import Template
+
+from robostack.evaluate.material import Material
+from robostack.evaluate.panels import PANELS, tiles
+from robostack.run_folder import RunFolder
+
+
+def write_report(run: RunFolder) -> Path:
+    """Writes `report.html` into the run folder and returns its path.
+
+    Raises RunFolderError when metrics.json is damaged or the file cannot be written.
+    """
+    material = Material.read(run)
+    body = [tiles(material), *(panel(material) for panel in PANELS)]
+    if material.damaged:
+        listed = "".join(f"<li>{escape(text)}</li>" for text in material.damaged)
+        body.append(f'<section><h2 class="bad">Could not be read</h2><ul>{listed}</ul></section>')
+    version = metadata.version("robostack")
+    task = material.spec.task if material.spec else run.path.resolve().parent.name
+    html = _template().substitute(
+        version=escape(version),
+        title=escape(f"{task} · {run.path.resolve().name}"),
+        heading=escape(task),
+        subtitle=escape(_subtitle(material)),
+        body="\n".join(body),
+        footer=escape(f"robostack {version} · {run.path.resolve().name}"),
+    )
+    return run.write("report.html", html.encode())
+
+
+def _template() -> Template:
+    return Template(
+        (resources.files("robostack.evaluate") / "report_template.html").read_text(encoding="utf-8")
+    )
+
+
+def _subtitle(material: Material) -> str:
+    stages = [name for name in ("train", "export", "verify", "fly") if name in material.metrics]
+    cpu = material.section("machine").get("cpu", "")
+    day = datetime.datetime.now().strftime("%d %B %Y, %H:%M")
+    parts = [
+        day,
+        cpu,
+        " → ".join(
+            {"train": "trained", "export": "exported", "verify": "verified", "fly": "flown"}[s]
+            for s in stages
+        ),
+    ]
+    return " · ".join(p for p in parts if p)

@@ -1,0 +1,43 @@
+"""How good a policy is: whole episodes on the task's own evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from robostack.nets.actor import Actor
+from robostack.task import Task
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Of one episode in every environment."""
+
+    success_rate: float
+    """share of environments whose first episode ended in success"""
+    step_reward: float
+    """mean reward a step while that episode lasted"""
+
+    @property
+    def score(self) -> float:
+        """Success first; reward decides between policies that succeed alike."""
+        return self.success_rate + 0.1 * self.step_reward
+
+
+@torch.no_grad()
+def judge(actor: Actor, task: Task, seed: int) -> Judgement:
+    """Flies one episode in every environment of `task` from `seed`."""
+    obs, _ = task.reset(seed)
+    state = actor.initial_state(task.num_envs)
+    running = torch.ones(task.num_envs, dtype=torch.bool, device=task.device)
+    success = torch.zeros_like(running)
+    total = steps = torch.zeros((), device=task.device)
+    for _ in range(task.max_episode_length):
+        action, state = actor(obs.flat, state)
+        obs, reward, terminated, truncated, extras = task.step(action)
+        total = total + torch.where(running, reward, 0.0).nan_to_num().sum()
+        steps = steps + running.sum()
+        success |= running & extras["success"]
+        running &= ~(terminated | truncated)
+    return Judgement(success.float().mean().item(), (total / steps).item())

@@ -1,0 +1,172 @@
+"""Short-horizon actor-critic: first-order policy gradients through a differentiable simulator.
+
+    maximise over theta   1/(N H) sum_i [ sum_{t<H} gamma^t r(s_t, a_t) + gamma^H V(s_H) ],  a_t = pi_theta(o_t)
+
+by back-propagation through window after window of H steps (Xu et al. 2022, Accelerated Policy Learning with Parallel
+Differentiable Simulation). States carry over from window to window, so an episode is learned piece by piece. The
+critic sees privileged channels and is fitted to TD(lambda) targets of the same windows; without it a window simply
+ends, which for a horizon longer than the plant's own time constants costs little and saves its time
+(`benchmarks/critic_ablation.py` prints what it buys).
+"""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from robostack.nets.actor import Actor, ActorConfig
+from robostack.nets.critic import Critic
+from robostack.task import Task
+
+
+class DivergedError(RuntimeError):
+    """Loss or gradient stayed non-finite; what was good before is kept."""
+
+
+@dataclass(frozen=True)
+class SHAC:
+    """Settings of the learner; `actor` is the shape of the policy network."""
+
+    iterations: int = 260
+    horizon: int = 50
+    """steps a gradient flows back through"""
+    learning_rate: float = 1.5e-2
+    """Adam's, falling linearly to `final_learning_rate_share` of it"""
+    final_learning_rate_share: float = 0.05
+    gradient_clip: float = 0.3
+    gamma: float = 1.0
+    """discount; below 1 with a critic"""
+    critic: bool = False
+    """privileged value at the horizon; off by default, because on our tasks it has not paid for its time"""
+    critic_warmup: int = 20
+    """iterations that fit the critic before the actor sees it"""
+    critic_learning_rate: float = 2e-3
+    critic_updates: int = 4
+    critic_lambda: float = 0.95
+    critic_target_rate: float = 0.3
+    actor: ActorConfig = field(default_factory=ActorConfig)
+
+
+class ShacLearner:
+    """`iterate()` makes one window and one update. `actor` is the policy; `progress` is in [0, 1]."""
+
+    MAX_BAD_UPDATES = 20
+
+    def __init__(self, task: Task, config: SHAC) -> None:
+        self.task, self.config = task, config
+        self.actor = Actor(task, config.actor, fused_slots=config.horizon + 1).to(task.device)
+        self.optimiser = torch.optim.Adam(self.actor.parameters(), lr=config.learning_rate, foreach=True)
+        self.critic = self.target = None
+        if config.critic:
+            self.critic = Critic(task).to(task.device)
+            self.target = deepcopy(self.critic)
+            self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=config.critic_learning_rate)
+        self.window = task.unroll(config.horizon)
+        self.state = self.actor.initial_state(task.num_envs)
+        self.iteration = 0
+        self._bad_updates = 0
+
+    @property
+    def progress(self) -> float:
+        return self.iteration / self.config.iterations
+
+    def iterate(self) -> dict[str, float]:
+        """One window, one update. Returns scalars to log. Raises DivergedError."""
+        c = self.config
+        for group in self.optimiser.param_groups:
+            group["lr"] = c.learning_rate * (1.0 - (1.0 - c.final_learning_rate_share) * self.progress)
+        obs = self.window.begin()
+        restarted = self.window.restarted[:, None]
+        state = torch.where(restarted, self.actor.initial_state(self.task.num_envs), self.state)
+        rewards, seen, alive = [], [obs.flat], torch.ones_like(restarted[:, 0])
+        for _ in range(c.horizon):
+            action, state = self.actor(obs.flat, state)
+            obs, reward, still = self.window.step(action)
+            alive = alive & still
+            rewards.append(torch.where(alive, reward, 0.0))
+            seen.append(obs.flat.detach())
+        reward = torch.stack(rewards)
+        discount = c.gamma ** torch.arange(c.horizon, device=reward.device)
+        gain = (reward * discount[:, None]).sum(0)
+        if self.target is not None and self.iteration >= c.critic_warmup:
+            gain = gain + c.gamma**c.horizon * torch.where(alive, self.target(obs.flat), 0.0)
+        loss = -gain.mean() / c.horizon
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = clip_grad_norm_(self.actor.parameters(), c.gradient_clip)
+        self._update(loss, norm)
+        self.window.commit()
+        self.state = state.detach().clone()
+        scalars = {"loss": loss.item(), "reward": reward.detach().mean().item(), "gradient_norm": norm.item()}
+        if self.critic is not None:
+            scalars["critic_loss"] = self._fit_critic(torch.stack(seen), reward.detach())
+        self.iteration += 1
+        return scalars
+
+    def _update(self, loss: Tensor, norm: Tensor) -> None:
+        if math.isfinite(loss.item()) and math.isfinite(norm.item()):
+            self.optimiser.step()
+            self._bad_updates = 0
+            return
+        self._bad_updates += 1
+        if self._bad_updates > self.MAX_BAD_UPDATES:
+            raise DivergedError(
+                f"iteration {self.iteration}: loss or gradient was not finite for {self._bad_updates} updates in a "
+                "row; lower learning_rate or gradient_clip"
+            )
+
+    def _fit_critic(self, obs: Tensor, reward: Tensor) -> float:
+        """TD(lambda) targets over the window (H+1, N, channels), then minibatch regression. Returns the last loss."""
+        assert self.critic is not None and self.target is not None
+        c = self.config
+        self.critic.normaliser.update(obs[..., self.critic.index])
+        self.target.normaliser.load_state_dict(self.critic.normaliser.state_dict())
+        with torch.no_grad():
+            value = self.target(obs)
+            goal, targets = value[-1], torch.empty_like(reward)
+            for t in range(c.horizon - 1, -1, -1):
+                goal = reward[t] + c.gamma * torch.lerp(value[t + 1], goal, c.critic_lambda)
+                targets[t] = goal
+        flat, goals = obs[:-1].flatten(0, 1), targets.flatten()
+        loss = torch.zeros(())
+        for rows in torch.randperm(len(goals), device=goals.device).chunk(c.critic_updates):
+            loss = (self.critic(flat[rows]) - goals[rows]).square().mean()
+            self.critic_optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.critic_optimiser.step()
+        with torch.no_grad():
+            for slow, fast in zip(self.target.parameters(), self.critic.parameters(), strict=True):
+                slow.lerp_(fast, c.critic_target_rate)
+        return loss.item()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resumed run needs to go on to the bit, the task's own state aside."""
+        kept: dict[str, Any] = {
+            "actor": self.actor.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "state": self.state,
+            "iteration": self.iteration,
+        }
+        if self.critic is not None and self.target is not None:
+            kept |= {
+                "critic": self.critic.state_dict(),
+                "target": self.target.state_dict(),
+                "critic_optimiser": self.critic_optimiser.state_dict(),
+            }
+        return kept
+
+    def load_state_dict(self, kept: dict[str, Any]) -> None:
+        self.actor.load_state_dict(kept["actor"])
+        self.optimiser.load_state_dict(kept["optimiser"])
+        self.state = kept["state"]
+        self.iteration = kept["iteration"]
+        if self.critic is not None and self.target is not None:
+            self.critic.load_state_dict(kept["critic"])
+            self.target.load_state_dict(kept["target"])
+            self.critic_optimiser.load_state_dict(kept["critic_optimiser"])

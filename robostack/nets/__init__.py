@@ -1,0 +1,1 @@
+"""Actor and critic modules; every actor can be exported."""

@@ -1,0 +1,145 @@
+"""The deployed half of an actor-critic: channels and state in, SI action and next state out.
+
+    features -> normalise -> tanh MLP [-> GRU cell] -> tanh -> scale to [low, high]
+
+Everything is inside the graph that is exported, the normaliser and the action's scale among it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from robostack.features import Feature, FeatureStack, Pick, Scale
+from robostack.nets.normaliser import Normaliser
+from robostack.task import Layout, Task
+
+if TYPE_CHECKING:
+    from robostack.export.graph import Graph
+
+
+@dataclass(frozen=True)
+class ActorConfig:
+    """Shape of the policy network."""
+
+    hidden: tuple[int, ...] = (64, 64)
+    """widths of the tanh layers"""
+    recurrent: int = 0
+    """units of a GRU cell after them; 0: feed-forward"""
+    normalise: bool = True
+
+
+class Actor(nn.Module):
+    """`forward` takes the packed observation (N, layout.size) and state (N, state_size); `step` takes channels by
+    name. Privileged channels are not in its features, by construction: a feature that reads one is refused."""
+
+    low: Tensor
+    half_range: Tensor
+
+    def __init__(self, task: Task, config: ActorConfig, features: tuple[Feature, ...] = (), fused_slots: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.layout = Layout(task.channels)
+        self.channels = task.actor_channels
+        chosen = features or task.features or tuple(Scale(Pick(c.name)) for c in task.actor_channels)
+        self._refuse_privileged(chosen)
+        self.features = FeatureStack(chosen, self.layout, task.step_dt, fused_slots)
+        self.normaliser = Normaliser(self.features.output_size, enabled=config.normalise)
+        widths = (self.features.output_size, *config.hidden)
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.gru = nn.GRUCell(widths[-1], config.recurrent) if config.recurrent else None
+        self.head = nn.Linear(config.recurrent or widths[-1], task.action_size)
+        with torch.no_grad():
+            self.head.weight.mul_(0.1)
+            self.head.bias.zero_()
+        low = torch.tensor([v for a in task.actions for v in a.low])
+        high = torch.tensor([v for a in task.actions for v in a.high])
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("half_range", 0.5 * (high - low), persistent=False)
+
+    def _refuse_privileged(self, features: tuple[Feature, ...]) -> None:
+        for feature in features:
+            for pick in vars(feature).values():
+                if isinstance(pick, Pick) and self.layout.channel[pick.channel].privileged:
+                    raise ValueError(f"{feature}: {pick.channel} is privileged; an actor may not see it")
+
+    @property
+    def state_size(self) -> int:
+        return self.features.state_size + self.config.recurrent
+
+    @property
+    def reset_values(self) -> tuple[float, ...]:
+        """The state at activation."""
+        return (*self.features.reset[0].tolist(), *([0.0] * self.config.recurrent))
+
+    def initial_state(self, num_envs: int) -> Tensor:
+        """(num_envs, state_size)."""
+        reset = torch.tensor(self.reset_values, device=self.low.device, dtype=torch.float32)
+        return reset.expand(num_envs, -1).contiguous()
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, layout.size), (N, state_size) -> (N, action_size) SI, (N, state_size)."""
+        memory, hidden = state, None
+        if self.gru is not None:
+            memory, hidden = state.split([self.features.state_size, self.config.recurrent], -1)
+        y, next_state = self.features(x, memory)
+        y = self.normaliser(y)
+        for layer in self.hidden:
+            y = torch.tanh(layer(y))
+        if self.gru is not None:
+            y = self.gru(y, hidden)
+            next_state = torch.cat([next_state, y], -1)
+        return torch.addcmul(self.low + self.half_range, torch.tanh(self.head(y)), self.half_range), next_state
+
+    def step(self, obs: Mapping[str, Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, from channels by name, `applied_action` among them."""
+        parts = []
+        for name, channel in self.layout.channel.items():
+            rows = state.shape[0]
+            known = obs[name].reshape(rows, channel.size) if name in obs else state.new_zeros(rows, channel.size)
+            parts.append(known)
+        return self(torch.cat(parts, -1), state)
+
+    def onnx(self, graph: Graph, inputs: dict[str, str], applied_action: str, state: str | None) -> tuple[str, str | None]:
+        """The whole policy as ONNX nodes: names of action and next state."""
+        inputs = {**inputs, "applied_action": applied_action}
+        memory, hidden, n = state or "", "", self.features.state_size
+        if self.gru is not None:
+            columns = np.arange(n + self.config.recurrent)
+            hidden = graph.op("Gather", memory, graph.constant(columns[n:]), axis=1)
+            memory = graph.op("Gather", memory, graph.constant(columns[:n]), axis=1) if n else ""
+        y, next_state = self.features.onnx(graph, inputs, memory)
+        y = self.normaliser.onnx(graph, y)
+        for layer in self.hidden:
+            y = graph.op("Tanh", _gemm(graph, y, layer.weight, layer.bias))
+        if self.gru is not None:
+            y = self._gru_onnx(graph, y, hidden)
+            next_state = graph.op("Concat", next_state, y, axis=1) if n else y
+        y = graph.op("Tanh", _gemm(graph, y, self.head.weight, self.head.bias))
+        y = graph.op("Mul", y, graph.constant(self.half_range.cpu().numpy()))
+        action = graph.op("Add", y, graph.constant((self.low + self.half_range).cpu().numpy()))
+        return action, next_state or None
+
+    def _gru_onnx(self, graph: Graph, y: str, hidden: str) -> str:
+        """torch.nn.GRUCell written out: r, z, n gates; h' = n + z (h - n)."""
+        assert self.gru is not None
+        k = self.config.recurrent
+        split = lambda t: (t[:k], t[k : 2 * k], t[2 * k :])  # noqa: E731
+        wx, wh = split(self.gru.weight_ih), split(self.gru.weight_hh)
+        bx, bh = split(self.gru.bias_ih), split(self.gru.bias_hh)
+        from_x = [_gemm(graph, y, w, b) for w, b in zip(wx, bx, strict=True)]
+        from_h = [_gemm(graph, hidden, w, b) for w, b in zip(wh, bh, strict=True)]
+        r = graph.op("Sigmoid", graph.op("Add", from_x[0], from_h[0]))
+        z = graph.op("Sigmoid", graph.op("Add", from_x[1], from_h[1]))
+        n = graph.op("Tanh", graph.op("Add", from_x[2], graph.op("Mul", r, from_h[2])))
+        return graph.op("Add", n, graph.op("Mul", z, graph.op("Sub", hidden, n)))
+
+
+def _gemm(graph: Graph, x: str, weight: Tensor, bias: Tensor) -> str:
+    w, b = (graph.constant(t.detach().cpu().numpy()) for t in (weight, bias))
+    return graph.op("Gemm", x, w, b, transB=1)

@@ -1,0 +1,58 @@
+"""Running mean and variance of a network's input, learned in training and carried into the export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from robostack.export.graph import Graph
+
+
+class Normaliser(nn.Module):
+    """y = (x - mean) / sqrt(var + eps), by Chan's parallel update; `freeze()` stops learning.
+
+    Disabled it is the identity and adds no node to an export.
+    """
+
+    mean: Tensor
+    var: Tensor
+    count: Tensor
+
+    def __init__(self, size: int, enabled: bool = True, eps: float = 1e-2) -> None:
+        super().__init__()
+        self.enabled, self.eps = enabled, eps
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("var", torch.ones(size))
+        self.register_buffer("count", torch.zeros(()))
+        self._frozen = False
+
+    def freeze(self) -> None:
+        self._frozen = True
+
+    @torch.no_grad()
+    def update(self, x: Tensor) -> None:
+        """Takes in (..., size) samples."""
+        if self._frozen or not self.enabled:
+            return
+        x = x.reshape(-1, x.shape[-1])
+        n = x.shape[0]
+        total = self.count + n
+        delta = x.mean(0) - self.mean
+        self.var.copy_((self.var * self.count + x.var(0, False) * n + delta**2 * self.count * n / total) / total)
+        self.mean.add_(delta * n / total)
+        self.count.copy_(total)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.enabled:
+            return x
+        return (x - self.mean) * (self.var + self.eps).rsqrt()
+
+    def onnx(self, graph: Graph, x: str) -> str:
+        if not self.enabled:
+            return x
+        mean, scale = self.mean, (self.var + self.eps).rsqrt()
+        centred = graph.op("Sub", x, graph.constant(mean.cpu().numpy()))
+        return graph.op("Mul", centred, graph.constant(scale.cpu().numpy()))

@@ -1,0 +1,1 @@
+"""Simulated tasks: each folder is physics, task and parameters."""

@@ -1,0 +1,1 @@
+"""Quadrotor with direct rotor-speed control."""

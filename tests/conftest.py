@@ -1,0 +1,78 @@
+"""Fixtures that more than one room needs, and the rule that CI has every tool."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from robostack.spec import ActionChannel, Channel, Cut, Envelope, LevelDescend, PolicySpec, Tumble
+
+IN_CI = os.environ.get("CI") == "true"
+
+
+def find_tool(*names: str) -> str:
+    """Path of the first of `names` that is installed. None: skips the test; under CI=true fails it."""
+    for name in names:
+        path = shutil.which(name)
+        if path:
+            return path
+    reason = f"{' or '.join(names)} is not installed"
+    if IN_CI:
+        pytest.fail(f"{reason}; under CI=true a missing tool is a failure")
+    pytest.skip(reason)
+
+
+def make_quadrotor_spec(**changes: object) -> PolicySpec:
+    """The contract of a Crazyflie-class quadrotor, without a task or a trainer. Rotor speeds in rad/s."""
+    rotors = ("front_right", "back_right", "back_left", "front_left")
+    hover, top = 1450.0, 2273.0
+    signs = ((-1, -1), (-1, 1), (1, 1), (1, -1))  # of the roll and pitch arms
+    fields: dict[str, object] = {
+        "task": "quadrotor",
+        "control_dt_s": 0.01,
+        "action_delay_s": (0.0, 0.02),
+        "observations": (
+            Channel(name="position", shape=(3,), elements=("px", "py", "pz"), unit="m", frame="world ENU",
+                    low=(-100.0,), high=(100.0,), noise_std=(0.001,), max_age_s=0.1),
+            Channel(name="velocity", shape=(3,), unit="m/s", frame="world ENU", low=(-30.0,), high=(30.0,)),
+            Channel(name="attitude", shape=(4,), elements=("qw", "qx", "qy", "qz"), unit="quat_wxyz",
+                    frame="body FLU to world ENU", low=(-1.01,), high=(1.01,)),
+            Channel(name="body_rate", shape=(3,), unit="rad/s", frame="body FLU", low=(-40.0,), high=(40.0,)),
+            Channel(name="setpoint", shape=(3,), unit="m", frame="world ENU", source="command", max_age_s=0.5,
+                    low=(-100.0,), high=(100.0,)),
+        ),
+        "actions": (
+            ActionChannel(name="rotor_speed", elements=rotors, unit="rad/s", low=(0.0,) * 4, high=(top,) * 4,
+                          neutral=(0.0,) * 4),
+        ),
+        "envelope": Envelope(
+            fallback=(
+                LevelDescend(base=(0.92 * hover,) * 4,
+                             gain=tuple(
+                        (300.0 * r, 300.0 * p, -40.0 * r, -40.0 * p, 0.0, -60.0) for r, p in signs
+                    )),
+                Cut(value=(0.0,) * 4),
+            ),
+            tumble=Tumble(max_tilt_rad=2.2, for_s=0.5),
+        ),
+    }  # fmt: skip
+    return PolicySpec(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def quadrotor_spec() -> PolicySpec:
+    return make_quadrotor_spec()
+
+
+@pytest.fixture(scope="session")
+def make_spec() -> Callable[..., PolicySpec]:
+    """The quadrotor's contract, with fields changed by keyword."""
+    return make_quadrotor_spec
+
+
+@pytest.fixture(scope="session")
+def need_tool() -> Callable[..., str]:
+    return find_tool
