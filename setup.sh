@@ -59,8 +59,7 @@ done
 state=$(cat pyproject.toml constraints.txt | cksum)
 if [ -f $STAMP ]; then extras="$extras $(sed -n 2p $STAMP)"; fi
 extras=$(printf '%s\n' $extras | sort -u | paste -sd, -)
-if [ -f $STAMP ] && [ "$(cat $STAMP)" = "$state
-$(echo "$extras" | tr , ' ')" ]; then exit 0; fi
+[ -f $STAMP ] && [ "$(sed -n 1p $STAMP)" = "$state" ] && [ "$(sed -n 2p $STAMP)" = "$(echo "$extras" | tr , ' ')" ] && exit 0
 
 if ! [ -x $VENV/bin/python ] || ! $VENV/bin/python -m pip --version >/dev/null 2>&1; then
     interpreter=$(python)

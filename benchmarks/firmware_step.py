@@ -1,9 +1,10 @@
-"""One control period on an emulated Cortex-M4F: counted instructions and modelled cycles, function by function.
+"""One control period on an emulated Cortex-M4F: counted instructions and modelled cycles, function by
+function.
 
     python benchmarks/firmware_step.py [--policy policy.onnx]
 
-By default the policy is a 22-64-64-4 network with random weights behind the quadrotor's features, normaliser and
-rotor observer: what a period takes does not depend on the weights.
+By default the policy is a 22-64-64-4 network with random weights behind the quadrotor's features, normaliser
+and rotor observer: what a period takes does not depend on the weights.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +98,7 @@ class RandomActor:
                 random.normal(0, i**-0.5, (o, i)).astype(np.float32),
                 random.normal(0, 0.1, o).astype(np.float32),
             )
-            for i, o in zip(widths, widths[1:], strict=False)
+            for i, o in pairwise(widths)
         ]
 
     def onnx(

@@ -3,9 +3,8 @@
     python benchmarks/tables.py            write the pages
     python benchmarks/tables.py --check    exit 1 when a page and its file disagree
 
-A page asks for a table with `<!-- table:NAME -->` ... `<!-- /table -->`: NAME is the file without .json,
-A page asks for a table with `<!-- table:NAME -->` ... `<!-- /table -->`: NAME is the file without .json,
-and `NAME:3` takes its first three rows. A results file is {"name", "command", "commit", "date", "machine", "rows":
+A page asks for a table with `<!-- table:NAME -->` ... `<!-- /table -->`: NAME is the file without .json, and
+`NAME:3` takes its first three rows. A results file is an object of FIELDS with rows of ROW_FIELDS (below).
 """
 
 from __future__ import annotations
@@ -70,14 +69,14 @@ def markdown(found: dict[str, Any]) -> str:
         sign = "≤" if row["better"] == "lower" else "≥"
         bar = "" if row["bar"] is None else f"{sign} {number(row['bar'])}"
         mark = {True: "✓", False: "✗ not reached", None: ""}[meets(row)]
-        value = f"{number(row['value'])} {row['unit']}".strip()
+        value = f"{number(row['value'])} {row['unit']}".removesuffix(" 1").strip()  # unit 1: a plain number
         lines.append(
             "| "
             + " | ".join(s.replace("|", "\\|") for s in (row["what"], value, bar, mark, reference(row)))
             + " |"
         )
     machine = found["machine"]
-    words = ", ".join(str(v) for v in machine.values()) if isinstance(machine, dict) else str(machine)
+    words = machine if isinstance(machine, str) else f"{machine.get('cpu')}, {machine.get('cores')} cores"
     lines += ["", f"`{found['command']}`, {found['date']}, commit {found['commit']}, on {words}.", ""]
     return "\n".join(lines)
 

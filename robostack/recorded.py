@@ -15,18 +15,24 @@ import torch
 import warp as wp
 from torch import Tensor
 
-wp.config.quiet = True
-wp.config.verbose = False
+wp.config.log_level = wp.LOG_ERROR
 wp.init()
+
+
+def as_rows(tensor: Tensor) -> Any:
+    """Warp view of a contiguous (..., width) float32 tensor as an array of vectors, for kernels that load whole rows."""
+    return wp.from_torch(tensor, dtype=wp.types.vector(length=tensor.shape[-1], dtype=wp.float32))
 
 
 class _Slot:
     """Buffers and recorded launches of one call. Gradients of the inputs share one block, zeroed at once."""
 
-    def __init__(self, op: RecordedOp, index: int) -> None:
+    def __init__(self, op: RecordedOp, index: int, before: _Slot | None) -> None:
         n, device = op.num_rows, op.device
         self.generation = 0
         self.inputs = [torch.zeros(n, w, device=device) for w in op.input_widths]
+        if op.carried and before is not None:
+            self.inputs[0] = before.outputs[0]
         self.outputs = [torch.zeros(n, w, device=device) for w in op.output_widths]
         self.block = torch.zeros(n * sum(op.input_widths), device=device)
         self.grad_in: list[Tensor] = []
@@ -36,15 +42,15 @@ class _Slot:
             start += n * w
         self.grad_out = [torch.zeros_like(o) for o in self.outputs]
         constants = op.constants(index)
-        arrays = [*map(wp.from_torch, self.inputs)]
-        outputs = [*map(wp.from_torch, self.outputs)]
-        grads_out = [*map(wp.from_torch, self.grad_out)]
+        view = as_rows if op.rows else wp.from_torch
+        arrays, grads_in = [*map(view, self.inputs)], [*map(view, self.grad_in)]
+        outputs, grads_out = [*map(view, self.outputs)], [*map(view, self.grad_out)]
         common: dict[str, Any] = {"kernel": op.kernel, "dim": n, "device": op.wp_device, "record_cmd": True}
         self.forward = wp.launch(inputs=[*constants, *arrays], outputs=outputs, **common)
         self.adjoint = wp.launch(
             inputs=[*constants, *arrays],
             outputs=outputs,
-            adj_inputs=[*op.constant_grads(constants), *map(wp.from_torch, self.grad_in)],
+            adj_inputs=[*(None for _ in constants), *grads_in],
             adj_outputs=grads_out,
             adjoint=True,
             **common,
@@ -56,8 +62,9 @@ class RecordedOp:
 
     `input_widths` and `output_widths` give the columns of each (num_rows, width) float32 array. `constants(slot)`
     returns the kernel's leading arguments for a slot. Calling it returns the output tensors of the next slot: they
-    alias buffers that are written again `slots` calls later. `constant_grads` names arrays that receive the
-    gradient of constants (accumulated; the owner zeroes them), None for each that needs none.
+    alias buffers that are written again `slots` calls later. With `rows` the kernel takes arrays of vectors, else 2-D
+    arrays of float32. With `carried` a call's first output is meant to be the next call's first input, and shares its
+    buffer.
     """
 
     def __init__(
@@ -69,11 +76,12 @@ class RecordedOp:
         constants: Callable[[int], list[Any]],
         slots: int,
         device: torch.device,
-        constant_grads: Callable[[list[Any]], list[Any]] = lambda c: [None] * len(c),
+        rows: bool = False,
+        carried: bool = False,
     ) -> None:
         self.kernel, self.num_rows, self.device = kernel, num_rows, device
         self.input_widths, self.output_widths = tuple(input_widths), tuple(output_widths)
-        self.constants, self.constant_grads = constants, constant_grads
+        self.constants, self.rows, self.carried = constants, rows, carried
         self.wp_device = wp.device_from_torch(device)
         self._ring: list[_Slot | None] = [None] * slots
         self._next = 0
@@ -87,7 +95,7 @@ class RecordedOp:
         self._next = (index + 1) % len(self._ring)
         slot = self._ring[index]
         if slot is None:
-            slot = self._ring[index] = _Slot(self, index)
+            slot = self._ring[index] = _Slot(self, index, self._ring[index - 1] if index else None)
         return _Call.apply(slot, *inputs)
 
 
@@ -95,14 +103,16 @@ class _Call(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, slot: _Slot, *inputs: Tensor) -> tuple[Tensor, ...]:
         for buffer, value in zip(slot.inputs, inputs, strict=True):
-            buffer.copy_(value)
+            if buffer.data_ptr() != value.data_ptr():
+                buffer.copy_(value)
         slot.generation += 1
         ctx.slot, ctx.generation = slot, slot.generation
+        ctx.set_materialize_grads(False)
         slot.forward.launch()
         return tuple(o.detach() for o in slot.outputs)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         slot = ctx.slot
         if slot.generation != ctx.generation:
             raise RuntimeError(
@@ -110,7 +120,10 @@ class _Call(torch.autograd.Function):
                 "or make the window's horizon longer"
             )
         for buffer, value in zip(slot.grad_out, grads, strict=True):
-            buffer.copy_(value)
+            if value is None:
+                buffer.zero_()
+            else:
+                buffer.copy_(value)
         slot.block.zero_()
         slot.adjoint.launch()
         return None, *slot.grad_in

@@ -3,7 +3,7 @@
 A third party adds a task without touching robostack, by one line in its own pyproject.toml:
 
     [project.entry-points."robostack.tasks"]
-    pendulum = "my_package.pendulum:make"        # or "my_package.pendulum:make [extra]"
+    pendulum = "my_package.pendulum:Pendulum"  # a Task with a dataclass Config; or "...:Pendulum [extra]"
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ trained with.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from robostack.spec import ActionChannel, Channel, Envelope
@@ -18,6 +18,7 @@ from robostack.spec import ActionChannel, Channel, Envelope
 if TYPE_CHECKING:
     import torch
 
+    from robostack.evaluate.flight import Flight
     from robostack.features import Feature
 
 
@@ -95,6 +96,22 @@ class Parameter:
     log: bool = False
 
 
+@dataclass(frozen=True)
+class Scenario:
+    """One flight of a qualified machine: how to make its task (one environment), and what to call it.
+
+    `prepare` sets the task up after its reset (a reference, a start). `about` goes into the flight's log.
+    """
+
+    name: str
+    kind: str
+    seconds: float
+    make: Callable[[], Task]
+    prepare: Callable[[Task], None] = lambda task: None
+    seed: int = 0
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Task(ABC):
     """See the module's docstring. Tensors live on `device`; sizes are fixed for the task's life."""
 
@@ -129,6 +146,26 @@ class Task(ABC):
         `extras`: `final_obs` (an Obs, valid on done rows only), `reward_terms` (name -> (num_envs,)),
         `success` (num_envs,) bool. Returned tensors alias internal buffers until the next step.
         """
+
+    @abstractmethod
+    def observe(self) -> Obs:
+        """What the sensors say of the present state, with fresh noise; advances nothing."""
+
+    def scenarios(self) -> Sequence[Scenario]:
+        """Flights that show what a policy of this task can do, for `robostack fly`; none by default."""
+        return ()
+
+    def snapshot(self) -> Mapping[str, torch.Tensor]:
+        """Physical quantities of the present state for a log, (num_envs, n) each, true and without noise."""
+        return {}
+
+    def snapshot_units(self) -> Mapping[str, str]:
+        """Unit of each of them."""
+        return {}
+
+    def judge_flights(self, flights: Sequence[Flight]) -> list[dict[str, Any]]:
+        """Figures of flown scenarios as rows of a table: what, value, unit, bar, better, reference."""
+        return []
 
     @abstractmethod
     def evaluation(self, num_envs: int) -> Task:

@@ -15,9 +15,10 @@ void rs_board_start(float control_dt_s, int count, char **arguments);
 /* Sleeps until periods() is no longer `served` or, where the port is a serial line, a byte may have arrived. */
 void rs_board_wait(uint32_t served);
 
-/* The next byte from the host. A serial line returns -1 when there is none; a lockstep port waits for it, and ends
- * the program when the host has gone. */
-int rs_port_read(void);
+/* Bytes from the host into data; returns how many, at most capacity. A serial line gives what it has, maybe none. A
+ * lockstep port waits for one delivery of the host's and gives it whole. Ends the program, where there is one to end,
+ * when the host has gone. */
+uint16_t rs_port_read(uint8_t *data, uint16_t capacity);
 
 void rs_port_write(const uint8_t *data, uint16_t size);
 

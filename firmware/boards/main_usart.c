@@ -4,13 +4,16 @@
 
 static rs_server_t server;
 
-static void receive(void) {
-  int byte;
-  while (rs_board.periods() == server.period && (byte = rs_port_read()) >= 0) {
-    if (rs_server_feed(&server, (uint8_t)byte) == RS_SERVER_REPLY) {
+/* A chunk small enough that a flood of bytes does not hold up the controller. */
+static bool receive(void) {
+  static uint8_t bytes[64];
+  uint16_t size = rs_port_read(bytes, sizeof bytes);
+  for (uint16_t i = 0; i < size; i++) {
+    if (rs_server_feed(&server, bytes[i]) == RS_SERVER_REPLY) {
       rs_port_write(server.frame, server.frame_size);
     }
   }
+  return size != 0u;
 }
 
 int main(int count, char **arguments) {
@@ -19,12 +22,11 @@ int main(int count, char **arguments) {
     return 1;
   }
   for (;;) {
-    receive();
     if (rs_board.periods() != server.period) {
       if (rs_server_tick(&server)) {
         rs_port_write(server.frame, server.frame_size);
       }
-    } else {
+    } else if (!receive()) {
       rs_board_wait(server.period);
     }
   }

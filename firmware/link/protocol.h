@@ -20,7 +20,7 @@ typedef enum {
   RS_SELF_TEST = 0x05, /* vector u16 (or RS_NO_VECTOR) -> RESULT */
   RS_RESET = 0x06,     /* -> ACK; disarms, forgets observations, counters and state */
   RS_PING = 0x07,      /* answer_size u16, filler -> PONG with answer_size bytes of the filler, zeros after it */
-  RS_WAIT = 0x08,      /* lockstep: a control period passes without a frame */
+  RS_WAIT = 0x08,      /* nothing; in lockstep a control period passes */
   RS_IDENT = 0x81,   /* rs_ident_t */
   RS_ACK = 0x82,     /* request u8, verdict u8 (rs_verdict_t) */
   RS_ACTUATE = 0x84, /* rs_actuate_t */

@@ -189,7 +189,7 @@ bool rs_server_tick(rs_server_t *s) {
   s->period = period;
   for (uint16_t i = 0; i < c->num_channels; i++) {
     if (s->fresh[i]) {
-      s->age_s[i] += 1e-6f * (float)(now_us - s->arrived_us[i]);
+      s->age_s[i] += (float)(now_us - s->arrived_us[i]) / 1e6f;
     }
   }
 

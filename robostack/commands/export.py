@@ -28,12 +28,12 @@ class Command:
 
     def run(self) -> int:
         run = RunFolder.find(self.run_folder, self.root)
-        from robostack.export.firmware import generate_firmware
+        from robostack.export.firmware import export_firmware
         from robostack.learn.trainer import export_policy
 
         with run.stage("export"):
             policy = export_policy(run, run.policy)
-            firmware = generate_firmware(policy, run.exported / "firmware")
+            firmware = export_firmware(policy, run.exported / "firmware")
             result = {
                 "policy": str(run.policy),
                 "policy_bytes": len(policy.data),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -18,9 +18,9 @@ from robostack.run_folder import RunFolder
 class Command:
     """Train a policy for a task. Ctrl-C keeps the best so far; --resume goes on from there.
 
-    Options of the task itself follow its name; see them with: robostack train TASK --task-help
+    Settings of the task and of the learner follow its name; see them with: robostack train TASK --task-help
 
-    Example: robostack train quadrotor --vehicle my_drone.toml --seed 3
+    Example: robostack train quadrotor --vehicle my_drone.toml --learner.iterations 400
     """
 
     TAKES_REST: ClassVar[bool] = True
@@ -42,21 +42,41 @@ class Command:
     json: bool = False
     """Print the result as JSON for a script; progress goes to standard error."""
     task_help: bool = False
-    """Show the options of the task and stop."""
+    """Show the settings of the task and of the learner, and stop."""
 
     def run(self, rest: list[str]) -> int:
         kind = registry.load("task", self.task)
-        prog = f"robostack train {self.task}"
-        config = tyro.cli(kind.Config, args=["--help"] if self.task_help else rest, prog=prog)
+        from robostack.learn.shac import SHAC
         from robostack.learn.trainer import train
 
-        task = kind(config)
+        settings = make_dataclass(
+            "Settings",
+            [
+                (
+                    "task",
+                    Annotated[kind.Config, tyro.conf.OmitArgPrefixes],
+                    field(default_factory=kind.Config),
+                ),
+                ("learner", SHAC, field(default_factory=SHAC)),
+            ],
+        )
+        chosen: Any = tyro.cli(
+            settings,
+            args=["--help"] if self.task_help else rest,
+            prog=f"robostack train {self.task}",
+            description=f"Settings of {self.task} and of its learner.",
+        )
+        task = kind(chosen.task, self.seed)
         run = self._folder()
         print(f"training {self.task} in {run.path}", file=sys.stderr)
         with run.stage("train"):
-            result = train(task, None, run, seed=self.seed, resume=self.resume, quick=self.quick)
+            result = train(task, chosen.learner, run, seed=self.seed, resume=self.resume, quick=self.quick)
         if self.json:
-            print(json.dumps({"run": str(run.path), "result": result}, indent=2, default=str))
+            print(
+                json.dumps(
+                    {"run": str(run.path), **{k: v for k, v in result.items() if k != "history"}}, indent=2
+                )
+            )
         else:
             print(f"next: robostack export {run.path}")
         return 0

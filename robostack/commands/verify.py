@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from robostack.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from robostack.export.verify import PortResult
 
 
 @dataclass(frozen=True)
@@ -38,26 +42,31 @@ class Command:
         folder = path.resolve().parent.parent
         if path.name == "policy.onnx" and (folder / "checkpoints").is_dir():
             with RunFolder.open(folder).stage("verify") as run:
-                ports = [asdict(p) for p in verify(path)]
-                run.record(verify={"ports": ports})
+                results = verify(path)
+                run.record(verify={"ports": results})
         else:
-            ports = [asdict(p) for p in verify(path)]
-        print(json.dumps(ports, indent=2)) if self.json else _print(ports)
-        bad = [p for p in ports if p["passed"] is False or (self.all and p["passed"] is None)]
-        return int(bool(bad))
+            results = verify(path)
+        if self.json:
+            print(json.dumps([asdict(r) for r in results], indent=2))
+        else:
+            _print(results)
+        return int(any(r.status == "failed" or (self.all and r.status == "missing") for r in results))
 
 
-def _print(ports: list[dict[str, object]]) -> None:
+def _print(results: Sequence[PortResult]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("port", "", "worst error", "tolerance", "note"):
+    for column in ("port", "vectors", "", "worst error", "tolerance", "bits", "note"):
         table.add_column(column, justify="right" if column in ("worst error", "tolerance") else "left")
-    verdicts = {True: "[green]agrees[/]", False: "[red]differs[/]", None: "[dim]not run[/]"}
-    for p in ports:
-        worst, tolerance = ("" if p[k] is None else f"{p[k]:.1e}" for k in ("worst", "tolerance"))
-        verdict = verdicts[p["passed"]]  # type: ignore[index]
-        table.add_row(str(p["port"]), verdict, worst, tolerance, str(p.get("note") or ""))
+    verdicts = {"passed": "[green]agrees[/]", "failed": "[red]differs[/]", "missing": "[dim]not run[/]"}
+    bits = {None: "", True: "same", False: "[red]differ[/]"}
+    for r in results:
+        error = "" if r.error is None else f"{r.error:.1e}"
+        vectors = f"{r.count} {r.vectors}".replace("_", "-")
+        table.add_row(
+            r.port, vectors, verdicts[r.status], error, f"{r.tolerance:.0e}", bits[r.bit_identical], r.note
+        )
     Console().print(table)

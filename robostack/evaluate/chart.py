@@ -35,6 +35,8 @@ class Line:
     dashed: bool = False
     thin: bool = False
     end_dot: bool = False
+    points: bool = False
+    """A dot at every point, for lines with few."""
 
 
 @dataclass(frozen=True)
@@ -174,12 +176,11 @@ class _Frame:
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(px, py, strict=True))
         style = f"{line.tone}{' thin' if line.thin else ''}{' dash' if line.dashed else ''}"
         title = f"<title>{escape(line.label)}</title>" if line.label else ""
-        dot = (
-            f'<circle class="dot {line.tone}" cx="{px[-1]:.1f}" cy="{py[-1]:.1f}" r="2.6"/>'
-            if line.end_dot
-            else ""
+        marked = [*zip(px, py, strict=True)] if line.points else [(px[-1], py[-1])] if line.end_dot else []
+        dots = "".join(
+            f'<circle class="dot {line.tone}" cx="{a:.1f}" cy="{b:.1f}" r="2.6"/>' for a, b in marked
         )
-        return f'<polyline class="line {style}" points="{points}">{title}</polyline>{dot}'
+        return f'<polyline class="line {style}" points="{points}">{title}</polyline>{dots}'
 
     def svg(self, body: list[str], label: str) -> str:
         return (f'<svg viewBox="0 0 {self.width} {self.height}" role="img" '

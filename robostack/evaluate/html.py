@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -74,12 +74,16 @@ def words(key: str) -> str:
     return key.replace("_", " ")
 
 
+def is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def meets(figure: Mapping[str, Any]) -> bool | None:
     """Whether a figure (a row of a benchmark's results) reaches its bar; None when it has none."""
     value, bar = figure.get("value"), figure.get("bar")
-    if not isinstance(value, (int, float)) or not isinstance(bar, (int, float)):
+    if not is_number(value) or not is_number(bar):
         return None
-    return value <= bar if figure.get("better") == "lower" else value >= bar
+    return bool(value <= bar if figure.get("better") == "lower" else value >= bar)
 
 
 def reference(figure: Mapping[str, Any]) -> str:

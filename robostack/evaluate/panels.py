@@ -23,6 +23,7 @@ from robostack.evaluate.html import (
     THIN,
     count,
     definitions,
+    is_number,
     meets,
     nothing,
     number,
@@ -36,6 +37,9 @@ from robostack.evaluate.html import (
 from robostack.evaluate.material import Material
 from robostack.spec import Channel
 
+MAX_CURVES = 6
+FEW = 12
+"""Points of a training curve that are shown one by one."""
 MAX_RECOVERIES = 200
 """Drawn at most, the lost ones first; the figures count all."""
 TONES = ("c1", "c2", "c3", "c4")
@@ -65,8 +69,9 @@ def tiles(m: Material) -> str:
         found.append((number(instructions["p50"] / 1000), "k", "instructions a step on the board"))
     ports = m.section("verify").get("ports") or []
     if ports:
-        good = sum(bool(p.get("passed")) for p in ports)
-        found.append((f"{good} of {len(ports)}", "", "ports compute the same actions"))
+        names = {str(p.get("port")) for p in ports}
+        bad = {str(p.get("port")) for p in ports if p.get("status") != "passed"}
+        found.append((f"{len(names - bad)} of {len(names)}", "", "ports compute the same actions"))
     inner = "".join(
         f'<div class="tile"><b>{v}{f" <small>{u}</small>" if u else ""}</b><span>{escape(text)}</span></div>'
         for v, u, text in found
@@ -99,24 +104,23 @@ def training(m: Material) -> str:
     if not history:
         return section("Training", "", nothing("No history was recorded: <code>robostack train</code>"))
     x_key = "wall_s" if all("wall_s" in h for h in history) else "iteration"
-    keys = [k for k in history[0] if k not in ("wall_s", "iteration", "step") and _numeric(history, k)][:4]
-    best = train.get("best_iteration")
-    charts = []
-    for key, tone in zip(keys, TONES, strict=False):
-        rows = [h for h in history if isinstance(h.get(key), (int, float))]
-        series = [Line([h[x_key] for h in rows], [h[key] for h in rows], tone)]
-        kept = [h for h in rows if h.get("iteration") == best and best is not None]
-        if kept:
-            series.append(Line([kept[0][x_key]], [kept[0][key]], "ink", "kept checkpoint", end_dot=True))
-        charts.append(
-            chart.lines(
-                series, x_label="seconds" if x_key == "wall_s" else x_key, y_label=words(key), size=(520, 220)
-            )
-        )
-    why = (
-        "Evaluated while training; the dot is the checkpoint kept, chosen by evaluation, not for being last."
+    keys = dict.fromkeys(
+        k for h in history for k in h if k not in ("wall_s", "iteration") and is_number(h[k])
     )
-    return section("Training", why, row(charts, wide=True))
+    best, wide = train.get("best_iteration"), len(keys) <= 2
+    charts = []
+    for key, tone in zip(list(keys)[:MAX_CURVES], TONES * MAX_CURVES, strict=False):
+        rows = [h for h in history if is_number(h.get(key))]
+        series = [Line([h[x_key] for h in rows], [h[key] for h in rows], tone, points=len(rows) < FEW)]
+        kept = [h for h in rows if h.get("iteration") == best]
+        if kept:
+            series.append(Line([kept[0][x_key]], [kept[0][key]], "ink", "kept", end_dot=True))
+        x_label = "seconds" if x_key == "wall_s" else x_key
+        charts.append(
+            chart.lines(series, x_label=x_label, y_label=words(key), size=(520, 230) if wide else (360, 210))
+        )
+    why = "The black dot is the checkpoint that was kept: chosen by evaluation, not for being last."
+    return section("Training", why, row(charts, wide=wide))
 
 
 def recoveries(m: Material) -> str:
@@ -190,8 +194,8 @@ def rotors(m: Material) -> str:
     shown = [f for f in chosen if f is not None] or flights[:1]
     if not shown:
         return ""
-    limits = {a.name: (min(a.low), max(a.high)) for a in m.spec.actions} if m.spec else {}
-    low_high = limits.get("rotor_speed")
+    commands = [a for a in m.spec.actions if a.name.startswith("rotor_speed")] if m.spec else []
+    low_high = (min(commands[0].low), max(commands[0].high)) if commands else None
     levels = [Level(low_high[1], "limit")] if low_high else []
     charts, marks = [], ""
     for f in shown:
@@ -250,28 +254,30 @@ def ports(m: Material) -> str:
     rows = m.section("verify").get("ports") or []
     if not rows:
         return section("Ports", "", nothing("Not verified yet: <code>robostack verify</code>"))
-    body = []
-    for p in rows:
-        verdict = (
-            '<span class="good">✓ agrees</span>' if p.get("passed") else '<span class="bad">✗ differs</span>'
-        )
-        if p.get("passed") is None:
-            verdict = '<span class="soft">not run</span>'
-        note = escape(str(p.get("note") or ""))
-        body.append(
-            [
-                escape(str(p.get("port", ""))),
-                verdict,
-                count(p.get("vectors")),
-                small(p.get("worst")),
-                small(p.get("tolerance")),
-                escape(str(p.get("bit_exact_with") or "")),
-                note,
-            ]
-        )
-    head = ("port", "", "vectors", "worst error", "tolerance", "same bits as", "")
-    why = "The self-test vectors of policy.onnx, computed by every runtime. Errors are shares of the range."
-    return section("Ports", why, table(head, body, numeric=(2, 3, 4)))
+    verdicts = {
+        "passed": '<span class="good">✓ agrees</span>',
+        "failed": '<span class="bad">✗ differs</span>',
+        "missing": '<span class="soft">not run</span>',
+    }
+    bits = {True: "same", False: '<span class="bad">differ</span>'}
+    body = [
+        [
+            escape(str(p.get("port", "")).replace("_", " on ").replace("onnxruntime", "ONNX Runtime")),
+            f"{count(p.get('count'))} {escape(str(p.get('vectors', '')).replace('_', '-'))}",
+            verdicts.get(str(p.get("status")), ""),
+            small(p.get("error")),
+            small(p.get("tolerance")),
+            bits.get(p.get("bit_identical"), ""),
+            f'<span class="soft">{escape(str(p.get("note") or ""))}</span>',
+        ]
+        for p in rows
+    ]
+    head = ("port", "vectors", "", "worst error", "tolerance", "bits", "")
+    why = (
+        "The same inputs through every runtime: the vectors recorded inside policy.onnx, and random ones. "
+        "Errors are shares of an action's range; C ports must agree bit for bit."
+    )
+    return section("Ports", why, table(head, body, numeric=(3, 4)))
 
 
 def contract(m: Material) -> str:
@@ -386,10 +392,6 @@ def _channel_row(c: Channel) -> list[str]:
 def _chips(names: Sequence[str]) -> str:
     shown = ", ".join(escape(n) for n in names[:9])
     return f'<span class="mono soft">{shown}{f" … {len(names)} in all" if len(names) > 9 else ""}</span>'
-
-
-def _numeric(history: Sequence[Mapping[str, Any]], key: str) -> bool:
-    return any(isinstance(h.get(key), (int, float)) and not isinstance(h.get(key), bool) for h in history)
 
 
 def _period(flight: Flight) -> float:

@@ -1,7 +1,7 @@
 """BoardPolicy: the generated C on an emulated STM32F405 (QEMU's netduinoplus2), fed from a file.
 
-Not a flight: there is no link and no clock, rows go in and rows come out, so that a thousand vectors take a second and
-every instruction counted belongs to the policy or its envelope.
+Not a flight: there is no link and no clock, rows go in and rows come out, so that a thousand vectors take a
+second and every instruction counted belongs to the policy or its envelope.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class BoardPolicy:
     Raises ToolMissingError without cross compiler or emulator, ContractError when the policy cannot become C.
     """
 
-    def __init__(self, policy: str | Path | LoadedPolicy, folder: str | Path, *, optimise: str = "-O3") -> None:
+    def __init__(
+        self, policy: str | Path | LoadedPolicy, folder: str | Path, *, optimise: str = "-O3"
+    ) -> None:
         for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
             if shutil.which(tool) is None:
                 raise ToolMissingError(f"{tool} is not installed: {INSTALL}")
@@ -42,10 +44,25 @@ class BoardPolicy:
         board = source / "boards" / "netduinoplus2"
         self.elf = self.folder / "replay.elf"
         rooms = [source / "policy", source / "envelope", self.folder / "generated"]
-        files = [board / "startup.c", board / "replay.c", *(c for room in rooms for c in sorted(room.glob("*.c")))]
+        files = [
+            board / "startup.c",
+            board / "replay.c",
+            *(c for room in rooms for c in sorted(room.glob("*.c"))),
+        ]
         includes = [f"-I{room}" for room in [*rooms, board]]
-        script = ["-T", board / "stm32f405.ld"]
-        command = ["arm-none-eabi-gcc", *CORE, optimise, *FLAGS, *includes, *files, *script, *LINK, "-o", self.elf]
+        script: list[str | Path] = ["-T", board / "stm32f405.ld"]
+        command: list[str | Path] = [
+            "arm-none-eabi-gcc",
+            *CORE,
+            optimise,
+            *FLAGS,
+            *includes,
+            *files,
+            *script,
+            *LINK,
+            "-o",
+            self.elf,
+        ]
         compile_c(command, f"the policy of {loaded.origin} for a Cortex-M4F")
 
     def rows(self, inputs: np.ndarray) -> np.ndarray:
@@ -61,7 +78,9 @@ class BoardPolicy:
         """
         return self._replay(1, observations, self.spec.observation_size, self.spec.action_size, plugin)
 
-    def _replay(self, mode: int, rows: np.ndarray, width: int, out_width: int, plugin: str | None = None) -> np.ndarray:
+    def _replay(
+        self, mode: int, rows: np.ndarray, width: int, out_width: int, plugin: str | None = None
+    ) -> np.ndarray:
         if rows.ndim != 2 or rows.shape[1] != width:
             raise ContractError(f"rows of shape {rows.shape}; the contract's are (N, {width})")
         data = np.uint32(mode).tobytes() + np.ascontiguousarray(rows, "<f4").tobytes()
@@ -82,7 +101,9 @@ class BoardPolicy:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise ContractError(f"the emulated board did not answer {len(rows)} rows in {TIMEOUT_S} s") from error
+            raise ContractError(
+                f"the emulated board did not answer {len(rows)} rows in {TIMEOUT_S} s"
+            ) from error
         found = np.frombuffer(answer.read_bytes(), "<f4") if answer.exists() else np.empty(0, "<f4")
         if done.returncode or found.size != len(rows) * out_width:
             raise ContractError(

@@ -1,20 +1,21 @@
 """Cycles of a control period on a Cortex-M4F: counted instructions, priced by ARM's own table.
 
-An emulator has no cycles. So every instruction that the emulated board executes is counted exactly (a QEMU plugin,
-`firmware/boards/netduinoplus2/insn_count_plugin.c`), and each costs what ARM states: Cortex-M4 Technical Reference
-Manual (ARM 100166), table 3-1 "Instruction timings" and table 7-1 "FPU instruction set".
+An emulator has no cycles. So every instruction that the emulated board executes is counted exactly (a QEMU
+plugin, `firmware/boards/netduinoplus2/insn_count_plugin.c`), and each costs what ARM states: Cortex-M4
+Technical Reference Manual (ARM 100166), table 3-1 "Instruction timings" and table 7-1 "FPU instruction set".
 
-| instruction                                | cycles                                                          |
-|--------------------------------------------|-----------------------------------------------------------------|
-| integer data processing, multiply, IT, NOP | 1                                                               |
-| UDIV, SDIV                                 | 12, the upper end of 2 to 12                                    |
-| LDR, STR, VLDR, VSTR, one word             | 2; 1 right after another of them (address phases overlap)       |
-| LDM, STM, PUSH, POP, VLDM, VSTM, LDRD      | 1 + words                                                       |
-| VADD, VSUB, VMUL, VNEG, VABS, VCMP, VCVT   | 1; 1 more when the next instruction uses the result             |
-| VMLA, VFMA and their kin                   | 3; the same                                                     |
-| VDIV, VSQRT                                | 14; the same                                                    |
-| VMOV, VMRS                                 | 1; 2 for a pair of registers                                    |
-| anything that does not go on to its neighbour | 3 more, the upper end of a pipeline refill (1 to 3)          |
+| instruction                              | cycles                                                    |
+|------------------------------------------|-----------------------------------------------------------|
+| integer arithmetic, IT, NOP              | 1                                                         |
+| UDIV, SDIV                               | 12, the upper end of 2 to 12                              |
+| LDR, STR, VLDR, VSTR, one word           | 2; 1 right after another of them (address phases overlap) |
+| the same, its address just computed      | 1 more                                                    |
+| LDM, STM, PUSH, POP, VLDM, VSTM, LDRD    | 1 + words                                                 |
+| VADD, VSUB, VMUL, VNEG, VABS, VCMP, VCVT | 1; 1 more when the next instruction uses the result       |
+| VMLA, VFMA and their kin                 | 3; the same                                               |
+| VDIV, VSQRT                              | 14; the same                                              |
+| VMOV, VMRS                               | 1; 2 for a pair of registers                              |
+| every taken branch                       | 3 more, the upper end of a pipeline refill (1 to 3)       |
 
 Memory without wait states: on a chip, the flash accelerator's misses come on top.
 """
@@ -87,8 +88,8 @@ class StepCost:
 
 
 def step_cost(board: BoardPolicy, observations: np.ndarray) -> StepCost:
-    """Measures `board` on (N, observation) rows: the difference between N periods and 2 N, so that starting up does
-    not count. Raises ToolMissingError or ContractError, as `BoardPolicy` does.
+    """Measures `board` on (N, observation) rows: the difference between N periods and 2 N, so that starting
+    up does not count. Raises ToolMissingError or ContractError, as `BoardPolicy` does.
     """
     plugin = board.folder / "count.so"
     source = firmware_source() / "boards" / "netduinoplus2" / "insn_count_plugin.c"
@@ -106,7 +107,9 @@ def step_cost(board: BoardPolicy, observations: np.ndarray) -> StepCost:
     program = disassemble(board.elf)
     entry = min(i.address for i in program if i.function == "policy_infer")
     if steady.get(entry, Count(0, 0)).executed != len(observations):
-        raise ContractError("the envelope tripped on the rows given, so the policy did not run in every period")
+        raise ContractError(
+            "the envelope tripped on the rows given, so the policy did not run in every period"
+        )
     totals = model_cycles(program, steady)
     costs = [
         FunctionCost(name, executed / len(observations), cycles / len(observations))
@@ -128,17 +131,23 @@ def model_cycles(
             continue
         executed, cycles = totals.get(this.function, (0, 0))
         price = cost(this, before, after)
-        totals[this.function] = executed + count.executed, cycles + count.executed * price + count.taken * REFILL
+        totals[this.function] = (
+            executed + count.executed,
+            cycles + count.executed * price + count.taken * REFILL,
+        )
     return totals
 
 
 def cost(this: Instruction, before: Instruction | None, after: Instruction | None) -> int:
-    """Cycles of one instruction between its neighbours, without a refill: the table in the module's docstring."""
+    """Cycles of one instruction between its neighbours, without a refill: the table in the module's
+    docstring.
+    """
     name = this.mnemonic
     if MULTIPLE.match(name):
         return 1 + _words(this)
     if SINGLE.match(name):
-        return 1 if before is not None and SINGLE.match(before.mnemonic) else 2
+        overlaps = before is not None and SINGLE.match(before.mnemonic)
+        return (1 if overlaps else 2) + _waits_for_address(this, before)
     if name.startswith(("udiv", "sdiv")):
         return 12
     if name.startswith("vmov") and this.operands.count(",") > 1:
@@ -147,6 +156,14 @@ def cost(this: Instruction, before: Instruction | None, after: Instruction | Non
         price = 14 if name.startswith(("vdiv", "vsqrt")) else 3 if FLOAT_FUSED.match(name) else 1
         return price + (after is not None and _result(this) in _sources(after))
     return 2 if name.startswith(("mrs", "msr", "tbb", "tbh")) else 1
+
+
+def _waits_for_address(this: Instruction, before: Instruction | None) -> bool:
+    """Is the address made from what the instruction before has just computed?"""
+    if before is None or before.mnemonic.startswith(("v", "ld", "st", "b", "c", "t", "push", "pop")):
+        return False
+    _, _, address = this.operands.partition("[")
+    return re.search(rf"\b{re.escape(_result(before))}\b", address) is not None
 
 
 def _words(instruction: Instruction) -> int:

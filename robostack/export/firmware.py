@@ -1,12 +1,13 @@
 """C source from a policy.onnx: static memory, one kernel call a node, nothing but the file as its source.
 
-`generated/policy.c` holds the contract's tables, the weights as hexadecimal floats (so that no digit is lost) and
-`policy_infer`. It is compiled with `firmware/policy/kernels.c`, for a board or for this machine.
+`generated/policy.c` holds the contract's tables, the weights as hexadecimal floats (so that no digit is lost)
+and `policy_infer`. It is compiled with `firmware/policy/kernels.c`, for a board or for this machine.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,13 +88,26 @@ def generate_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) ->
     )
 
 
+def export_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) -> FirmwareReport:
+    """A folder that builds by itself: the C sources, and the policy's in `generated/`.
+
+    An older export in `out_dir` is replaced. Raises as `generate_firmware`, before anything is removed.
+    """
+    loaded, folder = policy if isinstance(policy, LoadedPolicy) else load_policy(policy), Path(out_dir)
+    _Program(loaded)  # a graph that cannot be compiled is refused while the older export still stands
+    if folder.exists():
+        shutil.rmtree(folder)
+    shutil.copytree(firmware_source(), folder, ignore=shutil.ignore_patterns("build*", "__pycache__", "*.py"))
+    return generate_firmware(loaded, folder / "generated")
+
+
 @dataclass
 class _Program:
     """The graph, laid out: first every value gets its place, then every node becomes a call.
 
-    A value that is only another name for a run of an earlier one (Flatten, Identity, a Gather of neighbours) is a
-    pointer into it, its root. A root that ends in a Concat or an output is computed in place there; the others get
-    their own part of `scratch`. No memory is reused: a policy's values are a few kilobytes.
+    A value that is only another name for a run of an earlier one (Flatten, Identity, a Gather of neighbours)
+    is a pointer into it, its root. A root that ends in a Concat or an output is computed in place there; the
+    others get their own part of `scratch`. No memory is reused: a policy's values are a few kilobytes.
     """
 
     policy: LoadedPolicy
@@ -116,12 +130,20 @@ class _Program:
         if spec.state.size:
             self._input("state", (spec.state.size,), Place("state"))
         for tensor in graph.initializer:
-            value = numpy_helper.to_array(tensor)
+            try:
+                value = numpy_helper.to_array(tensor)
+            except (TypeError, ValueError) as error:
+                name = _plain(tensor.name)
+                raise ContractError(f"{self.policy.origin}: constant {name} is damaged: {error}") from error
             self.operands[tensor.name] = Operand(value.shape, value)
         for node in graph.node:
             self._check(node)
             self._root(node)
         outputs = [output.name for output in graph.output]
+        if lost := [name for name in outputs if name not in self.roots]:
+            raise ContractError(
+                f"{self.policy.origin}: no node computes the output {lost[0]}; export it again"
+            )
         for name in outputs:
             self._aim(name, Place(name))
         for node in reversed(graph.node):
@@ -147,6 +169,8 @@ class _Program:
         try:
             if len(node.output) != 1:
                 raise ContractError(f"has {len(node.output)} outputs")
+            if node.output[0] in self.operands:
+                raise ContractError(f"computes {_plain(node.output[0])!r}, which exists already")
             unknown = [i for i in node.input if i and i not in self.operands]
             if unknown:
                 raise ContractError(f"reads {_plain(unknown[0])!r}, which no earlier node computes")
@@ -159,9 +183,9 @@ class _Program:
                 )
         except ContractError as error:
             raise ContractError(
-                f"{self.policy.origin}: node {_plain(node.name) or '(unnamed)'} ({_plain(node.op_type)}) cannot be "
-                f"compiled to C: {error}. Rebuild it from the operators of robostack.export.profile, or run the "
-                "policy in ONNX Runtime"
+                f"{self.policy.origin}: node {_plain(node.name) or '(unnamed)'} ({_plain(node.op_type)}) "
+                f"cannot be compiled to C: {error}. Rebuild it from the operators of "
+                "robostack.export.profile, or run the policy in ONNX Runtime"
             ) from error
         self.operands[node.output[0]] = Operand(shape)
 
@@ -181,7 +205,7 @@ class _Program:
         return np.where(indices < 0, indices + self._size(node.input[0]), indices)
 
     def _aim(self, name: str, place: Place) -> None:
-        """Has the whole root of `name` computed at `place`, unless it already has another place or is larger."""
+        """Has the root of `name` computed at `place`, unless it has another place already or is larger."""
         root, _ = self.roots[name]
         if root not in self.places and self._size(root) == self._size(name):
             self.places[root] = place

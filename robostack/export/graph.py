@@ -21,7 +21,8 @@ from robostack.spec import ContractError
 
 
 class Graph:
-    """See the module's docstring. Values are named by strings; every value has a batch dimension N, constants none.
+    """See the module's docstring. Values are named by strings; every value has a batch dimension N, constants
+    none.
 
     Node names start with a capital, channel names with a lower-case letter, so they never meet.
     """
@@ -41,7 +42,9 @@ class Graph:
         return name
 
     def constant(self, value: np.ndarray | np.generic | float) -> str:
-        """A float32 (or int64, for indices) initializer; equal constants share one. Raises ContractError on NaN."""
+        """A float32 (or int64, for indices) initializer; equal constants share one. Raises ContractError on
+        NaN.
+        """
         array = np.asarray(value)
         array = array.astype(np.int64 if np.issubdtype(array.dtype, np.integer) else np.float32)
         if not np.isfinite(array).all():
@@ -69,7 +72,9 @@ class Graph:
         return self._add(op_type, name, operands, shape, attributes)
 
     def op_outside_profile(self, op_type: str, *operands: str, shape: Shape, **attributes: Any) -> str:
-        """A node that runs in ONNX Runtime only (a convolution, say); the caller states the shape of a result row."""
+        """A node that runs in ONNX Runtime only (a convolution, say); the caller states the shape of a result
+        row.
+        """
         name = f"{op_type}_{len(self._nodes)}"
         for operand in operands:
             if operand:

@@ -77,7 +77,11 @@ class HostPolicy:
         return outputs
 
     def infer(
-        self, observation: Mapping[str, np.ndarray], applied_action: np.ndarray, state: np.ndarray | None = None, /
+        self,
+        observation: Mapping[str, np.ndarray],
+        applied_action: np.ndarray,
+        state: np.ndarray | None = None,
+        /,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Batched, as `Runner.infer`."""
         count = len(applied_action)

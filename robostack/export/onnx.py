@@ -2,8 +2,8 @@
 
 Inputs: one float32 tensor a channel, [N, *shape], then `applied_action` [N, A] and, for a policy with memory,
 `state` [N, S]. Outputs: `action` [N, A] in SI and `next_state` [N, S]. Metadata: `robostack.spec` (canonical
-JSON) and `robostack.policy_hash`. Reading executes nothing and believes nothing: what the file says of itself is
-compared with what it is.
+JSON) and `robostack.policy_hash`. Reading executes nothing and believes nothing: what the file says of itself
+is compared with what it is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import AttributeProto, ModelProto, TensorProto, helper
 
 from robostack.export import self_test
@@ -27,17 +27,21 @@ from robostack.spec import ContractError, PolicySpec, policy_hash
 SPEC_KEY = "robostack.spec"
 HASH_KEY = "robostack.policy_hash"
 MAX_BYTES = 64 * 2**20
-"""A policy that runs at a fixed rate on a small machine is far below this; a larger file is a mistake or an attack."""
+"""A policy that runs at a fixed rate on a small machine is far below this; a larger file is a mistake or an
+attack.
+"""
 OPSETS = range(13, 22)
-"""What a wrapped graph may use: from the first with today's Squeeze and Clip to the last that ONNX Runtime 1.20 knows."""
+"""What a wrapped graph may use: from the first with today's Squeeze and Clip to the last that ONNX Runtime
+1.20 knows.
+"""
 IR_VERSIONS = range(7, 11)
 
 
 class Actor(Protocol):
     """What can be exported: it writes itself as nodes.
 
-    `channel_names` maps each channel of the spec to its graph input [N, *shape]; `state` is None without memory.
-    Returns the names of the action [N, A] in SI and of the next state [N, S] (None without memory).
+    `channel_names` maps each channel of the spec to its graph input [N, *shape]; `state` is None without
+    memory. Returns the names of the action [N, A] in SI and of the next state [N, S] (None without memory).
     """
 
     def onnx(
@@ -71,13 +75,14 @@ def export_onnx(
     self_test_rows: int = 16,
     seed: int = 0,
 ) -> LoadedPolicy:
-    """Writes `path` with self-test vectors recorded from `reference`, and returns what a reader will find in it.
+    """Writes `path` with self-test vectors recorded from `reference`, and returns what a reader will find in
+    it.
 
-    The graph must agree with `reference` on them in ONNX Runtime before anything is written. The file appears in one
-    step: after a failure the one that was there is untouched.
+    The graph must agree with `reference` on them in ONNX Runtime before anything is written. The file appears
+    in one step: after a failure the one that was there is untouched.
 
-    Raises ContractError when actor and spec do not fit or the graph computes something else; RunFolderError when
-    the file cannot be written.
+    Raises ContractError when actor and spec do not fit or the graph computes something else; RunFolderError
+    when the file cannot be written.
     """
     graph = Graph()
     channels = {c.name: graph.input(c.name, c.shape) for c in spec.observations}
@@ -99,16 +104,15 @@ def wrap_onnx(
 ) -> LoadedPolicy:
     """Gives a foreign ONNX file a contract: writes `path`, its graph unchanged, with `spec` in its metadata.
 
-    Its inputs and outputs must be named and shaped as the spec says. Its self-test vectors are ONNX Runtime's own.
-    Raises ContractError naming what does not fit.
+    Its inputs and outputs must be named and shaped as the spec says. Its self-test vectors are ONNX Runtime's
+    own. Raises ContractError naming what does not fit.
     """
     model = _parse(_read(Path(source)), str(source))
-    del model.metadata_props[:]
 
     from robostack.runtime.runner import Runner
 
     bare = spec.model_copy(update={"self_test": None})
-    runner = Runner(parse_policy(_sign(model, bare), str(source)))
+    runner = Runner(parse_policy(seal(model, bare), str(source)))
     return _write(model, bare, Path(path), runner.infer, self_test_rows, seed=0)
 
 
@@ -116,30 +120,31 @@ def _write(
     model: ModelProto, spec: PolicySpec, path: Path, reference: self_test.Reference, rows: int, seed: int
 ) -> LoadedPolicy:
     bare = spec.model_copy(update={"self_test": None})
-    parse_policy(_sign(model, bare), str(path))  # a misfit is named before anything is run
+    parse_policy(seal(model, bare), str(path))  # a misfit is named before anything is run
     onnx.checker.check_model(model)
     recorded = self_test.record(bare, reference, rows, seed)
-    policy = parse_policy(_sign(model, bare.model_copy(update={"self_test": recorded})), str(path))
+    policy = parse_policy(seal(model, bare.model_copy(update={"self_test": recorded})), str(path))
 
     from robostack.runtime.runner import Runner
 
-    wanted = np.float32(recorded.outputs)
-    found = self_test.error(
-        spec, self_test.run(spec, Runner(policy).infer, np.float32(recorded.inputs)), wanted
-    )
+    wanted = np.array(recorded.outputs, np.float32)
+    inputs = np.array(recorded.inputs, np.float32)
+    found = self_test.error(spec, self_test.run(spec, Runner(policy).infer, inputs), wanted)
     if found > recorded.tolerance["onnxruntime"]:
         raise ContractError(
-            f"{path}: the graph differs from the actor by {found:.1e} of the action range on the self-test vectors "
-            f"(allowed {recorded.tolerance['onnxruntime']:.0e}): its onnx() and its forward() compute different things"
+            f"{path}: the graph differs from the actor by {found:.1e} of the action range on the self-test "
+            f"vectors (allowed {recorded.tolerance['onnxruntime']:.0e}): its onnx() and its "
+            "forward() compute different things"
         )
     write_atomic(path, policy.data)
     return policy
 
 
-def _sign(model: ModelProto, spec: PolicySpec) -> bytes:
+def seal(model: ModelProto, spec: PolicySpec) -> bytes:
     """The file's bytes: model, spec, and the hash last, so that a file cut anywhere lacks it."""
     signed = ModelProto()
     signed.CopyFrom(model)
+    del signed.metadata_props[:]
     signed.producer_name = "robostack"
     digest = policy_hash(spec.interface_hash, signed.graph.SerializeToString(deterministic=True))
     metadata = {
@@ -157,8 +162,8 @@ def _sign(model: ModelProto, spec: PolicySpec) -> bytes:
 def load_policy(path: str | Path) -> LoadedPolicy:
     """Reads a policy.onnx without executing it.
 
-    Raises ContractError, naming the file and the remedy, when it is missing, too large, truncated, altered, of another
-    spec version, or not one of ours.
+    Raises ContractError, naming the file and the remedy, when it is missing, too large, truncated, altered,
+    of another spec version, or not one of ours.
     """
     return parse_policy(_read(Path(path)), str(path))
 
@@ -225,8 +230,8 @@ def _parse(data: bytes, origin: str) -> ModelProto:
         )
     if versions[0] not in OPSETS or model.ir_version not in IR_VERSIONS:
         raise ContractError(
-            f"{origin}: opset {versions[0]}, IR {model.ir_version}; this robostack reads opset {_span(OPSETS)}, "
-            f"IR {_span(IR_VERSIONS)}: convert it with onnx.version_converter"
+            f"{origin}: opset {versions[0]}, IR {model.ir_version}; this robostack reads opset "
+            f"{_span(OPSETS)}, IR {_span(IR_VERSIONS)}: convert it with onnx.version_converter"
         )
     if model.functions or any(n.domain not in ("", "ai.onnx") for n in model.graph.node):
         raise ContractError(
@@ -283,8 +288,9 @@ def _check_interface(model: ModelProto, spec: PolicySpec, origin: str) -> None:
                 or tuple(found[1:]) != wanted[value.name]
             ):
                 raise ContractError(
-                    f"{origin}: {kind} {value.name} is {TensorProto.DataType.Name(tensor.elem_type)} {found}, "
-                    f"its contract says FLOAT {['N', *wanted[value.name]]} (N: a batch of any size)"
+                    f"{origin}: {kind} {value.name} is "
+                    f"{TensorProto.DataType.Name(tensor.elem_type)} {found}, its contract says FLOAT "
+                    f"{['N', *wanted[value.name]]} (N: a batch of any size)"
                 )
 
 
@@ -302,5 +308,5 @@ def _check_self_test(spec: PolicySpec, origin: str) -> None:
     wanted = spec.observation_size + spec.action_size + spec.state.size, spec.action_size + spec.state.size
     if widths != ({wanted[0]}, {wanted[1]}) or len(test.inputs) != len(test.outputs):
         raise ContractError(
-            f"{origin}: self_test has rows of {widths}, the contract's are {wanted} wide; export the policy again"
+            f"{origin}: self_test has rows of {widths}, the contract's are {wanted} wide; export it again"
         )

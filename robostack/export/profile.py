@@ -2,15 +2,15 @@
 
 Every value but an input is a batch of rows, [N, k] float32. Constants are inline initializers.
 
-| operator                       | operands                                            | attributes                    |
-|--------------------------------|-----------------------------------------------------|-------------------------------|
-| Flatten                        | [N, ...]                                            | axis=1                        |
-| Gather                         | [N, k], constant int64 [m]                          | axis=1                        |
-| Concat                         | [N, k1], [N, k2], ...                               | axis=1                        |
-| Gemm                           | [N, k], constant weights, constant bias (optional)  | transB=0 or 1, alpha=beta=1   |
-| Add, Sub, Mul, Div             | two [N, k]; or one [N, k] and a constant [k] or [1] |                               |
-| Clip                           | [N, k], constant scalar bounds (each optional)      |                               |
-| Tanh, Sigmoid, Sqrt, Identity  | [N, k]                                              |                               |
+| operator                      | operands                                        | attributes           |
+|-------------------------------|-------------------------------------------------|----------------------|
+| Flatten                       | [N, ...]                                        | axis=1               |
+| Gather                        | [N, k], constant int64 [m]                      | axis=1               |
+| Concat                        | [N, k1], [N, k2], ...                           | axis=1               |
+| Gemm                          | [N, k], constant weights, constant bias or none | transB, alpha=beta=1 |
+| Add, Sub, Mul, Div            | two [N, k]; or one and a constant [k] or [1]    |                      |
+| Clip                          | [N, k], constant scalar bounds (each optional)  |                      |
+| Tanh, Sigmoid, Sqrt, Identity | [N, k]                                          |                      |
 
 An operator outside it runs in ONNX Runtime only; the C generator refuses it by name.
 """

@@ -16,7 +16,8 @@ STATE_STEPS = 8
 
 
 class Reference(Protocol):
-    """The actor as a function of numpy float32 arrays, batched: channels by name [N, *shape], [N, A], [N, S] or None.
+    """The actor as a function of numpy float32 arrays, batched: channels by name [N, *shape], [N, A], [N, S]
+    or None.
 
     Returns the action [N, A] in SI and the next state [N, S], or None where the policy has no state.
     """
@@ -41,14 +42,15 @@ def record(spec: PolicySpec, reference: Reference, rows: int = 16, seed: int = 0
 def draw(spec: PolicySpec, reference: Reference, rows: int, seed: int) -> np.ndarray:
     """(rows, observation + action + state) float32, packed in the order of the graph's inputs.
 
-    A channel's bounds say what is valid, not what is usual, and a network saturates far from home, where a wrong
-    weight no longer shows. So row r draws from a share of the bounds that grows from 1/1000 to all of them over the
-    rows. Quaternions are unit; applied actions span their whole range; states are reached by running.
+    A channel's bounds say what is valid, not what is usual, and a network saturates far from home, where a
+    wrong weight no longer shows. So row r draws from a share of the bounds that grows from 1/1000 to all of
+    them over the rows. Quaternions are unit; applied actions span their whole range; states are reached by
+    running.
     """
     random = np.random.default_rng(seed)
     share = np.logspace(-3.0, 0.0, rows)[:, None]
-    state = np.tile(np.float32(spec.state.reset), (rows, 1))
-    low, high = (np.float32(spec.action_limit(f)) for f in ("low", "high"))
+    state = np.tile(np.array(spec.state.reset, np.float32), (rows, 1))
+    low, high = (np.array(spec.action_limit(f), np.float32) for f in ("low", "high"))
     for step in range(STATE_STEPS + 1):
         observation = np.concatenate([_draw_channel(c, share, random) for c in spec.observations], 1)
         applied = random.uniform(low, high, (rows, spec.action_size)).astype(np.float32)
@@ -63,9 +65,9 @@ def draw(spec: PolicySpec, reference: Reference, rows: int, seed: int) -> np.nda
 def _draw_channel(channel: Channel, share: np.ndarray, random: np.random.Generator) -> np.ndarray:
     letters = [name[-1] for name in channel.element_names]
     if channel.shape == (4,) and (channel.unit == "quat_wxyz" or letters == ["w", "x", "y", "z"]):
-        q = np.float64([1, 0, 0, 0]) + 3.0 * share * random.standard_normal((len(share), 4))
+        q = np.array([1.0, 0.0, 0.0, 0.0]) + 3.0 * share * random.standard_normal((len(share), 4))
         return q / np.linalg.norm(q, axis=1, keepdims=True)
-    low, high = (np.float64(channel.per_element(f)) for f in ("low", "high"))
+    low, high = (np.array(channel.per_element(f)) for f in ("low", "high"))
     low, high = np.where(low <= -UNDECLARED, -10.0, low), np.where(high >= UNDECLARED, 10.0, high)
     low, high = np.minimum(low, high), np.maximum(low, high)
     home = np.clip(0.0, low, high)
@@ -105,7 +107,7 @@ def error(spec: PolicySpec, got: np.ndarray, wanted: np.ndarray) -> float:
 
     Actions count as a share of their range, states as a share of max(1, |wanted|). NaN counts as infinite.
     """
-    span = np.float64(spec.action_limit("high")) - np.float64(spec.action_limit("low"))
+    span = np.array(spec.action_limit("high")) - np.array(spec.action_limit("low"))
     wanted = np.asarray(wanted, np.float64)
     scale = np.concatenate(
         [np.broadcast_to(span, (len(wanted), len(span))), np.maximum(1.0, np.abs(wanted[:, len(span) :]))], 1

@@ -1,7 +1,7 @@
 """Does every port of a policy compute the same? The recorded vectors and random ones, through each of them.
 
-The reference on the self-test vectors is what torch gave at export; on random rows it is ONNX Runtime. C ports must
-also agree with each other bit for bit.
+The reference on the self-test vectors is what torch gave at export; on random rows it is ONNX Runtime. C
+ports must also agree with each other bit for bit.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def verify(
     random_rows: int = 1000,
     seed: int = 1,
 ) -> list[PortResult]:
-    """Runs `ports` on both sets of vectors, and `extra` C ports (a flight image on its board, say) on the recorded.
+    """Runs `ports` on both sets of vectors, and `extra` C ports (a flight image on its board, say) on the
+    recorded.
 
     Raises ContractError when the file is not a sound policy or carries no self-test vectors.
     """
@@ -70,7 +71,7 @@ def verify(
     runtime = Runner(loaded)
     drawn = self_test.draw(spec, runtime.infer, max(1, random_rows), seed)
     vectors: dict[Literal["self_test", "random"], tuple[np.ndarray, np.ndarray]] = {
-        "self_test": (np.float32(test.inputs), np.float32(test.outputs)),
+        "self_test": (np.array(test.inputs, np.float32), np.array(test.outputs, np.float32)),
         "random": (drawn, self_test.run(spec, runtime.infer, drawn)),
     }
     results: list[PortResult] = []
@@ -81,11 +82,11 @@ def verify(
             tolerance = test.tolerance["c" if is_c else "onnxruntime"]
             try:
                 recorded = (extra or {}).get(port)
-                rows = None if recorded else _open(port, loaded, runtime, Path(folder))
+                rows = _image(recorded) if recorded else _open(port, loaded, runtime, Path(folder))
                 for kind, (inputs, wanted) in vectors.items():
-                    if kind == "random" and (rows is None or not is_c):
+                    if kind == "random" and (recorded or not is_c):
                         continue  # an image knows only its own vectors; ONNX Runtime is the reference
-                    got = np.float32(recorded()) if recorded else rows(inputs)
+                    got = rows(inputs)
                     bits = _same_bits(got, c_bits.setdefault(kind, got)) if is_c else None
                     found = self_test.error(spec, got, wanted)
                     passed = found <= tolerance and bits is not False
@@ -117,6 +118,10 @@ def _open(port: str, policy: LoadedPolicy, runtime: Runner, folder: Path) -> Row
     if port == "c_board":
         return BoardPolicy(policy, folder).rows
     raise ContractError(f"no port is called {port!r}; there are {', '.join(PORTS)}")
+
+
+def _image(recorded: Recorded) -> Rows:
+    return lambda _: np.asarray(recorded(), np.float32)
 
 
 def _rows(spec: PolicySpec, runtime: Runner, inputs: np.ndarray) -> np.ndarray:

@@ -42,6 +42,8 @@ class SHAC:
     gradient_clip: float = 0.3
     gamma: float = 1.0
     """discount; below 1 with a critic"""
+    normaliser_iterations: int = 50
+    """iterations that the observation normaliser learns from, before it is frozen"""
     critic: bool = False
     """privileged value at the horizon; off by default, because on our tasks it has not paid for its time"""
     critic_warmup: int = 20
@@ -84,24 +86,29 @@ class ShacLearner:
         obs = self.window.begin()
         restarted = self.window.restarted[:, None]
         state = torch.where(restarted, self.actor.initial_state(self.task.num_envs), self.state)
-        rewards, seen, alive = [], [obs.flat], torch.ones_like(restarted[:, 0])
-        for _ in range(c.horizon):
-            action, state = self.actor(obs.flat, state)
-            obs, reward, still = self.window.step(action)
-            alive = alive & still
-            rewards.append(torch.where(alive, reward, 0.0))
-            seen.append(obs.flat.detach())
-        reward = torch.stack(rewards)
+        rewards, seen, alive = [], [obs.flat], [torch.ones_like(self.window.restarted)]
+        with self.actor.window():
+            for _ in range(c.horizon):
+                action, state = self.actor(obs.flat, state)
+                obs, reward, still = self.window.step(action)
+                rewards.append(reward)
+                alive.append(still)
+                seen.append(obs.flat.detach())
+        # a reward counts until the step that ends it, that step included
+        lasting = torch.stack(alive).cummin(0).values
+        reward = torch.where(lasting[:-1], torch.stack(rewards), 0.0)
         discount = c.gamma ** torch.arange(c.horizon, device=reward.device)
         gain = (reward * discount[:, None]).sum(0)
         if self.target is not None and self.iteration >= c.critic_warmup:
-            gain = gain + c.gamma**c.horizon * torch.where(alive, self.target(obs.flat), 0.0)
+            gain = gain + c.gamma**c.horizon * torch.where(lasting[-1], self.target(obs.flat), 0.0)
         loss = -gain.mean() / c.horizon
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = clip_grad_norm_(self.actor.parameters(), c.gradient_clip)
         self._update(loss, norm)
         self.window.commit()
+        if self.iteration < c.normaliser_iterations:
+            self.actor.learn_normaliser(torch.stack(seen[:: max(1, c.horizon // 5)]), state.detach())
         self.state = state.detach().clone()
         scalars = {"loss": loss.item(), "reward": reward.detach().mean().item(), "gradient_norm": norm.item()}
         if self.critic is not None:

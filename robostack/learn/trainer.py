@@ -21,6 +21,7 @@ import torch
 
 from robostack.learn.judge import Judgement, judge
 from robostack.learn.shac import SHAC, ShacLearner
+from robostack.nets.actor import Actor
 from robostack.run_folder import RunFolder, write_atomic
 from robostack.spec import ContractError, PolicySpec, State
 from robostack.task import Task
@@ -161,19 +162,26 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return kept
 
 
-def load_run(run: RunFolder) -> tuple[Task, Any]:
-    """Task and best actor of a run, rebuilt from its config and checkpoint."""
+def task_of(run: RunFolder) -> Task:
+    """The task of a run, rebuilt from its config."""
     from pydantic import TypeAdapter
 
     from robostack import registry
-    from robostack.nets.actor import Actor
 
     config = run.config()
     if not {"task", "settings", "learner"} <= config.keys():
         raise ContractError(f"{run.path}: config.json names no task; was this run trained?")
     kind = registry.load("task", config["task"])
     task: Task = kind(TypeAdapter(kind.Config).validate_python(config["settings"]))
-    learner = TypeAdapter(SHAC).validate_python(config["learner"])
+    return task
+
+
+def load_run(run: RunFolder) -> tuple[Task, Actor]:
+    """Task and best actor of a run, rebuilt from its config and checkpoint."""
+    from pydantic import TypeAdapter
+
+    task = task_of(run)
+    learner = TypeAdapter(SHAC).validate_python(run.config()["learner"])
     actor = Actor(task, learner.actor)
     actor.load_state_dict(load_checkpoint(run.checkpoints / "best.pt")["actor"])
     return task, actor.eval()
@@ -276,4 +284,4 @@ def _scalars(path: Path) -> Iterator[Any]:
         writer.close()
 
 
-__all__ = ["Judgement", "export_policy", "load_run", "policy_spec", "train"]
+__all__ = ["Judgement", "export_policy", "load_run", "policy_spec", "task_of", "train"]

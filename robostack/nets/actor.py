@@ -7,13 +7,15 @@ Everything is inside the graph that is exported, the normaliser and the action's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from robostack.features import Feature, FeatureStack, Pick, Scale
 from robostack.nets.normaliser import Normaliser
@@ -52,6 +54,7 @@ class Actor(nn.Module):
         self.normaliser = Normaliser(self.features.output_size, enabled=config.normalise)
         widths = (self.features.output_size, *config.hidden)
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self._first: tuple[Tensor, Tensor] | None = None
         self.gru = nn.GRUCell(widths[-1], config.recurrent) if config.recurrent else None
         self.head = nn.Linear(config.recurrent or widths[-1], task.action_size)
         with torch.no_grad():
@@ -82,14 +85,32 @@ class Actor(nn.Module):
         reset = torch.tensor(self.reset_values, device=self.low.device, dtype=torch.float32)
         return reset.expand(num_envs, -1).contiguous()
 
+    @contextmanager
+    def window(self) -> Iterator[None]:
+        """Within it the normaliser is folded into the first layer once, not once a step."""
+        self._first = self.normaliser.fold(self.hidden[0].weight, self.hidden[0].bias)
+        try:
+            yield
+        finally:
+            self._first = None
+
+    @torch.no_grad()
+    def learn_normaliser(self, x: Tensor, state: Tensor) -> None:
+        """Takes (steps, N, layout.size) packed observations into the normaliser, all with the state (N, state_size)."""
+        memory = state[:, : self.features.state_size]
+        for row in x:
+            self.normaliser.update(self.features(row, memory)[0])
+
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(N, layout.size), (N, state_size) -> (N, action_size) SI, (N, state_size)."""
         memory, hidden = state, None
         if self.gru is not None:
             memory, hidden = state.split([self.features.state_size, self.config.recurrent], -1)
         y, next_state = self.features(x, memory)
-        y = self.normaliser(y)
-        for layer in self.hidden:
+        first, *others = self.hidden
+        weight, bias = self._first if self._first is not None else self.normaliser.fold(first.weight, first.bias)
+        y = torch.tanh(linear(y, weight, bias))
+        for layer in others:
             y = torch.tanh(layer(y))
         if self.gru is not None:
             y = self.gru(y, hidden)

@@ -50,6 +50,13 @@ class Normaliser(nn.Module):
             return x
         return (x - self.mean) * (self.var + self.eps).rsqrt()
 
+    def fold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight and bias of a linear layer that takes x where the given one takes the normalised x."""
+        if not self.enabled:
+            return weight, bias
+        weight = weight * (self.var + self.eps).rsqrt()
+        return weight, bias - weight @ self.mean
+
     def onnx(self, graph: Graph, x: str) -> str:
         if not self.enabled:
             return x

@@ -56,11 +56,12 @@ class Runner:
     def infer(
         self, observation: Mapping[str, Any], applied_action: Any, state: Any = None, /
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Channels by name, each `shape` or (N, *shape) in SI, what the actuators really got last step (A,) or (N, A),
-        and the state -> action (A,) or (N, A) in SI, next state. Batched exactly when `applied_action` is.
+        """Channels by name, each `shape` or (N, *shape) in SI, what the actuators really got last step (A,)
+        or (N, A), and the state -> action (A,) or (N, A) in SI, next state. Batched exactly when
+        `applied_action` is.
 
-        Raises ContractError naming the input that is missing, unknown or of the wrong shape. NaN passes through: the
-        envelope judges it.
+        Raises ContractError naming the input that is missing, unknown or of the wrong shape. NaN passes
+        through: the envelope judges it.
         """
         given: dict[str, Any] = {**observation, "applied_action": applied_action}
         if state is not None:

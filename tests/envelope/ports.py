@@ -135,7 +135,8 @@ def compiled(spec: PolicySpec, folder: Path, sizes_of: PolicySpec) -> ctypes.CDL
             "OBSERVATION": sizes_of.observation_size, "ACTION": sizes_of.action_size,
             "STATE": max(1, sizes_of.state.size), "CHANNELS": len(sizes_of.observations),
         }  # fmt: skip
-        (folder / "policy_sizes.h").write_text("".join(f"#define RS_MAX_{k} {v}u\n" for k, v in sizes.items()))
+        defines = "".join(f"#define RS_MAX_{name} {value}u\n" for name, value in sizes.items())
+        (folder / "policy_sizes.h").write_text(defines)
         (folder / "contract.c").write_text(contract_table(spec, POLICY_HASH))
         sources = [FIRMWARE / "envelope.c", FIRMWARE / "controller.c", Path(__file__).parent / "harness.c"]
         command = ["gcc", *FLAGS.split(), f"-I{folder}", f"-I{FIRMWARE}", *map(str, sources)]

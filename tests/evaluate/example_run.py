@@ -95,11 +95,12 @@ def make_example_run(root: Path) -> RunFolder:
         _row("lockstep steps a second", 1610, "1/s", 1000, "higher", None, ""),
     ]
     ports = [
-        {"port": "onnxruntime", "vectors": 64, "worst": 2.1e-7, "tolerance": 1e-5, "passed": True},
-        {"port": "c, host", "vectors": 64, "worst": 1.3e-5, "tolerance": 1e-4, "passed": True},
-        {"port": "c, emulated STM32F405", "vectors": 64, "worst": 1.3e-5, "tolerance": 1e-4, "passed": True,
-         "bit_exact_with": "c, host"},
-    ]  # fmt: skip
+        _port("onnxruntime", "self_test", 16, 2.1e-7, 1e-5, None),
+        _port("c_host", "self_test", 16, 1.3e-5, 1e-4, True),
+        _port("c_host", "random", 1000, 1.4e-5, 1e-4, True),
+        _port("c_board", "self_test", 16, 1.3e-5, 1e-4, True),
+        _port("c_board", "random", 1000, 1.4e-5, 1e-4, True),
+    ]
     run.record(
         train={"wall_s": 6.4, "best_iteration": 220, "history": history},
         verify={"ports": ports},
@@ -136,6 +137,21 @@ def _flight(
     }
     timing = {"instructions": 26_900 + np.round(120 * rng.standard_normal(n))}
     return Flight(name, DT_S, columns, np.zeros(n, np.uint8), timing, about)
+
+
+def _port(
+    port: str, vectors: str, count: int, error: float, tolerance: float, bits: bool | None
+) -> dict[str, object]:
+    return {
+        "port": port,
+        "vectors": vectors,
+        "count": count,
+        "error": error,
+        "tolerance": tolerance,
+        "bit_identical": bits,
+        "status": "passed",
+        "note": "",
+    }
 
 
 class HoverActor:

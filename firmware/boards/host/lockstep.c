@@ -8,11 +8,8 @@
 
 static int to_board = -1;
 static int from_board = -1;
-static uint8_t buffer[4096];
-static uint32_t filled;
-static uint32_t taken;
 static uint32_t period;
-static float period_us;
+static uint32_t period_us;
 
 void rs_board_start(float control_dt_s, int count, char **arguments) {
   if (count != 3) {
@@ -23,22 +20,18 @@ void rs_board_start(float control_dt_s, int count, char **arguments) {
   if (to_board < 0 || from_board < 0) {
     exit(2);
   }
-  period_us = 1e6f * control_dt_s;
+  period_us = (uint32_t)(1e6f * control_dt_s + 0.5f);
 }
 
 /* Virtual time has nothing else to wait for. */
 void rs_board_wait(uint32_t served) { period = served + 1u; }
 
-int rs_port_read(void) {
-  if (taken == filled) {
-    ssize_t n = read(to_board, buffer, sizeof buffer);
-    if (n <= 0) {
-      exit(0); /* the host has gone */
-    }
-    filled = (uint32_t)n;
-    taken = 0;
+uint16_t rs_port_read(uint8_t *data, uint16_t capacity) {
+  ssize_t n = read(to_board, data, capacity);
+  if (n <= 0) {
+    exit(0); /* the host has gone */
   }
-  return buffer[taken++];
+  return (uint16_t)n;
 }
 
 void rs_port_write(const uint8_t *data, uint16_t size) {
@@ -47,7 +40,7 @@ void rs_port_write(const uint8_t *data, uint16_t size) {
   }
 }
 
-static uint32_t now_us(void) { return (uint32_t)((double)period * (double)period_us); }
+static uint32_t now_us(void) { return period * period_us; }
 
 static uint32_t periods(void) { return period; }
 

@@ -11,9 +11,6 @@
 
 static uint64_t start_ns;
 static uint64_t period_ns = 1;
-static uint8_t buffer[4096];
-static uint32_t filled;
-static uint32_t taken;
 
 static uint64_t now_ns(void) {
   struct timespec t;
@@ -38,19 +35,15 @@ void rs_board_wait(uint32_t served) {
   (void)ppoll(&input, 1, &left, NULL);
 }
 
-int rs_port_read(void) {
-  if (taken == filled) {
-    ssize_t n = read(STDIN_FILENO, buffer, sizeof buffer);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-      return -1;
-    }
-    if (n <= 0) {
-      exit(0); /* the other side has hung up */
-    }
-    filled = (uint32_t)n;
-    taken = 0;
+uint16_t rs_port_read(uint8_t *data, uint16_t capacity) {
+  ssize_t n = read(STDIN_FILENO, data, capacity);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+    return 0;
   }
-  return buffer[taken++];
+  if (n <= 0) {
+    exit(0); /* the other side has hung up */
+  }
+  return (uint16_t)n;
 }
 
 void rs_port_write(const uint8_t *data, uint16_t size) {

@@ -11,11 +11,9 @@
 #define MODE_WB 5u
 #define APPLICATION_EXIT 0x20026u
 
+static uint32_t period_us;
 static int32_t to_board;
 static int32_t from_board;
-static uint8_t buffer[2048];
-static uint32_t filled;
-static uint32_t taken;
 
 static int32_t semihosting(int32_t operation, uintptr_t argument) {
   register int32_t r0 __asm("r0") = operation;
@@ -44,6 +42,7 @@ void rs_board_start(float control_dt_s, int count, char **arguments) {
   (void)arguments;
   to_board = open_file("to_board", sizeof "to_board" - 1u, MODE_RB);
   from_board = open_file("from_board", sizeof "from_board" - 1u, MODE_WB);
+  period_us = (uint32_t)(1e6f * control_dt_s + 0.5f);
   rs_clock_start(control_dt_s);
 }
 
@@ -57,17 +56,13 @@ void rs_board_wait(uint32_t served) {
   __asm volatile("cpsie i\n\tisb" ::: "memory");
 }
 
-int rs_port_read(void) {
-  if (taken == filled) { /* the host writes a frame at once, and one read takes it */
-    const uintptr_t arguments[3] = {(uintptr_t)to_board, (uintptr_t)buffer, sizeof buffer};
-    int32_t not_read = semihosting(SYS_READ, (uintptr_t)arguments);
-    if (not_read < 0 || (uint32_t)not_read >= sizeof buffer) {
-      leave(); /* the host has gone */
-    }
-    filled = (uint32_t)sizeof buffer - (uint32_t)not_read;
-    taken = 0;
+uint16_t rs_port_read(uint8_t *data, uint16_t capacity) {
+  const uintptr_t arguments[3] = {(uintptr_t)to_board, (uintptr_t)data, capacity};
+  int32_t not_read = semihosting(SYS_READ, (uintptr_t)arguments);
+  if (not_read < 0 || not_read >= (int32_t)capacity) {
+    leave(); /* the host has gone */
   }
-  return buffer[taken++];
+  return (uint16_t)(capacity - not_read);
 }
 
 void rs_port_write(const uint8_t *data, uint16_t size) {
@@ -77,4 +72,8 @@ void rs_port_write(const uint8_t *data, uint16_t size) {
   }
 }
 
-const rs_board_t rs_board = {"netduinoplus2", rs_clock_now_us, rs_clock_periods, rs_clock_stopwatch};
+/* In whole periods: what a delivery holds arrives as its period begins, whatever reading it took, so that ages are
+ * those the host says on every board. */
+static uint32_t now_us(void) { return rs_clock_periods() * period_us; }
+
+const rs_board_t rs_board = {"netduinoplus2", now_us, rs_clock_periods, rs_clock_stopwatch};

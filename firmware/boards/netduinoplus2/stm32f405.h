@@ -31,6 +31,8 @@
 #define USART1_CR1 RS_REGISTER(0x4001100Cu)
 #define USART1_IRQ 37u
 
+/* QEMU's core clock. It models no clock tree (RCC reads 0, and a loop that waits for the PLL would hang), so these
+ * boards set none up; a chip of silicon starts at 16 MHz and needs its PLL first. */
 #define RS_CORE_HZ 168000000u
 
 #endif

@@ -51,13 +51,13 @@ void rs_board_wait(uint32_t served) {
   __asm volatile("cpsie i\n\tisb" ::: "memory");
 }
 
-int rs_port_read(void) {
-  if (received == taken) {
-    return -1;
+uint16_t rs_port_read(uint8_t *data, uint16_t capacity) {
+  uint16_t size = 0;
+  while (size < capacity && received != taken) {
+    data[size++] = ring[taken % RING_SIZE];
+    taken++;
   }
-  uint8_t byte = ring[taken % RING_SIZE];
-  taken++;
-  return byte;
+  return size;
 }
 
 void rs_port_write(const uint8_t *data, uint16_t size) {

@@ -131,4 +131,4 @@ def _open(port: str) -> Any:
             raise PortBusy(f"{port}: another process has it; close that one first") from error
         if error.errno in (errno.EACCES, errno.EPERM):
             raise LinkError(f"{port}: not permitted; join its group (dialout) and log in again") from error
-        raise LinkError(f"{port}: {error}") from error
+        raise LinkError(f"{port}: {error}; give a serial device such as /dev/ttyACM0") from error

@@ -13,6 +13,7 @@ from typing import Self
 
 import numpy.typing as npt
 
+from robostack_real.link.client import BoardLink
 from robostack_real.link.errors import LinkError, LinkLost
 from robostack_real.link.frame import Decoder, encode
 from robostack_real.link.protocol import Actuation, Message, Type
@@ -68,7 +69,7 @@ class LockstepBoard(BoardSession):
 
     def _program(self, to_board: Path, from_board: Path) -> list[str]:
         if self._board == "host":
-            return [str(self._elf), str(to_board), str(from_board)]
+            return [str(_present(self._elf)), str(to_board), str(from_board)]
         return [
             *_qemu(self._elf), "-serial", "none", "-semihosting-config", "enable=on,target=native",
             "-icount", "shift=0,sleep=off",
@@ -88,7 +89,12 @@ class LockstepBoard(BoardSession):
         return self._exchange(self._next(Type.WAIT))
 
     def deliver(self, data: bytes) -> Message:
-        """Hands the board one frame as it is, damaged or not, and returns its answer, for tests."""
+        """Hands the board the bytes of one control period as they are, damaged or not; returns its answer.
+
+        Raises ValueError for more than a FIFO takes at once.
+        """
+        if not 0 < len(data) <= select.PIPE_BUF:
+            raise ValueError(f"a delivery of {len(data)} bytes: 1 to {select.PIPE_BUF}")
         self._send_bytes(data)
         return self._receive()
 
@@ -128,7 +134,10 @@ class LockstepBoard(BoardSession):
         while True:
             ready, _, _ = select.select([self._from, self._running().pidfd], [], [], HANG_S)
             if not ready:
-                raise LinkLost(f"{self._name()} has not answered for {HANG_S:g} s: it hangs")
+                raise LinkLost(
+                    f"{self._name()} has not answered for {HANG_S:g} s: it hangs, or {self._elf} was built "
+                    "without TRANSPORT=lockstep"
+                )
             data = os.read(self._from, 65536) if self._from in ready else b""
             if not data:
                 raise self._lost()
@@ -146,9 +155,10 @@ class LockstepBoard(BoardSession):
 
 
 class SerialBoard:
-    """A board in real time on a pseudo-terminal: open `port` with BoardLink.
+    """A board in real time on a pseudo-terminal: open `port` with BoardLink, or `connect`.
 
-    `elf` is firmware built with TRANSPORT=usart for that board. Raises LinkError when it does not start.
+    `elf` is firmware built with TRANSPORT=usart for that board. Raises LinkError if it does not start. Its
+    timing is the emulator's.
     """
 
     def __init__(self, elf: Path, board: Board = "netduinoplus2") -> None:
@@ -173,8 +183,12 @@ class SerialBoard:
 
     def _program(self) -> list[str]:
         if self._board == "host":
-            return [str(self._elf)]
+            return [str(_present(self._elf))]
         return [*_qemu(self._elf), "-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line"]
+
+    def connect(self) -> BoardLink:
+        """A link with the patience that an emulator on a busy machine needs."""
+        return BoardLink(self.port, attempts=240)
 
     def kill(self) -> None:
         """The cable is pulled, or power fails."""
@@ -193,11 +207,15 @@ class SerialBoard:
         self.close()
 
 
-def _qemu(elf: Path) -> list[str]:
+def _present(elf: Path) -> Path:
     if not elf.is_file():
         raise LinkError(f"{elf}: there is no such firmware; build it first")
+    return elf
+
+
+def _qemu(elf: Path) -> list[str]:
     machine = ["-M", "netduinoplus2", "-display", "none", "-monitor", "none"]
-    return ["qemu-system-arm", *machine, "-kernel", str(elf)]
+    return ["qemu-system-arm", *machine, "-kernel", str(_present(elf))]
 
 
 def _make_raw(line: int) -> None:

@@ -11,8 +11,6 @@ from enum import IntEnum
 
 import warp as wp
 
-F1 = wp.array(dtype=wp.float32)
-F2 = wp.array2d(dtype=wp.float32)
 GRAVITY_M_S2 = 9.81
 
 
@@ -71,6 +69,13 @@ NUM_NOISE = 16
 """standard normal numbers a step: position 3, attitude 4, velocity 3, rate 3, gust 3"""
 
 
+StateRow = wp.types.vector(length=int(S.SIZE), dtype=wp.float32)
+ParamRow = wp.types.vector(length=int(P.SIZE), dtype=wp.float32)
+NoiseRow = wp.types.vector(length=NUM_NOISE, dtype=wp.float32)
+ReferenceRow = wp.types.vector(length=9, dtype=wp.float32)
+"""A row is loaded and stored whole: element by element, Warp's adjoint spends most of its time on addresses."""
+
+
 @wp.struct
 class Body:
     p: wp.vec3
@@ -81,18 +86,18 @@ class Body:
 
 
 @wp.func
-def load(state: F2, i: int):
+def load(s: StateRow):
     b = Body()
-    b.p = wp.vec3(state[i, 0], state[i, 1], state[i, 2])
-    b.q = wp.quat(state[i, 4], state[i, 5], state[i, 6], state[i, 3])
-    b.v = wp.vec3(state[i, 7], state[i, 8], state[i, 9])
-    b.w = wp.vec3(state[i, 10], state[i, 11], state[i, 12])
-    b.r = wp.vec4(state[i, 13], state[i, 14], state[i, 15], state[i, 16])
+    b.p = wp.vec3(s[0], s[1], s[2])
+    b.q = wp.quat(s[4], s[5], s[6], s[3])
+    b.v = wp.vec3(s[7], s[8], s[9])
+    b.w = wp.vec3(s[10], s[11], s[12])
+    b.r = wp.vec4(s[13], s[14], s[15], s[16])
     return b
 
 
 @wp.func
-def advance(params: F2, i: int, b: Body, older: wp.vec4, newer: wp.vec4, outside: wp.vec3, phi: float, h: float):
+def advance(p: ParamRow, b: Body, older: wp.vec4, newer: wp.vec4, outside: wp.vec3, phi: float, h: float):
     """h seconds under rotor command `older` until phi and `newer` after (rad/s), and an outside force (N, world).
 
     Rotors are exact; thrust and moment of each part are taken at its middle; the body takes one midpoint step with
@@ -100,10 +105,10 @@ def advance(params: F2, i: int, b: Body, older: wp.vec4, newer: wp.vec4, outside
     once more, and a function called twice is no longer inlined.
     """
     h2 = h - phi
-    up1 = wp.exp(-0.5 * phi / params[i, 8])
-    down1 = wp.exp(-0.5 * phi / params[i, 9])
-    up2 = wp.exp(-0.5 * h2 / params[i, 8])
-    down2 = wp.exp(-0.5 * h2 / params[i, 9])
+    up1 = wp.exp(-0.5 * phi / p[8])
+    down1 = wp.exp(-0.5 * phi / p[9])
+    up2 = wp.exp(-0.5 * h2 / p[8])
+    down2 = wp.exp(-0.5 * h2 / p[9])
     keep1 = wp.vec4(
         wp.where(older[0] > b.r[0], up1, down1),
         wp.where(older[1] > b.r[1], up1, down1),
@@ -123,16 +128,16 @@ def advance(params: F2, i: int, b: Body, older: wp.vec4, newer: wp.vec4, outside
     mid2 = newer + gap2
     end2 = newer + wp.cw_mul(gap2, keep2)
     one = wp.vec4(1.0, 1.0, 1.0, 1.0)
-    f1 = params[i, 4] * one + params[i, 5] * mid1 + params[i, 6] * wp.cw_mul(mid1, mid1)
-    f2 = params[i, 4] * one + params[i, 5] * mid2 + params[i, 6] * wp.cw_mul(mid2, mid2)
+    f1 = p[4] * one + p[5] * mid1 + p[6] * wp.cw_mul(mid1, mid1)
+    f2 = p[4] * one + p[5] * mid2 + p[6] * wp.cw_mul(mid2, mid2)
     # shares of the impulse and of the angle that each part's moment makes by the end of the step
     impulse = (phi * f1 + h2 * f2) / h
     angle = (phi * (h - 0.5 * phi) * f1 + 0.5 * h2 * h2 * f2) / h
-    x = wp.vec4(params[i, 27], params[i, 28], params[i, 29], params[i, 30])
-    y = wp.vec4(params[i, 31], params[i, 32], params[i, 33], params[i, 34])
-    spin = params[i, 7] * wp.vec4(params[i, 35], params[i, 36], params[i, 37], params[i, 38])
-    inertia = wp.vec3(params[i, 1], params[i, 2], params[i, 3])
-    steady = wp.vec3(params[i, 20], params[i, 21], params[i, 22])
+    x = wp.vec4(p[27], p[28], p[29], p[30])
+    y = wp.vec4(p[31], p[32], p[33], p[34])
+    spin = p[7] * wp.vec4(p[35], p[36], p[37], p[38])
+    inertia = wp.vec3(p[1], p[2], p[3])
+    steady = wp.vec3(p[20], p[21], p[22])
     moment = steady + wp.vec3(wp.dot(y, impulse), -wp.dot(x, impulse), wp.dot(spin, impulse))
     w_mid = b.w + 0.5 * h * wp.cw_div(moment - wp.cross(b.w, wp.cw_mul(inertia, b.w)), inertia)
     gyroscopic = wp.cross(w_mid, wp.cw_mul(inertia, w_mid))
@@ -144,9 +149,9 @@ def advance(params: F2, i: int, b: Body, older: wp.vec4, newer: wp.vec4, outside
     turned = h * (0.5 - t2 / 48.0 + t2 * t2 / 3840.0) * w_mean
     q_end = wp.normalize(b.q * wp.quat(turned[0], turned[1], turned[2], 1.0 - t2 / 8.0 + t2 * t2 / 384.0))
     q_mid = wp.normalize(b.q + q_end)
-    drag = wp.cw_mul(wp.vec3(params[i, 10], params[i, 11], params[i, 12]), wp.quat_rotate_inv(q_mid, b.v))
+    drag = wp.cw_mul(wp.vec3(p[10], p[11], p[12]), wp.quat_rotate_inv(q_mid, b.v))
     lift = wp.vec3(0.0, 0.0, wp.dot(one, impulse))
-    a = (wp.quat_rotate(q_mid, lift - drag) + outside) / params[i, 0] - wp.vec3(0.0, 0.0, 9.81)
+    a = (wp.quat_rotate(q_mid, lift - drag) + outside) / p[0] - wp.vec3(0.0, 0.0, 9.81)
     n = Body()
     n.p = b.p + h * b.v + 0.5 * h * h * a
     n.v = b.v + h * a
@@ -157,10 +162,10 @@ def advance(params: F2, i: int, b: Body, older: wp.vec4, newer: wp.vec4, outside
 
 
 @wp.func
-def volts(params: F2, i: int, battery: float, u: wp.vec4):
+def volts(p: ParamRow, battery: float, u: wp.vec4):
     """What a brushed rotor makes of a speed command: less voltage, less speed; sag grows with the square of speed."""
-    high = params[i, 14]
-    return u * (battery * (1.0 - params[i, 26] * wp.dot(u, u) / (4.0 * high * high)))
+    high = p[14]
+    return u * (battery * (1.0 - p[26] * wp.dot(u, u) / (4.0 * high * high)))
 
 
 @wp.func
@@ -171,35 +176,45 @@ def clamp4(u: wp.vec4, low: float, high: float):
 
 
 @wp.kernel
-def fly(params: F2, dt: float, steps: int, state: F2, command: F2, next_state: F2):
+def fly(
+    params: wp.array(dtype=ParamRow),
+    dt: float,
+    steps: int,
+    state: wp.array(dtype=StateRow),
+    command: wp.array(dtype=wp.vec4),
+    next_state: wp.array(dtype=StateRow),
+):
     """`steps` periods under one command with no sensors: the bare simulator, for benchmarks and references."""
     i = wp.tid()
-    b = load(state, i)
-    u = wp.vec4(command[i, 0], command[i, 1], command[i, 2], command[i, 3])
-    u = clamp4(u, params[i, 13], params[i, 14])
-    u = volts(params, i, state[i, 28], u)
-    outside = wp.vec3(params[i, 17], params[i, 18], params[i, 19])
+    p = params[i]
+    s = state[i]
+    b = load(s)
+    u = volts(p, s[28], clamp4(command[i], p[13], p[14]))
+    outside = wp.vec3(p[17], p[18], p[19])
     for _ in range(steps):
-        b = advance(params, i, b, u, u, outside, 0.0, dt)
+        b = advance(p, b, u, u, outside, 0.0, dt)
     for k in range(3):
-        next_state[i, k] = b.p[k]
-        next_state[i, 7 + k] = b.v[k]
-        next_state[i, 10 + k] = b.w[k]
+        s[k] = b.p[k]
+        s[4 + k] = b.q[k]
+        s[7 + k] = b.v[k]
+        s[10 + k] = b.w[k]
+    s[3] = b.q[3]
     for k in range(4):
-        next_state[i, 13 + k] = b.r[k]
-    for k in range(3):
-        next_state[i, 4 + k] = b.q[k]
-    next_state[i, 3] = b.q[3]
+        s[13 + k] = b.r[k]
+    s[42] = s[42] + float(steps) * dt
+    next_state[i] = s
 
 
 @wp.kernel
-def gaussian(seed: wp.array(dtype=wp.int32), noise: F2):
+def gaussian(seed: wp.array(dtype=wp.int32), noise: wp.array(dtype=NoiseRow)):
     """Standard normal numbers by the sum of four bytes (excess kurtosis -0.3), a third of the price of Box-Muller.
     `seed` is (seed, counter), both read on the device so that a recorded launch needs no new argument."""
     i = wp.tid()
     rng = wp.rand_init(seed[0], seed[1] + i)
-    for k in range(noise.shape[1]):
+    row = NoiseRow()
+    for k in range(NUM_NOISE):
         bits = wp.randu(rng)
         total = (bits & wp.uint32(255)) + ((bits >> wp.uint32(8)) & wp.uint32(255))
         total = total + ((bits >> wp.uint32(16)) & wp.uint32(255)) + (bits >> wp.uint32(24))
-        noise[i, k] = (float(total) - 510.0) * 0.0067658751
+        row[k] = (float(total) - 510.0) * 0.0067658751
+    noise[i] = row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warp as wp
 
-from robostack_sim.quadrotor.physics import F1, F2, advance, clamp4, load, volts
+from robostack_sim.quadrotor.physics import NoiseRow, ParamRow, ReferenceRow, StateRow, advance, clamp4, load, volts
 
 OBS_SIZE = 56
 NUM_TERMS = 8
@@ -12,14 +12,26 @@ NUM_TERMS = 8
 NUM_WEIGHTS = 10
 """one a term, then the width of the position term's quadratic part (m) and the free excursion (m)"""
 
+ObsRow = wp.types.vector(length=OBS_SIZE, dtype=wp.float32)
+RewardRow = wp.types.vector(length=1, dtype=wp.float32)
+CostRow = wp.types.vector(length=NUM_TERMS, dtype=wp.float32)
+WeightRow = wp.types.vector(length=NUM_WEIGHTS, dtype=wp.float32)
+
 
 @wp.kernel
-def reference_kernel(params: F2, dt: float, state: F2, reference: wp.array3d(dtype=wp.float32)):
+def reference_kernel(
+    params: wp.array(dtype=ParamRow),
+    dt: float,
+    state: wp.array(dtype=StateRow),
+    reference: wp.array2d(dtype=ReferenceRow),
+):
     """reference[k, i] is position, velocity and acceleration at the time of state plus k periods: of
     amplitude * (sin(frequency * s(t) + phase) - sin(phase)) on each axis. No action changes it: no adjoint."""
     k, i = wp.tid()
-    t = state[i, 42] + float(k) * dt
-    ramp = params[i, 55]
+    p = params[i]
+    t = state[i][42] + float(k) * dt
+    ramp = p[55]
+    r = ReferenceRow()
     s = t - 0.5 * ramp
     ds = float(1.0)
     dds = float(0.0)
@@ -28,152 +40,156 @@ def reference_kernel(params: F2, dt: float, state: F2, reference: wp.array3d(dty
         ds = t / ramp
         dds = 1.0 / ramp
     for axis in range(3):
-        amplitude = params[i, 46 + axis]
-        f = params[i, 49 + axis]
-        phase = params[i, 52 + axis]
+        amplitude = p[46 + axis]
+        f = p[49 + axis]
+        phase = p[52 + axis]
         sine = wp.sin(f * s + phase)
         cosine = wp.cos(f * s + phase)
-        reference[k, i, axis] = amplitude * (sine - wp.sin(phase))
-        reference[k, i, 3 + axis] = amplitude * f * ds * cosine
-        reference[k, i, 6 + axis] = amplitude * f * (dds * cosine - f * ds * ds * sine)
+        r[axis] = amplitude * (sine - wp.sin(phase))
+        r[3 + axis] = amplitude * f * ds * cosine
+        r[6 + axis] = amplitude * f * (dds * cosine - f * ds * ds * sine)
+    reference[k, i] = r
 
 
 @wp.func
-def sense(params: F2, i: int, dt: float, state: F2, reference: F2, noise: F2, obs: F2):
-    """Writes the packed observation of one row: noisy, late measurements, then what only a critic sees."""
-    late = params[i, 16] / dt
+def sense(p: ParamRow, dt: float, s: StateRow, r: ReferenceRow, n: NoiseRow):
+    """The packed observation of one row: noisy, late measurements, then what only a critic sees."""
+    o = ObsRow()
+    late = p[16] / dt
     for k in range(3):
-        p = state[i, k]
-        v = state[i, 7 + k]
-        w = state[i, 10 + k]
-        obs[i, k] = p + late * (state[i, 29 + k] - p) + params[i, 42] * noise[i, k]
-        obs[i, 3 + k] = v + late * (state[i, 36 + k] - v) + params[i, 44] * noise[i, 7 + k]
-        obs[i, 10 + k] = (
-            w + late * (state[i, 39 + k] - w) + params[i, 39 + k] + params[i, 45] * noise[i, 10 + k]
+        x = s[k]
+        v = s[7 + k]
+        w = s[10 + k]
+        o[k] = x + late * (s[29 + k] - x) + p[42] * n[k]
+        o[3 + k] = v + late * (s[36 + k] - v) + p[44] * n[7 + k]
+        o[10 + k] = (
+            w + late * (s[39 + k] - w) + p[39 + k] + p[45] * n[10 + k]
         )
-        obs[i, 26 + k] = p
-        obs[i, 33 + k] = v
-        obs[i, 36 + k] = w
-        obs[i, 43 + k] = params[i, 17 + k] + state[i, 25 + k]
-        obs[i, 46 + k] = params[i, 20 + k]
+        o[26 + k] = x
+        o[33 + k] = v
+        o[36 + k] = w
+        o[43 + k] = p[17 + k] + s[25 + k]
+        o[46 + k] = p[20 + k]
     q = wp.vec4()
     for k in range(4):
-        a = state[i, 3 + k]
-        q[k] = a + late * (state[i, 32 + k] - a) + params[i, 43] * noise[i, 3 + k]
-        obs[i, 29 + k] = a
+        a = s[3 + k]
+        q[k] = a + late * (s[32 + k] - a) + p[43] * n[3 + k]
+        o[29 + k] = a
     q = q / wp.sqrt(wp.dot(q, q))
     for k in range(9):
-        obs[i, 13 + k] = reference[i, k]
+        o[13 + k] = r[k]
     for k in range(4):
-        obs[i, 6 + k] = q[k]
-        obs[i, 22 + k] = state[i, 17 + k]
-        obs[i, 39 + k] = state[i, 13 + k]
-    obs[i, 49] = params[i, 0]
-    obs[i, 50] = params[i, 6]
-    obs[i, 51] = params[i, 8]
-    obs[i, 52] = params[i, 9]
-    obs[i, 53] = params[i, 15]
-    obs[i, 54] = params[i, 16]
-    obs[i, 55] = state[i, 28]
-
-
-@wp.func
-def huber(x: float, width: float):
-    """x2 / 2 width inside the width, |x| - width / 2 outside: slope 1 far away."""
-    a = wp.abs(x)
-    y = a - 0.5 * width
-    if a < width:
-        y = 0.5 * a * a / width
-    return y
-
-
-@wp.func
-def soft_norm(a: wp.vec3):
-    return wp.sqrt(wp.dot(a, a) + 1.0e-6)
+        o[6 + k] = q[k]
+        o[22 + k] = s[17 + k]
+        o[39 + k] = s[13 + k]
+    o[49] = p[0]
+    o[50] = p[6]
+    o[51] = p[8]
+    o[52] = p[9]
+    o[53] = p[15]
+    o[54] = p[16]
+    o[55] = s[28]
+    return o
 
 
 @wp.kernel
-def observe_kernel(params: F2, dt: float, noise: F2, reference: F2, state: F2, obs: F2):
+def observe_kernel(
+    params: wp.array(dtype=ParamRow),
+    dt: float,
+    noise: wp.array(dtype=NoiseRow),
+    reference: wp.array(dtype=ReferenceRow),
+    state: wp.array(dtype=StateRow),
+    obs: wp.array(dtype=ObsRow),
+):
     i = wp.tid()
-    sense(params, i, dt, state, reference, noise, obs)
+    obs[i] = sense(params[i], dt, state[i], reference[i], noise[i])
 
 
 @wp.kernel
 def step_kernel(
-    params: F2,
-    weights: F1,
+    params: wp.array(dtype=ParamRow),
+    weights: wp.array(dtype=WeightRow),
     dt: float,
-    noise: F2,
-    reference: F2,
-    state: F2,
-    action: F2,
-    next_state: F2,
-    obs: F2,
-    costs: F2,
+    noise: wp.array(dtype=NoiseRow),
+    reference: wp.array(dtype=ReferenceRow),
+    state: wp.array(dtype=StateRow),
+    action: wp.array(dtype=wp.vec4),
+    next_state: wp.array(dtype=StateRow),
+    obs: wp.array(dtype=ObsRow),
+    reward: wp.array(dtype=RewardRow),
+    costs: wp.array(dtype=CostRow),
 ):
     """Envelope limits, physics, gust, sensors and costs of one control period; action is (N, 4) rad/s, reference
     (N, 9) at the period's end. Written out, not in functions: see `physics.advance`."""
     i = wp.tid()
-    command = clamp4(
-        wp.vec4(action[i, 0], action[i, 1], action[i, 2], action[i, 3]), params[i, 13], params[i, 14]
-    )
+    p = params[i]
+    s = state[i]
+    r = reference[i]
+    n = noise[i]
+    weight = weights[0]
+    command = clamp4(action[i], p[13], p[14])
     # the command that acts switches once within the period, at phi
-    one = wp.vec4(state[i, 17], state[i, 18], state[i, 19], state[i, 20])
-    two = wp.vec4(state[i, 21], state[i, 22], state[i, 23], state[i, 24])
-    late = params[i, 15] >= dt
+    one = wp.vec4(s[17], s[18], s[19], s[20])
+    two = wp.vec4(s[21], s[22], s[23], s[24])
+    late = p[15] >= dt
     older = wp.where(late, two, one)
     newer = wp.where(late, one, command)
-    phi = wp.min(params[i, 15] - wp.where(late, dt, 0.0), dt)
-    battery = state[i, 28]
-    outside = wp.vec3(params[i, 17] + state[i, 25], params[i, 18] + state[i, 26], params[i, 19] + state[i, 27])
-    b = load(state, i)
-    sag_older = volts(params, i, battery, older)
-    sag_newer = volts(params, i, battery, newer)
-    e = advance(params, i, b, sag_older, sag_newer, outside, phi, dt)
-    share = wp.min(dt / params[i, 24], 1.0)
+    phi = wp.min(p[15] - wp.where(late, dt, 0.0), dt)
+    battery = s[28]
+    outside = wp.vec3(p[17] + s[25], p[18] + s[26], p[19] + s[27])
+    b = load(s)
+    sag_older = volts(p, battery, older)
+    sag_newer = volts(p, battery, newer)
+    e = advance(p, b, sag_older, sag_newer, outside, phi, dt)
+    f = StateRow()
+    share = wp.min(dt / p[24], 1.0)
     for k in range(3):
-        next_state[i, k] = e.p[k]
-        next_state[i, 4 + k] = e.q[k]
-        next_state[i, 7 + k] = e.v[k]
-        next_state[i, 10 + k] = e.w[k]
+        f[k] = e.p[k]
+        f[4 + k] = e.q[k]
+        f[7 + k] = e.v[k]
+        f[10 + k] = e.w[k]
         # first-order Gauss-Markov gust of standard deviation GUST_STD
-        kick = params[i, 23] * wp.sqrt(2.0 * share) * noise[i, 13 + k]
-        next_state[i, 25 + k] = state[i, 25 + k] * (1.0 - share) + kick
-    next_state[i, 3] = e.q[3]
+        kick = p[23] * wp.sqrt(2.0 * share) * n[13 + k]
+        f[25 + k] = s[25 + k] * (1.0 - share) + kick
+    f[3] = e.q[3]
     for k in range(4):
-        next_state[i, 13 + k] = e.r[k]
-        next_state[i, 17 + k] = command[k]
-        next_state[i, 21 + k] = one[k]
+        f[13 + k] = e.r[k]
+        f[17 + k] = command[k]
+        f[21 + k] = one[k]
     for k in range(13):
-        next_state[i, 29 + k] = state[i, k]
-    next_state[i, 28] = wp.max(battery - dt * params[i, 25], 0.0)
-    next_state[i, 42] = state[i, 42] + dt
+        f[29 + k] = s[k]
+    f[28] = wp.max(battery - dt * p[25], 0.0)
+    f[42] = s[42] + dt
 
-    sense(params, i, dt, next_state, reference, noise, obs)
+    next_state[i] = f
+    obs[i] = sense(p, dt, f, r, n)
 
-    error = e.p - wp.vec3(reference[i, 0], reference[i, 1], reference[i, 2])
-    drift = e.v - wp.vec3(reference[i, 3], reference[i, 4], reference[i, 5])
-    wanted = wp.normalize(wp.vec3(reference[i, 6], reference[i, 7], reference[i, 8] + 9.81))
+    error = e.p - wp.vec3(r[0], r[1], r[2])
+    drift = e.v - wp.vec3(r[3], r[4], r[5])
+    wanted = wp.normalize(wp.vec3(r[6], r[7], r[8] + 9.81))
     up = wp.quat_rotate(e.q, wp.vec3(0.0, 0.0, 1.0))
-    width = weights[8]
-    free = weights[9]
+    width = weight[8]
+    free = weight[9]
     near = float(0.0)
     far = float(0.0)
     for k in range(3):
         a = wp.abs(error[k])
         near += wp.where(a < width, 0.5 * a * a / width, a - 0.5 * width)
         far += wp.max(a - free, 0.0)
-    costs[i, 0] = weights[0] * near
-    costs[i, 1] = weights[1] * far
-    costs[i, 2] = weights[2] * wp.sqrt(wp.dot(drift, drift) + 1.0e-6)
-    costs[i, 3] = weights[3] * wp.sqrt(wp.dot(e.w, e.w) + 1.0e-6)
-    costs[i, 4] = weights[4] * 0.5 * (1.0 - wp.dot(up, wanted))
-    costs[i, 5] = weights[5] * e.q[2] * e.q[2]
+    c = CostRow()
+    c[0] = weight[0] * near
+    c[1] = weight[1] * far
+    c[2] = weight[2] * wp.sqrt(wp.dot(drift, drift) + 1.0e-6)
+    c[3] = weight[3] * wp.sqrt(wp.dot(e.w, e.w) + 1.0e-6)
+    c[4] = weight[4] * 0.5 * (1.0 - wp.dot(up, wanted))
+    c[5] = weight[5] * e.q[2] * e.q[2]
     # rotor command as a share of its range, against the speed at which this machine hovers
-    span = params[i, 14] - params[i, 13]
-    root = params[i, 5] * params[i, 5] - 4.0 * params[i, 6] * (params[i, 4] - params[i, 0] * 2.4525)
-    hover = (wp.sqrt(wp.max(root, 0.0)) - params[i, 5]) / (2.0 * params[i, 6])
+    span = p[14] - p[13]
+    root = p[5] * p[5] - 4.0 * p[6] * (p[4] - p[0] * 2.4525)
+    hover = (wp.sqrt(wp.max(root, 0.0)) - p[5]) / (2.0 * p[6])
     off = (command - hover * wp.vec4(1.0, 1.0, 1.0, 1.0)) / span
     change = (command - one) / span
-    costs[i, 6] = weights[6] * wp.dot(off, off)
-    costs[i, 7] = weights[7] * wp.dot(change, change)
+    c[6] = weight[6] * wp.dot(off, off)
+    c[7] = weight[7] * wp.dot(change, change)
+    costs[i] = c
+    reward[i] = RewardRow(-(c[0] + c[1] + c[2] + c[3] + c[4] + c[5] + c[6] + c[7]))

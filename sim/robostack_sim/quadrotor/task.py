@@ -8,20 +8,23 @@ speed, a tenth of the starts level at the origin.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import warp as wp
 from torch import Tensor
 
-from robostack.recorded import RecordedOp
-from robostack.task import Layout, Obs, Task, Unroll
+from robostack.recorded import RecordedOp, as_rows
+from robostack.task import Layout, Obs, Scenario, Task, Unroll
 from robostack_sim.quadrotor import interface
 from robostack_sim.quadrotor.physics import NUM_NOISE, P, S, gaussian
 from robostack_sim.quadrotor.sensing import NUM_TERMS, NUM_WEIGHTS, OBS_SIZE, observe_kernel, reference_kernel, step_kernel
 from robostack_sim.quadrotor.vehicle import Vehicle, load_vehicle
+
+if TYPE_CHECKING:
+    from robostack.evaluate.flight import Flight
 
 Range = tuple[float, float]
 
@@ -77,6 +80,9 @@ class QuadrotorConfig:
     velocity_max_m_s: float = 1.0
     rate_max_rad_s: float = 1.0
     origin_share: float = 0.1
+    idle_share: float = 0.3
+    """share of starts whose last commands were neutral, as on a board that is armed in the air; the others had the
+    half speed at which their rotors turn"""
     moving_share: float = 0.25
     """share of episodes with a moving reference"""
     reference_amplitude_m: Range = (0.2, 1.0)
@@ -114,8 +120,8 @@ class Quadrotor(Task):
         self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long, device=self.device)
         c = self.config.costs
         weights = [c.position, c.excursion, c.velocity, c.rate, c.tilt, c.yaw, c.action, c.action_rate]
-        self._weights = torch.tensor([*weights, c.position_width_m, c.free_excursion_m], device=self.device)
-        assert len(weights) == NUM_TERMS and len(self._weights) == NUM_WEIGHTS
+        self._weights = torch.tensor([[*weights, c.position_width_m, c.free_excursion_m]], device=self.device)
+        assert len(weights) == NUM_TERMS and self._weights.shape[1] == NUM_WEIGHTS
         self._seed = torch.zeros(2, dtype=torch.int32, device=self.device)
         self._angles = _angle_table(self.config.angle_max_rad).to(self.device)
         self._noise = torch.zeros(num_envs, NUM_NOISE, device=self.device)
@@ -127,13 +133,14 @@ class Quadrotor(Task):
             (S.SIZE,),
             (OBS_SIZE,),
             lambda slot: [
-                wp.from_torch(self.params),
+                as_rows(self.params),
                 self.step_dt,
-                wp.from_torch(self._noise),
-                wp.from_torch(self._reference[0]),
+                as_rows(self._noise),
+                as_rows(self._reference[0]),
             ],
             1,
             self.device,
+            rows=True,
         )
         self.reset(seed)
 
@@ -142,16 +149,18 @@ class Quadrotor(Task):
             step_kernel,
             self.num_envs,
             (S.SIZE, self.action_size),
-            (S.SIZE, OBS_SIZE, NUM_TERMS),
+            (S.SIZE, OBS_SIZE, 1, NUM_TERMS),
             lambda slot: [
-                wp.from_torch(self.params),
-                wp.from_torch(self._weights),
+                as_rows(self.params),
+                as_rows(self._weights),
                 self.step_dt,
-                wp.from_torch(noise(slot)),
-                wp.from_torch(reference(slot)),
+                as_rows(noise(slot)),
+                as_rows(reference(slot)),
             ],
             slots,
             self.device,
+            rows=True,
+            carried=True,
         )
 
     def draw_noise(self, noise: Tensor) -> None:
@@ -160,7 +169,7 @@ class Quadrotor(Task):
         wp.launch(
             gaussian,
             noise.shape[0],
-            [wp.from_torch(self._seed), wp.from_torch(noise)],
+            [wp.from_torch(self._seed), as_rows(noise)],
             device=wp.device_from_torch(self.device),
         )
 
@@ -169,7 +178,7 @@ class Quadrotor(Task):
         wp.launch(
             reference_kernel,
             reference.shape[:2],
-            [wp.from_torch(self.params), self.step_dt, wp.from_torch(self.state), wp.from_torch(reference)],
+            [as_rows(self.params), self.step_dt, as_rows(self.state), as_rows(reference)],
             device=wp.device_from_torch(self.device),
         )
 
@@ -190,7 +199,7 @@ class Quadrotor(Task):
         self.draw_noise(self._noise)
         self.look_ahead(self._reference)
         with torch.no_grad():
-            state, obs, costs = self._step(self.state, action)
+            state, obs, reward, costs = self._step(self.state, action)
         self.state.copy_(state)
         self.episode_length_buf += 1
         error = obs[:, 26:29] - obs[:, 13:16]
@@ -208,7 +217,7 @@ class Quadrotor(Task):
             self.look_ahead(self._reference)
             fresh = self._observe(self.state)[0]
             obs = torch.where(done[:, None], fresh, obs)
-        return Obs(obs, self.layout), -costs.sum(1), terminated, truncated, extras
+        return Obs(obs, self.layout), reward[:, 0], terminated, truncated, extras
 
     def unroll(self, horizon: int) -> QuadrotorUnroll:
         return QuadrotorUnroll(self, horizon)
@@ -216,7 +225,35 @@ class Quadrotor(Task):
     def evaluation(self, num_envs: int) -> Quadrotor:
         """L2F's own question: hover from its starts, sensor-to-motor delay up to 20 ms."""
         delay = (self.config.delay_s[0], min(self.config.delay_s[1], 0.02))
-        return Quadrotor(replace(self.config, num_envs=num_envs, moving_share=0.0, delay_s=delay))
+        return Quadrotor(
+            replace(self.config, num_envs=num_envs, moving_share=0.0, idle_share=0.0, delay_s=delay)
+        )
+
+    def scenarios(self) -> Sequence[Scenario]:
+        from robostack_sim.quadrotor.scenarios import scenarios
+
+        return scenarios(self.config)
+
+    def snapshot(self) -> Mapping[str, Tensor]:
+        s = self.state
+        self.look_ahead(self._reference)
+        return {
+            "position": s[:, 0:3],
+            "attitude": s[:, 3:7],
+            "velocity": s[:, 7:10],
+            "body_rate": s[:, 10:13],
+            "rotor_speed": s[:, S.ROTOR : S.ROTOR + 4],
+            "reference": self._reference[0, :, 0:3],
+        }
+
+    def snapshot_units(self) -> Mapping[str, str]:
+        units = ("m", "1", "m/s", "rad/s", "rad/s", "m")
+        return dict(zip(("position", "attitude", "velocity", "body_rate", "rotor_speed", "reference"), units, strict=True))
+
+    def judge_flights(self, flights: Sequence[Flight]) -> list[dict[str, Any]]:
+        from robostack_sim.quadrotor.scenarios import judge_flights
+
+        return judge_flights(flights)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {
@@ -312,7 +349,10 @@ class Quadrotor(Task):
         s[:, 3:7] = torch.where(centred, level, attitude)
         s[:, 7:10] = self._uniform(-c.velocity_max_m_s, c.velocity_max_m_s, 3)
         s[:, 10:13] = self._uniform(-c.rate_max_rad_s, c.rate_max_rad_s, 3)
-        s[:, S.ROTOR : S.GUST] = 0.5 * (v.rotor_speed_min + v.rotor_speed_max)
+        half = 0.5 * (v.rotor_speed_min + v.rotor_speed_max)
+        idle = self._uniform(0.0, 1.0)[:, None] < c.idle_share
+        s[:, S.ROTOR : S.COMMAND_1] = half
+        s[:, S.COMMAND_1 : S.GUST] = torch.where(idle, v.rotor_speed_min, half)
         s[:, S.GUST : S.GUST + 3] = self.params[:, P.GUST_STD, None] * self._normal(1.0, 3)
         s[:, S.BATTERY] = self._uniform(*c.battery)
         s[:, S.BEFORE : S.BEFORE + 13] = s[:, 0:13]
@@ -324,7 +364,8 @@ class Quadrotor(Task):
 
 
 class QuadrotorUnroll(Unroll):
-    """A window over recorded launches. Environments that left, tumble or are over age restart at `begin` only."""
+    """A window over recorded launches. Environments that left, tumble or are over age restart at `begin` only;
+    within a window nothing ends, so `alive` is always true."""
 
     LEFT_M = 1.5
     SPIN_RAD_S = 40.0
@@ -335,6 +376,7 @@ class QuadrotorUnroll(Unroll):
         self._reference = torch.zeros(horizon + 1, task.num_envs, 9, device=task.device)
         self._op = task._record(horizon, lambda slot: self._noise[slot], lambda slot: self._reference[slot + 1])
         self._count = 0
+        self._alive = torch.ones(task.num_envs, dtype=torch.bool, device=task.device)
         self.restarted = torch.zeros(task.num_envs, dtype=torch.bool, device=task.device)
 
     def begin(self) -> Obs:
@@ -359,9 +401,8 @@ class QuadrotorUnroll(Unroll):
         if self._count == self.horizon:
             raise RuntimeError(f"a window of {self.horizon} steps is over: commit() and begin() the next")
         self._count += 1
-        self._state, obs, costs = self._op(self._state, action)
-        alive = torch.isfinite(obs.detach()[:, 0])
-        return Obs(obs, self.task.layout), -costs.sum(1), alive
+        self._state, obs, reward, _ = self._op(self._state, action)
+        return Obs(obs, self.task.layout), reward.view(-1), self._alive
 
     def commit(self) -> None:
         self.task.state.copy_(self._state.detach())
