@@ -42,6 +42,7 @@ class _Slot:
             start += n * w
         self.grad_out = [torch.zeros_like(o) for o in self.outputs]
         constants = op.constants(index)
+        constant_grads = op.constant_grads(index) if op.constant_grads else [None] * len(constants)
         view = as_rows if op.rows else wp.from_torch
         arrays, grads_in = [*map(view, self.inputs)], [*map(view, self.grad_in)]
         outputs, grads_out = [*map(view, self.outputs)], [*map(view, self.grad_out)]
@@ -50,7 +51,7 @@ class _Slot:
         self.adjoint = wp.launch(
             inputs=[*constants, *arrays],
             outputs=outputs,
-            adj_inputs=[*(None for _ in constants), *grads_in],
+            adj_inputs=[*constant_grads, *grads_in],
             adj_outputs=grads_out,
             adjoint=True,
             **common,
@@ -64,7 +65,8 @@ class RecordedOp:
     returns the kernel's leading arguments for a slot. Calling it returns the output tensors of the next slot: they
     alias buffers that are written again `slots` calls later. With `rows` the kernel takes arrays of vectors, else 2-D
     arrays of float32. With `carried` a call's first output is meant to be the next call's first input, and shares its
-    buffer.
+    buffer. `constant_grads(slot)` gives, for each constant, an array that every `backward` adds its gradient to, or
+    None: zeroing it is the caller's business.
     """
 
     def __init__(
@@ -78,10 +80,12 @@ class RecordedOp:
         device: torch.device,
         rows: bool = False,
         carried: bool = False,
+        constant_grads: Callable[[int], list[Any]] | None = None,
     ) -> None:
         self.kernel, self.num_rows, self.device = kernel, num_rows, device
         self.input_widths, self.output_widths = tuple(input_widths), tuple(output_widths)
         self.constants, self.rows, self.carried = constants, rows, carried
+        self.constant_grads = constant_grads
         self.wp_device = wp.device_from_torch(device)
         self._ring: list[_Slot | None] = [None] * slots
         self._next = 0

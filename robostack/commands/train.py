@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -12,11 +13,12 @@ import tyro
 
 from robostack import registry
 from robostack.run_folder import RunFolder
+from robostack.spec import ContractError
 
 
 @dataclass(frozen=True)
 class Command:
-    """Train a policy for a task. Ctrl-C keeps the best so far; --resume goes on from there.
+    """Train a policy for a task. Ctrl-C keeps the best so far; --resume goes on from there, to the bit.
 
     Settings of the task and of the learner follow its name; see them with: robostack train TASK --task-help
 
@@ -25,10 +27,10 @@ class Command:
 
     TAKES_REST: ClassVar[bool] = True
 
-    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")]
+    task: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")] = None
     """A task by its name; `robostack list` shows them."""
     seed: int = 0
-    """Makes the run reproducible to the bit on one machine."""
+    """Makes the run reproducible to the bit on one machine. A resumed run keeps its own."""
     name: str | None = None
     """Added to the run folder's name."""
     run_folder: Path | None = None
@@ -36,7 +38,8 @@ class Command:
     root: Path = Path("logs")
     """Where new run folders go: root/task/time."""
     resume: bool = False
-    """Go on from the newest checkpoint of --run-folder (default: the newest run of the task)."""
+    """Go on from the last checkpoint of --run-folder (default: the newest run of the task), with the run's
+    own settings where none are given."""
     quick: bool = False
     """A much shorter training, to see that everything works."""
     json: bool = False
@@ -45,47 +48,80 @@ class Command:
     """Show the settings of the task and of the learner, and stop."""
 
     def run(self, rest: list[str]) -> int:
+        tasks = registry.entries("task")
+        if self.task is None or (self.task not in tasks and rest and rest[0].startswith("-")):
+            usage = "name the task first, its settings after it: robostack train TASK [--setting value ...]"
+            return _say(f"{usage}. Installed tasks: {', '.join(tasks) or 'none'}.", status=2)
         kind = registry.load("task", self.task)
-        from robostack.learn.shac import SHAC
+        from robostack.learn.shac import DivergedError
         from robostack.learn.trainer import train
 
+        run = RunFolder.find(self.run_folder or self.task, self.root) if self.resume else None
+        chosen = self._settings(kind, rest, run)
+        task = kind(chosen.task)
+        if run is None:
+            run = self._folder(self.task)
+        print(f"training {self.task} in {run.path}", file=sys.stderr)
+        seed, resume, quick = self.seed, self.resume, self.quick
+        try:
+            with run.stage("train"):
+                result = train(task, chosen.learner, run, seed=seed, resume=resume, quick=quick)
+        except DivergedError as error:
+            return _say(str(error), status=1)
+        run.make_latest()
+        if self.json:
+            shown = {"run": str(run.path), **{k: v for k, v in result.items() if k != "history"}}
+            print(json.dumps(shown, indent=2))
+        elif not result["interrupted"]:
+            print(f"next: robostack export {run.path}")
+        return 130 if result["interrupted"] else 0
+
+    def _folder(self, task: str) -> RunFolder:
+        if self.run_folder is None:
+            return RunFolder.create(task, self.name, self.root)
+        run = RunFolder.at(self.run_folder.resolve())
+        if not any(run.checkpoints.iterdir()):
+            run.make_latest()
+        return run
+
+    def _settings(self, kind: Any, rest: list[str], run: RunFolder | None) -> Any:
+        """`.task` and `.learner` as the command line says, else as in `run`, else the defaults."""
+        from robostack.learn.shac import SHAC
+        from robostack.learn.trained import RunSettings
+
+        task, learner = kind.Config(), SHAC()
+        if run is not None:
+            before = RunSettings.of(run)
+            if before.kind is not kind:
+                raise ContractError(f"{run.path} is a run of {run.config()['task']!r}, not of {self.task!r}")
+            task, learner = before.task, before.learner
         settings = make_dataclass(
             "Settings",
             [
-                (
-                    "task",
-                    Annotated[kind.Config, tyro.conf.OmitArgPrefixes],
-                    field(default_factory=kind.Config),
-                ),
-                ("learner", SHAC, field(default_factory=SHAC)),
+                ("task", Annotated[kind.Config, tyro.conf.arg(name="")], field(default=task)),
+                ("learner", SHAC, field(default=learner)),
             ],
         )
-        chosen: Any = tyro.cli(
-            settings,
-            args=["--help"] if self.task_help else rest,
-            prog=f"robostack train {self.task}",
-            description=f"Settings of {self.task} and of its learner.",
-        )
-        task = kind(chosen.task, self.seed)
-        run = self._folder()
-        print(f"training {self.task} in {run.path}", file=sys.stderr)
-        with run.stage("train"):
-            result = train(task, chosen.learner, run, seed=self.seed, resume=self.resume, quick=self.quick)
-        if self.json:
-            print(
-                json.dumps(
-                    {"run": str(run.path), **{k: v for k, v in result.items() if k != "history"}}, indent=2
-                )
+        try:
+            return tyro.cli(
+                settings,
+                args=["--help"] if self.task_help else rest,
+                prog=f"robostack train {self.task}",
+                description=f"Settings of {self.task} and of its learner.",
             )
-        else:
-            print(f"next: robostack export {run.path}")
-        return 0
+        except SystemExit:
+            for hint in _own_options_like(rest):
+                _say(f"its own option is {hint}", status=2)
+            raise
 
-    def _folder(self) -> RunFolder:
-        if self.resume:
-            return RunFolder.find(self.run_folder or self.task, self.root)
-        if self.run_folder:
-            run = RunFolder.at(self.run_folder)
-            run.make_latest()
-            return run
-        return RunFolder.create(self.task, self.name, self.root)
+
+def _say(what: str, *, status: int) -> int:
+    print(f"robostack train: {what}", file=sys.stderr)
+    return status
+
+
+def _own_options_like(rest: list[str]) -> list[str]:
+    """Options of this command that a word in `rest` may have meant."""
+    own = ["--" + f.name.replace("_", "-") for f in fields(Command)]
+    words = [word.partition("=")[0] for word in rest if word.startswith("--")]
+    return [match for word in words for match in difflib.get_close_matches(word, own, n=1, cutoff=0.75)]

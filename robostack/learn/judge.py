@@ -27,17 +27,23 @@ class Judgement:
 
 @torch.no_grad()
 def judge(actor: Actor, task: Task, seed: int) -> Judgement:
-    """Flies one episode in every environment of `task` from `seed`."""
-    obs, _ = task.reset(seed)
-    state = actor.initial_state(task.num_envs)
-    running = torch.ones(task.num_envs, dtype=torch.bool, device=task.device)
-    success = torch.zeros_like(running)
-    total = steps = torch.zeros((), device=task.device)
-    for _ in range(task.max_episode_length):
-        action, state = actor(obs.flat, state)
-        obs, reward, terminated, truncated, extras = task.step(action)
-        total = total + torch.where(running, reward, 0.0).nan_to_num().sum()
-        steps = steps + running.sum()
-        success |= running & extras["success"]
-        running &= ~(terminated | truncated)
+    """Flies one episode in every environment of `task` from `seed`.
+
+    A reward that is not finite ends an episode as a failure. Draws from torch's global generator are undone,
+    so that judging does not change what training does next.
+    """
+    with torch.random.fork_rng(devices=[task.device] if task.device.type == "cuda" else []):
+        obs, _ = task.reset(seed)
+        state = actor.initial_state(task.num_envs)
+        running = torch.ones(task.num_envs, dtype=torch.bool, device=task.device)
+        success = torch.zeros_like(running)
+        total = steps = torch.zeros((), device=task.device)
+        for _ in range(task.max_episode_length):
+            action, state = actor(obs.flat, state)
+            obs, reward, terminated, truncated, extras = task.step(action)
+            running &= torch.isfinite(reward)
+            total = total + torch.where(running, reward, 0.0).sum()
+            steps = steps + running.sum()
+            success |= running & extras["success"]
+            running &= ~(terminated | truncated)
     return Judgement(success.float().mean().item(), (total / steps).item())

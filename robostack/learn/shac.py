@@ -33,8 +33,8 @@ class DivergedError(RuntimeError):
 class SHAC:
     """Settings of the learner; `actor` is the shape of the policy network."""
 
-    iterations: int = 260
-    horizon: int = 50
+    iterations: int = 240
+    horizon: int = 32
     """steps a gradient flows back through"""
     learning_rate: float = 1.5e-2
     """Adam's, falling linearly to `final_learning_rate_share` of it"""
@@ -103,34 +103,40 @@ class ShacLearner:
             gain = gain + c.gamma**c.horizon * torch.where(lasting[-1], self.target(obs.flat), 0.0)
         loss = -gain.mean() / c.horizon
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = clip_grad_norm_(self.actor.parameters(), c.gradient_clip)
-        self._update(loss, norm)
+        sound = self._update(loss, norm)
         self.window.commit()
-        if self.iteration < c.normaliser_iterations:
+        if sound and self.iteration < c.normaliser_iterations:  # a NaN in the moments would stay for ever
             self.actor.learn_normaliser(torch.stack(seen[:: max(1, c.horizon // 5)]), state.detach())
         self.state = state.detach().clone()
         scalars = {"loss": loss.item(), "reward": reward.detach().mean().item(), "gradient_norm": norm.item()}
-        if self.critic is not None:
-            scalars["critic_loss"] = self._fit_critic(torch.stack(seen), reward.detach())
+        if self.critic is not None and sound:
+            scalars["critic_loss"] = self._fit_critic(torch.stack(seen), reward.detach(), lasting)
         self.iteration += 1
         return scalars
 
-    def _update(self, loss: Tensor, norm: Tensor) -> None:
+    def _update(self, loss: Tensor, norm: Tensor) -> bool:
+        """Steps the optimiser unless loss or gradient is not finite; says whether it did."""
         if math.isfinite(loss.item()) and math.isfinite(norm.item()):
             self.optimiser.step()
             self._bad_updates = 0
-            return
+            return True
         self._bad_updates += 1
         if self._bad_updates > self.MAX_BAD_UPDATES:
             raise DivergedError(
                 f"iteration {self.iteration}: loss or gradient was not finite for {self._bad_updates} updates in a "
                 "row; lower learning_rate or gradient_clip"
             )
+        return False
 
-    def _fit_critic(self, obs: Tensor, reward: Tensor) -> float:
-        """TD(lambda) targets over the window (H+1, N, channels), then minibatch regression. Returns the last loss."""
-        assert self.critic is not None and self.target is not None
+    def _fit_critic(self, obs: Tensor, reward: Tensor, lasting: Tensor) -> float:
+        """TD(lambda) targets over the window, then minibatch regression; returns the last loss.
+
+        obs (H+1, N, channels), reward (H, N), lasting (H+1, N): whether the episode still runs before a step.
+        """
+        assert self.critic is not None
+        assert self.target is not None
         c = self.config
         self.critic.normaliser.update(obs[..., self.critic.index])
         self.target.normaliser.load_state_dict(self.critic.normaliser.state_dict())
@@ -138,14 +144,15 @@ class ShacLearner:
             value = self.target(obs)
             goal, targets = value[-1], torch.empty_like(reward)
             for t in range(c.horizon - 1, -1, -1):
-                goal = reward[t] + c.gamma * torch.lerp(value[t + 1], goal, c.critic_lambda)
+                ahead = torch.lerp(value[t + 1], goal, c.critic_lambda)
+                goal = reward[t] + c.gamma * torch.where(lasting[t + 1], ahead, 0.0)
                 targets[t] = goal
-        flat, goals = obs[:-1].flatten(0, 1), targets.flatten()
+        flat, goals = obs[:-1][lasting[:-1]], targets[lasting[:-1]]
         loss = torch.zeros(())
         for rows in torch.randperm(len(goals), device=goals.device).chunk(c.critic_updates):
             loss = (self.critic(flat[rows]) - goals[rows]).square().mean()
             self.critic_optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             self.critic_optimiser.step()
         with torch.no_grad():
             for slow, fast in zip(self.target.parameters(), self.critic.parameters(), strict=True):
@@ -159,6 +166,7 @@ class ShacLearner:
             "optimiser": self.optimiser.state_dict(),
             "state": self.state,
             "iteration": self.iteration,
+            "bad_updates": self._bad_updates,
         }
         if self.critic is not None and self.target is not None:
             kept |= {
@@ -171,8 +179,8 @@ class ShacLearner:
     def load_state_dict(self, kept: dict[str, Any]) -> None:
         self.actor.load_state_dict(kept["actor"])
         self.optimiser.load_state_dict(kept["optimiser"])
-        self.state = kept["state"]
-        self.iteration = kept["iteration"]
+        self.state.copy_(kept["state"])
+        self.iteration, self._bad_updates = kept["iteration"], kept["bad_updates"]
         if self.critic is not None and self.target is not None:
             self.critic.load_state_dict(kept["critic"])
             self.target.load_state_dict(kept["target"])

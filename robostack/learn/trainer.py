@@ -1,35 +1,33 @@
 """The run around a learner: progress, logs, checkpoints chosen by evaluation, Ctrl-C, exact resume, export.
 
-A run folder's `checkpoints/last.pt` is where training stands, `checkpoints/best.pt` the policy that judged best.
-Both are plain tensors and numbers, read with `weights_only=True`: loading one executes nothing.
+In a run folder `checkpoints/last.pt` is where training stands, `checkpoints/best.pt` the policy judged best.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 
+from robostack.learn import checkpoint
+from robostack.learn.blame import first_non_finite
 from robostack.learn.judge import Judgement, judge
-from robostack.learn.shac import SHAC, ShacLearner
-from robostack.nets.actor import Actor
-from robostack.run_folder import RunFolder, write_atomic
-from robostack.spec import ContractError, PolicySpec, State
+from robostack.learn.shac import SHAC, DivergedError, ShacLearner
+from robostack.learn.trained import RunSettings, export_policy, load_run, misfit, policy_spec, task_of
+from robostack.run_folder import RunFolder, RunFolderError
+from robostack.spec import ContractError
 from robostack.task import Task
 
-if TYPE_CHECKING:
-    from robostack.export.onnx import LoadedPolicy
+Log = Callable[[dict[str, float], int], None]
+"""Takes scalars by name and the iteration they belong to."""
 
-CHECKPOINT_VERSION = 1
 EVALUATION_ENVS = 256
 EVALUATION_SEED = 1_000_003
 JUDGED_AT = (0.7, 0.85, 1.0)
@@ -47,25 +45,32 @@ def train(
 ) -> dict[str, Any]:
     """Trains to the end, or until Ctrl-C, which saves and keeps the best so far. Returns the `train` metrics.
 
-    One CPU thread: for networks this small more threads cost more than they bring.
+    A resumed run goes on to the bit as if it had never stopped; its seed, and its learner unless `config` is
+    given, are its own. One CPU thread: for networks this small more threads cost more than they bring.
+
+    Raises RunFolderError when the folder holds a run already or cannot be written, ContractError when a
+    checkpoint to resume from does not fit, DivergedError naming what was not finite; the best so far stays.
     """
     torch.set_num_threads(1)
+    start = time.perf_counter()
+    if resume:
+        before = RunSettings.of(run)
+        config, seed = config or before.learner, before.seed
+    elif held := sorted(run.checkpoints.glob("*.pt")):
+        raise RunFolderError(
+            f"{held[0]}: this folder holds a run already; go on with --resume, or give another folder"
+        )
     config = config or SHAC()
-    if quick:
+    if quick and not resume:
         config = dataclasses.replace(config, iterations=max(3, config.iterations // 20))
     torch.manual_seed(seed)
-    start = time.perf_counter()
     task.reset(seed)
     learner = ShacLearner(task, config)
-    evaluation = task.evaluation(EVALUATION_ENVS)
-    training = _Training(run, task, learner, evaluation, seed)
+    training = _Training(run, task, learner, task.evaluation(EVALUATION_ENVS), seed)
     if resume:
         training.load()
-    else:
-        described = {"task": task.name, "settings": task.config, "learner": config, "seed": seed}
-        run.write_config(described)
-    setup_s = time.perf_counter() - start
-    return training.go(setup_s)
+    run.write_config({"task": task.name, "settings": task.config, "learner": config, "seed": seed})
+    return training.go(time.perf_counter() - start)
 
 
 class _Training:
@@ -79,160 +84,115 @@ class _Training:
         total = self.learner.config.iterations
         judged = {max(1, round(share * total)) for share in JUDGED_AT}
         start, before = time.perf_counter(), self.wall_s
-        with _progress(total) as show, _scalars(self.run.path) as log, _interruptible() as interrupted:
+        with (
+            _interruptible() as interrupted,
+            _progress(self.learner.iteration, total) as show,
+            _scalars(self.run.path) as log,
+        ):
             while self.learner.iteration < total and not interrupted:
-                scalars = self.learner.iterate()
+                try:
+                    scalars = self.learner.iterate()
+                except DivergedError as error:
+                    self.run.record(train=self._result(setup_s, False))
+                    raise self._diverged(error) from error
                 iteration = self.learner.iteration
                 self.wall_s = before + time.perf_counter() - start
                 log(scalars, iteration)
-                if iteration in judged:
-                    self._judge(log)
                 if iteration % 10 == 0 or iteration == total:
                     self.history.append({"iteration": iteration, "wall_s": round(self.wall_s, 3), **scalars})
                     show(iteration, scalars["reward"])
-        if interrupted and self.best_iteration == 0:
-            self._judge(lambda scalars, step: None)
-        self.save()
-        steps = self.learner.iteration * self.learner.config.horizon * self.task.num_envs
-        result = {
+                if iteration in judged:
+                    self._judge(log)
+                    self.save()
+            if interrupted:
+                self.save()
+            if self.best_iteration == 0:  # after save(): a resumed run must not know of this extra look
+                self._judge(log)
+        result = self._result(setup_s, bool(interrupted))
+        self.run.record(train=result)
+        if self.best_iteration == 0 and self.learner.iteration:
+            raise DivergedError(f"no policy of this run gives finite rewards; {self._blame()}")
+        if interrupted:
+            go_on = f"robostack train {self.task.name} --resume --run-folder {self.run.path}"
+            print(f"stopped; the best so far is kept. Go on: {go_on}", file=sys.stderr)
+        return result
+
+    def _result(self, setup_s: float, interrupted: bool) -> dict[str, Any]:
+        return {
             "wall_s": round(self.wall_s, 3),
             "setup_s": round(setup_s, 3),
             "iterations": self.learner.iteration,
-            "env_steps": steps,
+            "env_steps": self.learner.iteration * self.learner.config.horizon * self.task.num_envs,
             "best_iteration": self.best_iteration,
             "best_score": self.best_score,
-            "interrupted": bool(interrupted),
+            "interrupted": interrupted,
             "seed": self.seed,
             "history": self.history,
         }
-        self.run.record(train=result)
-        if interrupted:
-            print(f"stopped; the best so far is kept. Go on: robostack train {self.task.name} --resume", file=sys.stderr)
-        return result
 
-    def _judge(self, log: Any) -> None:
+    def _diverged(self, error: DivergedError) -> DivergedError:
+        kept = (
+            f"the best policy, of iteration {self.best_iteration}, is kept: robostack export {self.run.path}"
+        )
+        if not self.best_iteration:
+            kept = "no policy had been judged before"
+        return DivergedError(f"{error}; {self._blame()}; {kept}")
+
+    def _blame(self) -> str:
+        return first_non_finite(self.learner.actor, self.task, self.learner.config.horizon)
+
+    def _judge(self, log: Log) -> None:
         verdict = judge(self.learner.actor, self.evaluation, EVALUATION_SEED)
         log({f"judge/{k}": v for k, v in dataclasses.asdict(verdict).items()}, self.learner.iteration)
         row = {"iteration": self.learner.iteration, "wall_s": round(self.wall_s, 3)}
         self.history.append({**row, **dataclasses.asdict(verdict)})
         if verdict.score > self.best_score:
             self.best_score, self.best_iteration = verdict.score, self.learner.iteration
-            _save(self.best, {"actor": self.learner.actor.state_dict(), "judged": dataclasses.asdict(verdict)})
+            content = {"actor": self.learner.actor.state_dict(), "judged": dataclasses.asdict(verdict)}
+            checkpoint.save(self.best, content)
 
     def save(self) -> None:
-        _save(
+        checkpoint.save(
             self.last,
             {
                 "task": self.task.name,
+                "num_envs": self.task.num_envs,
                 "learner": self.learner.state_dict(),
                 "task_state": self.task.state_dict(),
                 "torch_rng": torch.get_rng_state(),
+                "cuda_rng": torch.cuda.get_rng_state(self.task.device) if self._on_cuda else None,
                 "progress": [self.best_score, self.best_iteration, self.wall_s],
                 "history": self.history,
             },
         )
 
     def load(self) -> None:
-        kept = load_checkpoint(self.last)
-        if kept["task"] != self.task.name:
-            raise ContractError(f"{self.last}: a checkpoint of task {kept['task']!r}, not {self.task.name!r}")
-        self.learner.load_state_dict(kept["learner"])
-        self.task.load_state_dict(kept["task_state"])
-        torch.set_rng_state(kept["torch_rng"])
-        self.best_score, self.best_iteration, self.wall_s = kept["progress"]
-        self.history = kept["history"]
+        kept = checkpoint.load(self.last)
+        for field, ours in (("task", self.task.name), ("num_envs", self.task.num_envs)):
+            if (theirs := kept.get(field)) != ours:
+                raise ContractError(
+                    f"{self.last}: {field} is {theirs!r} there, {ours!r} here; resume with the run's own "
+                    "settings, or train anew in another folder"
+                )
+        try:
+            self.learner.load_state_dict(kept["learner"])
+            self.task.load_state_dict(kept["task_state"])
+            torch.set_rng_state(kept["torch_rng"])
+            if self._on_cuda and kept["cuda_rng"] is not None:
+                torch.cuda.set_rng_state(kept["cuda_rng"], self.task.device)
+            self.best_score, self.best_iteration, self.wall_s = kept["progress"]
+            self.history = kept["history"]
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise misfit(self.last, error) from error
 
-
-def _save(path: Path, content: dict[str, Any]) -> None:
-    buffer = io.BytesIO()
-    torch.save({"version": CHECKPOINT_VERSION, **content}, buffer)
-    write_atomic(path, buffer.getvalue())
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Tensors and numbers of a checkpoint. Raises ContractError when it is missing, damaged or of another version."""
-    try:
-        kept: dict[str, Any] = torch.load(path, weights_only=True)
-    except FileNotFoundError as error:
-        raise ContractError(f"{path}: no checkpoint yet; train first") from error
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise ContractError(f"{path}: not a readable checkpoint ({type(error).__name__}); train again") from error
-    if kept.get("version") != CHECKPOINT_VERSION:
-        raise ContractError(f"{path}: checkpoint version {kept.get('version')}, this robostack reads {CHECKPOINT_VERSION}")
-    return kept
-
-
-def task_of(run: RunFolder) -> Task:
-    """The task of a run, rebuilt from its config."""
-    from pydantic import TypeAdapter
-
-    from robostack import registry
-
-    config = run.config()
-    if not {"task", "settings", "learner"} <= config.keys():
-        raise ContractError(f"{run.path}: config.json names no task; was this run trained?")
-    kind = registry.load("task", config["task"])
-    task: Task = kind(TypeAdapter(kind.Config).validate_python(config["settings"]))
-    return task
-
-
-def load_run(run: RunFolder) -> tuple[Task, Actor]:
-    """Task and best actor of a run, rebuilt from its config and checkpoint."""
-    from pydantic import TypeAdapter
-
-    task = task_of(run)
-    learner = TypeAdapter(SHAC).validate_python(run.config()["learner"])
-    actor = Actor(task, learner.actor)
-    actor.load_state_dict(load_checkpoint(run.checkpoints / "best.pt")["actor"])
-    return task, actor.eval()
-
-
-def policy_spec(task: Task, reset: tuple[float, ...], provenance: dict[str, Any]) -> PolicySpec:
-    """The contract of a policy of `task` whose state resets to `reset`."""
-    return PolicySpec(
-        task=task.name,
-        control_dt_s=task.step_dt,
-        obs_delay_s=task.obs_delay_s,
-        action_delay_s=task.action_delay_s,
-        observations=task.actor_channels,
-        actions=task.actions,
-        state=State(reset=reset),
-        envelope=task.envelope,
-        provenance=provenance,
-    )
-
-
-def export_policy(run: RunFolder, path: Path) -> LoadedPolicy:
-    """Writes the run's best policy as one ONNX file with its contract and self-test vectors."""
-    from robostack import machine
-    from robostack.export.onnx import export_onnx
-
-    task, actor = load_run(run)
-    trained = run.metrics().get("train", {})
-    provenance = {
-        "run": run.path.name,
-        "seed": run.config()["seed"],
-        "commit": machine.commit(),
-        "settings": run.config()["settings"],
-        **{k: trained[k] for k in ("iterations", "env_steps", "best_iteration", "best_score") if k in trained},
-    }
-
-    @torch.no_grad()
-    def reference(observation: Any, applied_action: np.ndarray, state: np.ndarray | None) -> Any:
-        rows = applied_action.shape[0]
-        channels = {n: torch.from_numpy(np.asarray(v, np.float32)) for n, v in observation.items()}
-        channels["applied_action"] = torch.from_numpy(applied_action)
-        memory = torch.zeros(rows, 0) if state is None else torch.from_numpy(state)
-        action, following = actor.step(channels, memory)
-        return action.numpy(), following.numpy() if state is not None else None
-
-    spec = policy_spec(task, actor.reset_values, provenance)
-    return export_onnx(actor, spec, path, reference=reference)
+    @property
+    def _on_cuda(self) -> bool:
+        return self.task.device.type == "cuda"
 
 
 @contextmanager
 def _interruptible() -> Iterator[list[int]]:
-    """A list that is filled at the first Ctrl-C, so that an iteration is never cut; the second one ends at once."""
+    """A list that the first Ctrl-C fills, so that an iteration is never cut; the second one ends at once."""
     seen: list[int] = []
 
     def note(number: int, frame: Any) -> None:
@@ -252,13 +212,19 @@ def _interruptible() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
+def _progress(done: int, total: int) -> Iterator[Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("train"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[r]}"))
+    columns = (
+        TextColumn("train"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[r]}"),
+    )
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
-        job = bar.add_task("train", total=total, r="")
+        job = bar.add_task("train", completed=done, total=total, r="")
 
         def show(iteration: int, reward: float) -> None:
             bar.update(job, completed=iteration, r=f"reward {reward:+.3f} a step", refresh=True)
@@ -267,21 +233,30 @@ def _progress(total: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _scalars(path: Path) -> Iterator[Any]:
-    """TensorBoard events, every tenth iteration."""
+def _scalars(path: Path) -> Iterator[Log]:
+    """TensorBoard events, every tenth iteration. Where they cannot be written training goes on without."""
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(str(path))
+    writer: SummaryWriter | None = SummaryWriter(str(path))
+
+    def attempt(what: Callable[[SummaryWriter], None]) -> None:
+        nonlocal writer
+        try:
+            if writer is not None:
+                what(writer)
+        except OSError as error:
+            writer = None
+            print(f"no more TensorBoard events in {path}: {error.strerror}", file=sys.stderr)
+
+    def log(scalars: dict[str, float], step: int) -> None:
+        if step % 10 == 0 or any(k.startswith("judge") for k in scalars):
+            for key, value in scalars.items():
+                attempt(lambda w, key=key, value=value: w.add_scalar(key, value, step))  # type: ignore[misc]
+
     try:
-
-        def log(scalars: dict[str, float], step: int) -> None:
-            if step % 10 == 0 or any(k.startswith("judge") for k in scalars):
-                for key, value in scalars.items():
-                    writer.add_scalar(key, value, step)
-
         yield log
     finally:
-        writer.close()
+        attempt(lambda w: w.close())
 
 
 __all__ = ["Judgement", "export_policy", "load_run", "policy_spec", "task_of", "train"]

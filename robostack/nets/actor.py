@@ -7,10 +7,11 @@ Everything is inside the graph that is exported, the normaliser and the action's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch.nn.functional import linear
 
 from robostack.features import Feature, FeatureStack, Pick, Scale
 from robostack.nets.normaliser import Normaliser
+from robostack.spec import ContractError
 from robostack.task import Layout, Task
 
 if TYPE_CHECKING:
@@ -37,14 +39,21 @@ class ActorConfig:
 
 
 class Actor(nn.Module):
-    """`forward` takes the packed observation (N, layout.size) and state (N, state_size); `step` takes channels by
-    name. Privileged channels are not in its features, by construction: a feature that reads one is refused."""
+    """`forward` takes the packed observation (N, layout.size) and state (N, state_size); `step` takes
+    channels by name.
+
+    Raises ContractError at construction when a feature reads a privileged or unknown channel.
+    """
 
     low: Tensor
     half_range: Tensor
 
-    def __init__(self, task: Task, config: ActorConfig, features: tuple[Feature, ...] = (), fused_slots: int = 0) -> None:
+    def __init__(
+        self, task: Task, config: ActorConfig, features: tuple[Feature, ...] = (), fused_slots: int = 0
+    ) -> None:
         super().__init__()
+        if not config.hidden:
+            raise ContractError("ActorConfig.hidden is empty: an actor needs one hidden layer at least")
         self.config = config
         self.layout = Layout(task.channels)
         self.channels = task.actor_channels
@@ -53,7 +62,7 @@ class Actor(nn.Module):
         self.features = FeatureStack(chosen, self.layout, task.step_dt, fused_slots)
         self.normaliser = Normaliser(self.features.output_size, enabled=config.normalise)
         widths = (self.features.output_size, *config.hidden)
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self._first: tuple[Tensor, Tensor] | None = None
         self.gru = nn.GRUCell(widths[-1], config.recurrent) if config.recurrent else None
         self.head = nn.Linear(config.recurrent or widths[-1], task.action_size)
@@ -67,9 +76,13 @@ class Actor(nn.Module):
 
     def _refuse_privileged(self, features: tuple[Feature, ...]) -> None:
         for feature in features:
-            for pick in vars(feature).values():
-                if isinstance(pick, Pick) and self.layout.channel[pick.channel].privileged:
-                    raise ValueError(f"{feature}: {pick.channel} is privileged; an actor may not see it")
+            for pick in _picks(vars(feature).values()):
+                channel = self.layout.channel.get(pick.channel)
+                if channel is None:
+                    known = ", ".join(c.name for c in self.channels)
+                    raise ContractError(f"{feature}: there is no channel {pick.channel!r}; there are {known}")
+                if channel.privileged:
+                    raise ContractError(f"{feature}: {channel.name} is privileged: an actor may not see it")
 
     @property
     def state_size(self) -> int:
@@ -96,7 +109,7 @@ class Actor(nn.Module):
 
     @torch.no_grad()
     def learn_normaliser(self, x: Tensor, state: Tensor) -> None:
-        """Takes (steps, N, layout.size) packed observations into the normaliser, all with the state (N, state_size)."""
+        """Takes (steps, N, layout.size) packed observations in, all with the same state (N, state_size)."""
         memory = state[:, : self.features.state_size]
         for row in x:
             self.normaliser.update(self.features(row, memory)[0])
@@ -108,27 +121,38 @@ class Actor(nn.Module):
             memory, hidden = state.split([self.features.state_size, self.config.recurrent], -1)
         y, next_state = self.features(x, memory)
         first, *others = self.hidden
-        weight, bias = self._first if self._first is not None else self.normaliser.fold(first.weight, first.bias)
-        y = torch.tanh(linear(y, weight, bias))
+        y = torch.tanh(linear(y, *(self._first or self.normaliser.fold(first.weight, first.bias))))
         for layer in others:
             y = torch.tanh(layer(y))
         if self.gru is not None:
             y = self.gru(y, hidden)
             next_state = torch.cat([next_state, y], -1)
-        return torch.addcmul(self.low + self.half_range, torch.tanh(self.head(y)), self.half_range), next_state
+        y = torch.tanh(self.head(y))
+        return torch.addcmul(self.low + self.half_range, y, self.half_range), next_state
 
     def step(self, obs: Mapping[str, Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, from channels by name, `applied_action` among them."""
-        parts = []
+        """As `forward`, from channels by name, `applied_action` among them; privileged ones count as zero.
+
+        Raises ContractError naming a channel that is missing.
+        """
+        parts, rows = [], state.shape[0]
         for name, channel in self.layout.channel.items():
-            rows = state.shape[0]
-            known = obs[name].reshape(rows, channel.size) if name in obs else state.new_zeros(rows, channel.size)
-            parts.append(known)
+            if channel.privileged:
+                parts.append(state.new_zeros(rows, channel.size))
+            elif name in obs:
+                parts.append(obs[name].reshape(rows, channel.size))
+            else:
+                raise ContractError(f"channel {name} is missing; given are {', '.join(obs)}")
         return self(torch.cat(parts, -1), state)
 
-    def onnx(self, graph: Graph, inputs: dict[str, str], applied_action: str, state: str | None) -> tuple[str, str | None]:
+    def onnx(
+        self, graph: Graph, inputs: dict[str, str], applied_action: str, state: str | None
+    ) -> tuple[str, str | None]:
         """The whole policy as ONNX nodes: names of action and next state."""
         inputs = {**inputs, "applied_action": applied_action}
+        for name, value in inputs.items():
+            if len(graph.shape(value)) > 1:  # features see images and fields as rows
+                inputs[name] = graph.op("Flatten", value, axis=1)
         memory, hidden, n = state or "", "", self.features.state_size
         if self.gru is not None:
             columns = np.arange(n + self.config.recurrent)
@@ -159,6 +183,15 @@ class Actor(nn.Module):
         z = graph.op("Sigmoid", graph.op("Add", from_x[1], from_h[1]))
         n = graph.op("Tanh", graph.op("Add", from_x[2], graph.op("Mul", r, from_h[2])))
         return graph.op("Add", n, graph.op("Mul", z, graph.op("Sub", hidden, n)))
+
+
+def _picks(values: Iterable[Any]) -> Iterator[Pick]:
+    """Every Pick among a feature's fields, inside tuples too."""
+    for value in values:
+        if isinstance(value, Pick):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            yield from _picks(value)
 
 
 def _gemm(graph: Graph, x: str, weight: Tensor, bias: Tensor) -> str:

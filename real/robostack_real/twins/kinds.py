@@ -37,7 +37,7 @@ class EmulatedBoard:
         """The board behind a serial port, opened. Raises BuildError, LinkError."""
         build = firmware / f"build-{self.name}-usart"
         elf = build_firmware(firmware, firmware / "generated", build, board=self.name, transport="usart")
-        with SerialBoard(elf, self.name) as board, BoardLink(board.port) as link:
+        with SerialBoard(elf, self.name) as board, board.connect() as link:
             yield link
 
 

@@ -34,22 +34,22 @@ class Costs:
     """Weights of the cost terms; reward is minus their sum. Starting point: facts of the field, then tuned here."""
 
     position: float = 3.0
-    excursion: float = 1.5
-    velocity: float = 0.1
+    excursion: float = 4.0
+    velocity: float = 0.05
     rate: float = 0.01
     tilt: float = 1.4
     yaw: float = 0.2
     action: float = 0.08
     action_rate: float = 0.0
-    position_width_m: float = 0.1
-    free_excursion_m: float = 0.35
+    position_width_m: float = 0.05
+    free_excursion_m: float = 0.45
 
 
 @dataclass(frozen=True)
 class QuadrotorConfig:
     """What an episode may look like. Ranges are (low, high), drawn for each episode."""
 
-    num_envs: int = 128
+    num_envs: int = 96
     device: str = "cpu"
     vehicle: str = "crazyflie_2_1"
     """a shipped name or the path of a TOML file"""
@@ -72,6 +72,8 @@ class QuadrotorConfig:
     arm_scale: Range = (1.0, 1.0)
     rotor_time_s: Range | None = None
     """log-uniform; None keeps the vehicle's rise and fall"""
+    corner_share: float = 0.0
+    """share of episodes in which mass, thrust and rotor time sit at an end of their range: the hard ones, more often"""
     battery: Range = (1.0, 1.0)
     rate_bias_std: float = 0.0
     noise_scale: float = 1.0
@@ -144,7 +146,14 @@ class Quadrotor(Task):
         )
         self.reset(seed)
 
-    def _record(self, slots: int, noise: Callable[[int], Tensor], reference: Callable[[int], Tensor]) -> RecordedOp:
+    def _record(
+        self,
+        slots: int,
+        noise: Callable[[int], Tensor],
+        reference: Callable[[int], Tensor],
+        params_grad: Tensor | None = None,
+    ) -> RecordedOp:
+        wanted = None if params_grad is None else [as_rows(params_grad), None, None, None, None]
         return RecordedOp(
             step_kernel,
             self.num_envs,
@@ -161,6 +170,7 @@ class Quadrotor(Task):
             self.device,
             rows=True,
             carried=True,
+            constant_grads=wanted and (lambda slot: wanted),
         )
 
     def draw_noise(self, noise: Tensor) -> None:
@@ -219,8 +229,8 @@ class Quadrotor(Task):
             obs = torch.where(done[:, None], fresh, obs)
         return Obs(obs, self.layout), reward[:, 0], terminated, truncated, extras
 
-    def unroll(self, horizon: int) -> QuadrotorUnroll:
-        return QuadrotorUnroll(self, horizon)
+    def unroll(self, horizon: int, with_params: bool = False) -> QuadrotorUnroll:
+        return QuadrotorUnroll(self, horizon, with_params)
 
     def evaluation(self, num_envs: int) -> Quadrotor:
         """L2F's own question: hover from its starts, sensor-to-motor delay up to 20 ms."""
@@ -277,6 +287,12 @@ class Quadrotor(Task):
         u = torch.rand(self.num_envs, *shape, generator=self._generator, device=self.device)
         return low + (high - low) * u
 
+    def _spread(self, ends: Range, cornered: Tensor) -> Tensor:
+        """Uniform in a range, or one of its ends where `cornered`."""
+        low, high = ends
+        u = self._uniform(0.0, 1.0)
+        return low + (high - low) * torch.where(cornered, u.round(), u)
+
     def _normal(self, std: float, *shape: int) -> Tensor:
         return std * torch.randn(self.num_envs, *shape, generator=self._generator, device=self.device)
 
@@ -291,17 +307,19 @@ class Quadrotor(Task):
     def _draw_params(self) -> Tensor:
         c, v = self.config, self.vehicle
         p = torch.zeros(self.num_envs, P.SIZE, device=self.device)
-        mass = v.mass * self._uniform(*c.mass_scale)
+        cornered = self._uniform(0.0, 1.0) < c.corner_share
+        mass = v.mass * self._spread(c.mass_scale, cornered)
         weight = mass * 9.81
         p[:, P.MASS] = mass
         inertia = torch.tensor(v.inertia, device=self.device) * self._uniform(*c.inertia_scale)[:, None]
         p[:, P.INERTIA : P.INERTIA + 3] = inertia
-        curve = torch.tensor(v.thrust_curve, device=self.device) * self._uniform(*c.thrust_scale)[:, None]
+        curve = torch.tensor(v.thrust_curve, device=self.device) * self._spread(c.thrust_scale, cornered)[:, None]
         p[:, P.THRUST_0 : P.THRUST_0 + 3] = curve
         p[:, P.TORQUE] = v.torque_to_thrust
         p[:, P.RISE], p[:, P.FALL] = v.rotor_rise_time, v.rotor_fall_time
         if c.rotor_time_s:
-            tau = self._uniform(math.log(c.rotor_time_s[0]), math.log(c.rotor_time_s[1])).exp()
+            ends = math.log(c.rotor_time_s[0]), math.log(c.rotor_time_s[1])
+            tau = self._spread(ends, cornered).exp()
             p[:, P.RISE], p[:, P.FALL] = tau, tau * (v.rotor_fall_time / v.rotor_rise_time)
         p[:, P.DRAG : P.DRAG + 3] = torch.tensor(v.drag, device=self.device)
         p[:, P.ROTOR_LOW], p[:, P.ROTOR_HIGH] = v.rotor_speed_min, v.rotor_speed_max
@@ -365,16 +383,20 @@ class Quadrotor(Task):
 
 class QuadrotorUnroll(Unroll):
     """A window over recorded launches. Environments that left, tumble or are over age restart at `begin` only;
-    within a window nothing ends, so `alive` is always true."""
+    within a window nothing ends, so `alive` is always true. With `with_params`, `backward` adds d loss / d params to
+    `params_grad` (num_envs, P.SIZE), which `begin` zeroes: what system identification descends."""
 
     LEFT_M = 1.5
     SPIN_RAD_S = 40.0
 
-    def __init__(self, task: Quadrotor, horizon: int) -> None:
+    def __init__(self, task: Quadrotor, horizon: int, with_params: bool = False) -> None:
         self.task, self.horizon = task, horizon
+        self.params_grad = torch.zeros_like(task.params) if with_params else None
         self._noise = torch.zeros(horizon, task.num_envs, NUM_NOISE, device=task.device)
         self._reference = torch.zeros(horizon + 1, task.num_envs, 9, device=task.device)
-        self._op = task._record(horizon, lambda slot: self._noise[slot], lambda slot: self._reference[slot + 1])
+        self._op = task._record(
+            horizon, lambda slot: self._noise[slot], lambda slot: self._reference[slot + 1], self.params_grad
+        )
         self._count = 0
         self._alive = torch.ones(task.num_envs, dtype=torch.bool, device=task.device)
         self.restarted = torch.zeros(task.num_envs, dtype=torch.bool, device=task.device)
@@ -394,6 +416,8 @@ class QuadrotorUnroll(Unroll):
         task.look_ahead(self._reference)
         self._state = task.state.clone()
         self._op.rewind()
+        if self.params_grad is not None:
+            self.params_grad.zero_()
         self._count = 0
         return Obs(task.observe().flat.clone(), task.layout)
 

@@ -1,0 +1,53 @@
+"""How a benchmark leaves its numbers: a table on the screen and benchmarks/results/<name>.json."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from robostack import machine
+from robostack.commands.report import print_rows
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def row(
+    what: str,
+    value: float,
+    unit: str,
+    bar: float | None = None,
+    *,
+    better: str = "lower",
+    reference: str | None = None,
+    reference_value: float | None = None,
+) -> dict[str, Any]:
+    """One figure; `value` is kept to four significant digits."""
+    return {
+        "what": what,
+        "value": float(f"{value:.4g}"),
+        "unit": unit,
+        "bar": bar,
+        "better": better,
+        "reference": reference,
+        "reference_value": reference_value,
+    }
+
+
+def write(name: str, rows: Sequence[dict[str, Any]], out: Path | None = None) -> None:
+    """Prints the rows and writes the file that tables.py reads."""
+    print_rows(rows)
+    found = {
+        "name": name,
+        "command": " ".join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
+        "commit": machine.commit(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": machine.describe(),
+        "rows": list(rows),
+    }
+    path = out or RESULTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,83 @@
+"""The emulated board: control periods a second in lockstep, and round trips over its serial line.
+
+    python benchmarks/board_link.py [--quick]
+
+Lockstep is virtual time: the flight repeats to the byte, however fast it goes. The serial line is real time: a flight
+is paced by the board's 100 Hz timer, so the line itself is timed by echoes of a flight's sizes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from _results import row, write
+
+from robostack.evaluate.fly import choose
+from robostack.export.firmware import export_firmware
+from robostack.export.onnx import export_onnx
+from robostack_real.twins.kinds import EmulatedBoard
+
+from firmware_step import SPEC, RandomActor  # isort: skip
+
+
+def lockstep(board: EmulatedBoard, firmware: Path, periods: int) -> tuple[float, bytes]:
+    """Periods a second, and the bytes of every answer."""
+    random = np.random.default_rng(0)
+    values = np.zeros((periods, SPEC.observation_size), np.float32)
+    values[:, :6] = 0.1 * random.standard_normal((periods, 6))
+    values[:, 6] = 1.0
+    seen = bytearray()
+    with board.lockstep(firmware) as session:
+        session.observe(values[0])
+        session.arm(session.identify().policy_hash)
+        start = time.perf_counter()
+        for v in values:
+            answer = session.observe(v)
+            seen += answer.action.tobytes() + answer.ticks_spent.to_bytes(4, "little")
+        return periods / (time.perf_counter() - start), bytes(seen)
+
+
+def round_trips(board: EmulatedBoard, firmware: Path, count: int) -> np.ndarray:
+    """(count,) seconds of echoes as large as an observation and its answer."""
+    with board.serial(firmware) as link:
+        link.identify()
+        up, down = 4 * SPEC.observation_size + 16, 4 * SPEC.action_size + 20
+        seconds = []
+        for _ in range(count):
+            start = time.perf_counter()
+            link.ping(up - 2, down)
+            seconds.append(time.perf_counter() - start)
+    return np.array(seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the periods")
+    parser.add_argument("--out", type=Path, help="where the JSON goes")
+    options = parser.parse_args()
+    periods, echoes = (1000, 200) if options.quick else (20_000, 2000)
+    with tempfile.TemporaryDirectory(prefix="robostack-") as name:
+        actor = RandomActor(seed=0)
+        policy = export_onnx(actor, SPEC, Path(name) / "policy.onnx", reference=actor)
+        firmware = Path(name) / "firmware"
+        export_firmware(policy, firmware)
+        board = choose("netduinoplus2")
+        assert isinstance(board, EmulatedBoard)
+        (rate, first), (_, second) = (lockstep(board, firmware, periods) for _ in range(2))
+        trips = round_trips(board, firmware, echoes)
+    rows = [
+        row("lockstep control periods, emulated STM32F405", rate, "1/s", 1000.0, better="higher"),
+        row("two lockstep runs, same bytes", float(first == second), "of 1", 1.0, better="higher"),
+        row("serial round trips, emulated STM32F405", 1.0 / float(trips.mean()), "1/s", better="higher"),
+        row("serial round trip, p50", 1e3 * float(np.percentile(trips, 50)), "ms"),
+        row("serial round trip, p99", 1e3 * float(np.percentile(trips, 99)), "ms"),
+    ]
+    write("board_link", rows, options.out)
+
+
+if __name__ == "__main__":
+    main()

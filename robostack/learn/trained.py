@@ -1,0 +1,138 @@
+"""What a run left behind: its settings, its task, its best policy, and that policy as one ONNX file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from robostack.learn import checkpoint
+from robostack.learn.shac import SHAC
+from robostack.nets.actor import Actor
+from robostack.run_folder import RunFolder
+from robostack.spec import ContractError, PolicySpec, State
+from robostack.task import Task
+
+if TYPE_CHECKING:
+    from robostack.export.onnx import LoadedPolicy
+    from robostack.export.self_test import Reference
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run was asked for, as its config.json says."""
+
+    kind: Callable[[Any], Task]
+    task: Any
+    """of type `kind.Config`"""
+    learner: SHAC
+    seed: int
+
+    @classmethod
+    def of(cls, run: RunFolder) -> RunSettings:
+        """Raises ContractError when config.json is missing or does not fit the installed task."""
+        from pydantic import TypeAdapter, ValidationError
+
+        from robostack import registry
+
+        config = run.config()
+        if not {"task", "settings", "learner", "seed"} <= config.keys():
+            raise ContractError(f"{run.path}: config.json names no task and learner; was this run trained?")
+        kind = registry.load("task", config["task"])
+        try:
+            task = TypeAdapter(kind.Config).validate_python(config["settings"])
+            learner = TypeAdapter(SHAC).validate_python(config["learner"])
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ContractError(f"{run.path / 'config.json'}: {where}: {first['msg']}") from error
+        return cls(kind, task, learner, int(config["seed"]))
+
+
+def task_of(run: RunFolder) -> Task:
+    """The task of a run, rebuilt from its config."""
+    settings = RunSettings.of(run)
+    return settings.kind(settings.task)
+
+
+def load_run(run: RunFolder) -> tuple[Task, Actor]:
+    """Task and best actor of a run, rebuilt from its config and checkpoint, on the CPU.
+
+    Raises ContractError when it was not trained or its checkpoint is damaged or does not fit.
+    """
+    settings = RunSettings.of(run)
+    path = run.checkpoints / "best.pt"
+    kept = checkpoint.load(path, "cpu")
+    task: Task = settings.kind(dataclasses.replace(settings.task, device="cpu"))
+    actor = Actor(task, settings.learner.actor)
+    try:
+        actor.load_state_dict(kept["actor"])
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise misfit(path, error) from error
+    return task, actor.eval()
+
+
+def policy_spec(task: Task, reset: tuple[float, ...], provenance: dict[str, Any]) -> PolicySpec:
+    """The contract of a policy of `task` whose state resets to `reset`."""
+    return PolicySpec(
+        task=task.name,
+        control_dt_s=task.step_dt,
+        obs_delay_s=task.obs_delay_s,
+        action_delay_s=task.action_delay_s,
+        observations=task.actor_channels,
+        actions=task.actions,
+        state=State(reset=reset),
+        envelope=task.envelope,
+        provenance=provenance,
+    )
+
+
+def export_policy(run: RunFolder, path: Path) -> LoadedPolicy:
+    """Writes the run's best policy as one ONNX file with its contract and self-test vectors.
+
+    Two runs with one seed write the same bytes: nothing in the file depends on when or where it was trained.
+    """
+    from robostack import machine
+    from robostack.export.onnx import export_onnx
+
+    task, actor = load_run(run)
+    trained = run.metrics().get("train", {})
+    provenance = {
+        "seed": run.config()["seed"],
+        "commit": machine.commit(),
+        "settings": run.config()["settings"],
+        **{
+            k: trained[k] for k in ("iterations", "env_steps", "best_iteration", "best_score") if k in trained
+        },
+    }
+
+    spec = policy_spec(task, actor.reset_values, provenance)
+    return export_onnx(actor, spec, path, reference=as_reference(actor))
+
+
+def as_reference(actor: Actor) -> Reference:
+    """The torch actor as the function of numpy arrays that an export is held against."""
+
+    @torch.no_grad()
+    def reference(observation: Any, applied_action: np.ndarray, state: np.ndarray | None, /) -> Any:
+        channels = {n: torch.from_numpy(np.asarray(v, np.float32)) for n, v in observation.items()}
+        channels["applied_action"] = torch.from_numpy(applied_action)
+        memory = torch.zeros(len(applied_action), 0) if state is None else torch.from_numpy(state)
+        action, following = actor.step(channels, memory)
+        return action.numpy(), following.numpy() if state is not None else None
+
+    return reference
+
+
+def misfit(path: Path, error: Exception) -> ContractError:
+    """What to raise when a checkpoint is sound but of another network or plant."""
+    what = " ".join(str(error).split())[:300]
+    return ContractError(
+        f"{path}: does not fit the task and the learner's settings: {what}; use those it was trained with "
+        "(config.json), or train anew in another folder"
+    )

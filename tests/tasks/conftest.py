@@ -1,0 +1,1 @@
+from installed import ball_installed  # noqa: F401
