@@ -52,7 +52,7 @@ def make_quadrotor_spec(**changes: object) -> PolicySpec:
             fallback=(
                 LevelDescend(base=(0.92 * hover,) * 4,
                              gain=tuple(
-                        (300.0 * r, 300.0 * p, -40.0 * r, -40.0 * p, 0.0, -60.0) for r, p in signs
+                        (-300.0 * r, -300.0 * p, -40.0 * r, -40.0 * p, 0.0, -60.0) for r, p in signs
                     )),
                 Cut(value=(0.0,) * 4),
             ),

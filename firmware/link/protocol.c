@@ -1,5 +1,6 @@
 #include "protocol.h"
 
+#include <float.h>
 #include <string.h>
 
 static uint16_t get_u16(const uint8_t *p) { return (uint16_t)(p[0] | (uint16_t)(p[1] << 8)); }
@@ -95,7 +96,8 @@ bool rs_observe_parse(const rs_contract_t *contract, const rs_message_t *message
   }
   p += 4;
   for (uint16_t i = 0; i < channels; i++, p += 2) {
-    observe->age_s[i] = (float)get_u16(p) / RS_AGES_PER_S; /* rounds once, so 500 is 0.05f */
+    uint16_t age = get_u16(p);
+    observe->age_s[i] = age == RS_AGE_MAX ? FLT_MAX : (float)age / RS_AGES_PER_S; /* rounds once: 500 is 0.05f */
   }
   for (uint16_t i = 0; i < contract->observation_size; i++, p += 4) {
     observe->observation[i] = get_f32(p);

@@ -41,7 +41,8 @@ typedef enum {
 #define RS_STATUS_ARMED 0x01u
 #define RS_STATUS_TRIPPED 0x02u
 #define RS_STATUS_RUNG_SHIFT 4u /* bits 4-7: the rung that acts, while tripped */
-#define RS_AGES_PER_S 1e4f      /* ages come in 0.1 ms; 65535 means that old or older */
+#define RS_AGES_PER_S 1e4f      /* ages come in 0.1 ms, so none is negative or NaN */
+#define RS_AGE_MAX 0xFFFFu      /* that old or older: too old for every channel */
 
 #define RS_HEADER_SIZE 3u
 #define RS_TEXT_SIZE 48u /* longest board or task name in bytes */

@@ -8,7 +8,7 @@ from contracts import DT_S, QUADROTOR
 from flights import ATTITUDE, BODY_RATE, HOVER, SETPOINT, VELOCITY, airborne, fly, packed, tilted
 
 from robostack.runtime.envelope import Reason
-from robostack.spec import ActionChannel, Cut, Envelope, HoldLast, RampTo
+from robostack.spec import ActionChannel, Cut, Envelope, HoldLast, RampTo, Tumble
 
 LEVEL_DESCEND, RAMP_TO, CUT = range(3)
 
@@ -142,6 +142,18 @@ def test_staying_tilted_goes_straight_to_the_last_rung(quadrotor):
     assert (action == 0).all()
     fly(quadrotor, ticks=100)
     assert quadrotor.seen().rung == CUT
+
+
+@pytest.mark.parametrize("limit_rad", [math.radians(75), 2.2])
+def test_the_tumble_limit_is_the_cosine_of_the_declared_angle_to_a_thousandth(port, limit_rad):
+    tumble = Tumble(max_tilt_rad=limit_rad, for_s=0.5)
+    spec = QUADROTOR.model_copy(update={"envelope": Envelope(fallback=(Cut(value=(0.0,) * 4),), tumble=tumble)})
+    cosine = math.cos(limit_rad)
+    for beyond, trips in ((0.0005, True), (-0.0005, False)):
+        p = airborne(port(spec))
+        tilt = math.degrees(math.acos(cosine - beyond * abs(cosine)))
+        fly(p, packed(attitude=tilted(tilt)), ticks=51)
+        assert p.seen().tripped == trips
 
 
 def test_a_tumble_during_a_fallback_ends_on_the_last_rung_and_keeps_the_first_reason(quadrotor):

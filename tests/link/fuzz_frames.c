@@ -10,7 +10,7 @@
 
 #include "server.h"
 
-#define MAX_SENT 96u
+#define MAX_SENT RS_MAX_REQUEST /* longer than two COBS blocks of 254 */
 #define MAX_WIRE (2u * RS_FRAME_SIZE(MAX_SENT) + 64u)
 
 typedef struct {
@@ -25,6 +25,7 @@ static uint64_t random_state;
 static uint32_t clock_periods;
 static unsigned long now;
 static unsigned long kinds[8];
+static unsigned long blocks; /* messages with a COBS block of 254, give or take 14 */
 static unsigned long accepted;
 static unsigned long answers;
 
@@ -55,14 +56,20 @@ static const sent_t *compose(uint16_t sequence) {
   const uint16_t size_of[8] = {0, RS_DIGEST_SIZE, 0, 2, 0, 12, 0, 20};
   uint16_t size = kind < 8u ? size_of[kind] : RS_OBSERVE_SIZE(3u, 5u) - RS_HEADER_SIZE;
   if (random_below(20) == 0u) {
-    size = (uint16_t)random_below(MAX_SENT - RS_HEADER_SIZE);
+    size = (uint16_t)random_below(96);
+  }
+  bool dense = type == RS_PING && random_below(2) == 0u; /* no zero for long: COBS blocks of 254 */
+  if (dense) {
+    size = (uint16_t)(240u + random_below(RS_MAX_PING - 239u));
+    blocks++;
   }
   m->size = (uint16_t)(RS_HEADER_SIZE + size);
   m->bytes[0] = type;
   m->bytes[1] = (uint8_t)sequence;
   m->bytes[2] = (uint8_t)(sequence >> 8);
   for (uint16_t i = 0; i < size; i++) { /* many zeros for COBS to work on */
-    m->bytes[RS_HEADER_SIZE + i] = random_below(3) == 0u ? 0u : (uint8_t)random_below(256);
+    bool zero = dense ? random_below(1000) == 0u : random_below(3) == 0u;
+    m->bytes[RS_HEADER_SIZE + i] = zero ? 0u : (uint8_t)(1u + random_below(255));
   }
   if (type == RS_ARM && size == RS_DIGEST_SIZE && random_below(4) != 0u) {
     memcpy(m->bytes + RS_HEADER_SIZE, rs_policy.policy_hash, RS_DIGEST_SIZE);
@@ -219,7 +226,7 @@ int main(int argc, char **argv) {
     }
   }
   printf("{\"frames\": %lu, \"intact\": %lu, \"damaged\": %lu, \"cut\": %lu, \"repeated\": %lu, \"reordered\": %lu, "
-         "\"made_up\": %lu, \"accepted\": %lu, \"answers\": %lu}\n",
-         count, kinds[0] + kinds[1], kinds[2] + kinds[3], kinds[4], kinds[5], kinds[6], kinds[7], accepted, answers);
+         "\"made_up\": %lu, \"long\": %lu, \"accepted\": %lu, \"answers\": %lu}\n",
+         count, kinds[0] + kinds[1], kinds[2] + kinds[3], kinds[4], kinds[5], kinds[6], kinds[7], blocks, accepted, answers);
   return 0;
 }

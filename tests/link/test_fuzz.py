@@ -31,4 +31,5 @@ def test_a_million_bad_frames_cause_no_crash_no_hang_and_no_accepted_lie(fuzzer)
     assert seen["frames"] == FRAMES
     for kind in ("intact", "damaged", "cut", "repeated", "reordered", "made_up"):
         assert seen[kind] > FRAMES / 10
+    assert seen["long"] > FRAMES / 50  # messages with COBS blocks of 254 bytes
     assert seen["accepted"] > FRAMES / 8

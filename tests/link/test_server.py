@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tiny
-from bench import Bench
+from bench import Bench, compile_library
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +21,24 @@ def armed(bench):
     bench.observe(X)
     bench.arm(tiny.POLICY_HASH)
     return bench
+
+
+@pytest.fixture(scope="session")
+def patient_link(tmp_path_factory):
+    """The tiny policy with channels that may be 100 s old."""
+    tiny.need(tiny.missing_tools("host"), "C compiler")
+    old = tuple(c.model_copy(update={"max_age_s": 100.0}) for c in tiny.SPEC.observations)
+    folder = tmp_path_factory.mktemp("patient")
+    return compile_library(folder, tiny.write_generated(folder / "generated", spec_with(observations=old)))
+
+
+@pytest.fixture
+def patient(patient_link):
+    return Bench(patient_link)
+
+
+def spec_with(**changes):
+    return tiny.PolicySpec(**{**tiny.SPEC.model_dump(), **changes})
 
 
 def test_the_identity_tells_the_whole_contract(bench):
@@ -118,8 +136,9 @@ def test_a_board_refuses_to_arm_for_another_policy(bench):
     bench.observe(X)
     with pytest.raises(Refused, match="another policy"):
         bench.arm("00" * 32)
-    (short,) = bench.send(bench._next(Type.ARM, b"\xc0" * 31))
-    assert parse_ack(short.payload, Type.ARM) == Verdict.WRONG_POLICY
+    for digest in (b"", b"\xc0" * 31, b"\xc0" * 33, b"\xc0" * 400):  # cut short; the right one and more behind it
+        (answer,) = bench.send(bench._next(Type.ARM, digest))
+        assert parse_ack(answer.payload, Type.ARM) == Verdict.WRONG_POLICY
     assert not bench.identify().armed
 
 
@@ -129,6 +148,15 @@ def test_the_age_at_a_tick_is_what_was_sent_plus_the_time_since_arrival(bench, l
     bench.arm(tiny.POLICY_HASH)
     bench.set_clock("us", later_us - PERIOD_US)
     assert bench.tick().tripped == too_old  # max_age_s is 50 ms
+
+
+@pytest.mark.parametrize("age_s", [6.5535, 1e6, float("inf")])
+def test_an_age_beyond_what_the_frame_can_say_is_too_old_for_every_channel(patient, age_s):
+    """Cut down to 6.5535 s it would pass for fresh where a channel may be older than that."""
+    patient.send(patient.observe_message(X, age_s=[6.5534, age_s, 0.0]))
+    patient.arm(tiny.POLICY_HASH)
+    answer = patient.tick()
+    assert (answer.tripped, answer.reason, answer.channel) == (True, Reason.STALE, 1)
 
 
 def test_channels_that_are_not_fresh_keep_what_they_had(armed):

@@ -209,16 +209,21 @@ def test_ctrl_c_ends_the_twin_too(firmware, kind, transport):
     assert not Path(f"/proc/{twin_pid}").exists()
 
 
-def test_a_board_notices_that_its_host_has_died(firmware, kind):
-    """SIGKILL runs no clean-up: the board sees its line end, and ends too."""
+@pytest.mark.parametrize("transport", ["lockstep", "usart"])
+def test_a_board_does_not_outlive_its_host(firmware, kind, transport, need_tool):
+    """SIGKILL runs no clean-up: the kernel ends the board."""
+    need_tool("setpriv")
+    twin = "LockstepBoard" if transport == "lockstep" else "SerialBoard"
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from robostack_real.twins.board import LockstepBoard\n"
-        "with LockstepBoard(Path(sys.argv[1]), sys.argv[2]) as board:\n"
-        "    print(board._process.pid, flush=True)\n"
+        "from robostack_real.twins.board import LockstepBoard, SerialBoard\n"
+        f"with {twin}(Path(sys.argv[1]), sys.argv[2]) as board:\n"
+        "    pid = board._process.pid\n"
+        "    while 'setpriv' in Path(f'/proc/{pid}/comm').read_text(): pass\n"
+        "    print(pid, flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
     )
-    elf = str(firmware(kind, "lockstep"))
+    elf = str(firmware(kind, transport))
     user = subprocess.run(
         [sys.executable, "-c", script, elf, kind],
         capture_output=True,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -14,17 +16,20 @@ from robostack_real.link.errors import LinkError
 
 
 class TwinProcess:
-    """Runs until `stop`. `pidfd` becomes readable when the process ends: one wait watches it and its output.
+    """Runs until `stop`, and no longer than its parent, however that ends. `pidfd` becomes readable when the process
+    ends: one wait watches it and its output.
 
     Raises LinkError when the program cannot be started.
     """
 
     def __init__(self, command: Sequence[str], *, cwd: Path | None = None, stdio: int | None = None) -> None:
+        if shutil.which(command[0]) is None:
+            raise LinkError(f"cannot start {command[0]}: it is not installed, or is no program")
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
         line = subprocess.DEVNULL if stdio is None else stdio
         try:
             self._process = subprocess.Popen(
-                command, cwd=cwd, stdin=line, stdout=line, stderr=self._errors,
+                [*_tied(), *command], cwd=cwd, stdin=line, stdout=line, stderr=self._errors,
                 start_new_session=True,  # the parent decides what Ctrl-C means for its twins
             )  # fmt: skip
         except OSError as error:
@@ -57,3 +62,16 @@ class TwinProcess:
         words = self._errors.read().decode(errors="replace").strip()[-400:]
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         return f"{how}{': ' + words if words else ''}"
+
+
+def _tied() -> list[str]:
+    """Words before a command that make the kernel end it when this process dies, even by SIGKILL.
+
+    util-linux's setpriv asks for it (PR_SET_PDEATHSIG) and then becomes the command, which is safer than to run Python
+    between fork and exec; a parent killed within that millisecond is missed. The kernel watches the thread that forks,
+    so only the main one, which lasts, may ask. Without it a twin ends when it notices that its line is dead, which an
+    emulator with a serial port never does.
+    """
+    tool = shutil.which("setpriv")
+    tied = tool is not None and threading.current_thread() is threading.main_thread()
+    return [str(tool), "--pdeathsig", "KILL", "--"] if tied else []
