@@ -24,7 +24,7 @@ test: check  ## everything CI runs
 	$(PY) -m pytest
 
 check:
-	@./setup.sh --tools train dev
+	@./setup.sh --test-tools train dev
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
@@ -42,7 +42,7 @@ tables:
 	@$(PY) benchmarks/tables.py
 
 setup:  ## install every extra and tool
-	@./setup.sh --tools train dev bench
+	@./setup.sh --test-tools train dev bench
 
 clean:  ## remove what was built, keep logs/
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

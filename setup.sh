@@ -1,10 +1,11 @@
 #!/bin/sh
 # Makes .venv with robostack and the extras named, at the versions in constraints.txt. Quick when nothing changed.
 #
-#   ./setup.sh [--tools] [EXTRA...]        e.g. ./setup.sh train dev
+#   ./setup.sh [--tools | --test-tools] [EXTRA...]        e.g. ./setup.sh train dev
 #
-# --tools also looks for the compilers and the emulator of the firmware: as root on Debian or Ubuntu it installs what
-# is missing, elsewhere it prints the line that does (under CI=true a missing tool is an error).
+# --tools also looks for the compilers and the emulator of the firmware, --test-tools for these and what only tests use:
+# as root on Debian or Ubuntu it installs what is missing, elsewhere it prints the line that does (under CI=true a
+# missing tool is an error).
 # PYTHON chooses the interpreter (3.11 or newer). TORCH_INDEX="" takes torch from the usual index even without a GPU.
 set -eu
 cd "$(dirname "$0")"
@@ -26,22 +27,35 @@ debian() {
     fi
 }
 
-tools() {
-    missing=
-    command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
-    command -v arm-none-eabi-gcc >/dev/null || missing="$missing gcc-arm-none-eabi"
+# Adds to $missing the Debian packages of a command that is not here.
+need() { command -v "$1" >/dev/null || missing="$missing $2"; }
+
+firmware_tools() {
+    need make make
+    need gcc "gcc libc6-dev"
+    need arm-none-eabi-gcc gcc-arm-none-eabi
     # -print-file-name echoes its argument when there is no such file
     case $(arm-none-eabi-gcc -print-file-name=nano.specs 2>/dev/null) in */*) ;; *) missing="$missing libnewlib-arm-none-eabi" ;; esac
-    command -v qemu-system-arm >/dev/null || missing="$missing qemu-system-arm"
+    need qemu-system-arm qemu-system-arm
+}
+
+test_tools() {
+    need clang clang # the same C has to give the same bits from another compiler
+    for browser in chromium chromium-browser google-chrome; do command -v $browser >/dev/null && return; done
+    missing="$missing chromium" # shows the report
+}
+
+# Gets what is missing, or says what goes on without it.
+get() {
     [ -z "$missing" ] && return
     # shellcheck disable=SC2086
     debian $missing && return
-    [ "${CI:-}" = true ] && die "under CI=true every tool has to be there"
-    say "going on without the emulated board: the same C runs as a process of this machine"
+    [ "${CI:-}" = true ] && die "under CI=true every tool has to be there; missing:$missing"
+    say "$1"
 }
 
-python() {
-    for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3}; do
+python() { # python3 first: a machine's own is the one that wheels are there for
+    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             command -v "$candidate"
             return
@@ -52,7 +66,13 @@ python() {
 
 extras=
 for word in "$@"; do
-    if [ "$word" = --tools ]; then tools; else extras="$extras $word"; fi
+    missing=
+    case $word in
+        --tools) firmware_tools && get "going on without the emulated board: the same C runs as a process of this machine" ;;
+        --test-tools) firmware_tools && test_tools && get "the tests that need these will be skipped" ;;
+        -*) die "there is no option $word; --tools and --test-tools are all" ;;
+        *) extras="$extras $word" ;;
+    esac
 done
 
 # What is installed already stays: asking for one extra never removes another.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from robostack.evaluate.flight import Flight as Flight
     from robostack.evaluate.report import write_report as write_report
-    from robostack.learn.trainer import train as train
+    from robostack.learn.run import train as train
     from robostack.registry import make as make
     from robostack.run_folder import RunFolder as RunFolder
     from robostack.runtime.runner import load as load
@@ -38,7 +38,7 @@ _HOME = {
     "Task": "robostack.task",
     "load": "robostack.runtime.runner",
     "make": "robostack.registry",
-    "train": "robostack.learn.trainer",
+    "train": "robostack.learn.run",
     "write_report": "robostack.evaluate.report",
 }
 _ROOMS = ("evaluate", "export", "learn", "nets", "runtime")

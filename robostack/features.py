@@ -97,8 +97,8 @@ def gather(graph: Graph, value: str, columns: Sequence[int]) -> str:
 
 def _affine(graph: Graph, value: str, gain: float, bias: float) -> str:
     if bias:
-        value = graph.op("Sub", value, graph.constant(np.float32([bias])))
-    return graph.op("Mul", value, graph.constant(np.float32([gain]))) if gain != 1.0 else value
+        value = graph.op("Sub", value, graph.constant(np.array([bias], np.float32)))
+    return graph.op("Mul", value, graph.constant(np.array([gain], np.float32))) if gain != 1.0 else value
 
 
 def _clip(graph: Graph, value: str, limit: float) -> str:
@@ -197,7 +197,7 @@ class RotationMatrix(_Stateless):
     def onnx(self, graph: Graph, inputs: dict[str, str], state: str, layout: Layout, dt: float) -> tuple[str, str]:
         q = self.attitude.onnx(graph, inputs, layout)
         a, b = (gather(graph, q, [pair[k] for pair in ROTATION_FACTORS]) for k in (0, 1))
-        weights = graph.constant(np.float32(ROTATION_WEIGHTS))
+        weights = graph.constant(np.array(ROTATION_WEIGHTS, np.float32))
         bias = graph.constant(np.zeros(9, np.float32))
         return graph.op("Gemm", graph.op("Mul", a, b), weights, bias, transB=1), state
 
@@ -235,7 +235,7 @@ class FirstOrderLag:
 
     def onnx(self, graph: Graph, inputs: dict[str, str], state: str, layout: Layout, dt: float) -> tuple[str, str]:
         move = graph.op("Sub", self.source.onnx(graph, inputs, layout), state)
-        state = graph.op("Add", state, graph.op("Mul", move, graph.constant(np.float32([self._share(dt)]))))
+        state = graph.op("Add", state, graph.op("Mul", move, graph.constant(np.array([self._share(dt)], np.float32))))
         return _affine(graph, state, self.gain, self.bias), state
 
     def row(self, layout: Layout, dt: float) -> Row:
@@ -273,7 +273,7 @@ class Integral:
     def onnx(self, graph: Graph, inputs: dict[str, str], state: str, layout: Layout, dt: float) -> tuple[str, str]:
         a, b = (p.onnx(graph, inputs, layout) for p in (self.measured, self.target))
         error = _clip(graph, graph.op("Sub", a, b), self.error_limit)
-        state = graph.op("Add", state, graph.op("Mul", error, graph.constant(np.float32([dt]))))
+        state = graph.op("Add", state, graph.op("Mul", error, graph.constant(np.array([dt], np.float32))))
         state = _clip(graph, state, self.limit)
         return _affine(graph, state, self.gain, 0.0), state
 

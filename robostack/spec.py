@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-SPEC_VERSION = 1
+SPEC_VERSION: Literal[1] = 1
 SECTIONS = ("timing", "observations", "actions", "state", "envelope")
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]

@@ -67,11 +67,12 @@ class TwinProcess:
 def _tied() -> list[str]:
     """Words before a command that make the kernel end it when this process dies, even by SIGKILL.
 
-    util-linux's setpriv asks for it (PR_SET_PDEATHSIG) and then becomes the command, which is safer than to run Python
-    between fork and exec; a parent killed within that millisecond is missed. The kernel watches the thread that forks,
-    so only the main one, which lasts, may ask. Without it a twin ends when it notices that its line is dead, which an
-    emulator with a serial port never does.
+    util-linux's setpriv asks for it (PR_SET_PDEATHSIG); the shell sees whether we died before that, and becomes the
+    command. Safer than to run Python between fork and exec. The kernel watches the thread that forks, so only the main
+    one, which lasts, may ask. Without it a twin ends when it notices that its line is dead, which an emulator with a
+    serial port never does.
     """
     tool = shutil.which("setpriv")
-    tied = tool is not None and threading.current_thread() is threading.main_thread()
-    return [str(tool), "--pdeathsig", "KILL", "--"] if tied else []
+    if tool is None or threading.current_thread() is not threading.main_thread():
+        return []
+    return [tool, "--pdeathsig", "KILL", "--", "/bin/sh", "-c", 'test $PPID = "$0" && exec "$@"', str(os.getpid())]

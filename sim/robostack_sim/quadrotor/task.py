@@ -73,7 +73,9 @@ class QuadrotorConfig:
     rotor_time_s: Range | None = None
     """log-uniform; None keeps the vehicle's rise and fall"""
     corner_share: float = 0.0
-    """share of episodes in which mass, thrust and rotor time sit at an end of their range: the hard ones, more often"""
+    """share of episodes in which mass, thrust and rotor time sit at an end of their range"""
+    corner_bias: float = 0.5
+    """how often that end is the harder one to fly: heavy, weak, slow"""
     battery: Range = (1.0, 1.0)
     rate_bias_std: float = 0.0
     noise_scale: float = 1.0
@@ -287,11 +289,11 @@ class Quadrotor(Task):
         u = torch.rand(self.num_envs, *shape, generator=self._generator, device=self.device)
         return low + (high - low) * u
 
-    def _spread(self, ends: Range, cornered: Tensor) -> Tensor:
-        """Uniform in a range, or one of its ends where `cornered`."""
+    def _spread(self, ends: Range, cornered: Tensor, high_share: float) -> Tensor:
+        """Uniform in a range, or one of its ends where `cornered`: the high one with probability `high_share`."""
         low, high = ends
         u = self._uniform(0.0, 1.0)
-        return low + (high - low) * torch.where(cornered, u.round(), u)
+        return low + (high - low) * torch.where(cornered, (u < high_share).float(), u)
 
     def _normal(self, std: float, *shape: int) -> Tensor:
         return std * torch.randn(self.num_envs, *shape, generator=self._generator, device=self.device)
@@ -308,18 +310,18 @@ class Quadrotor(Task):
         c, v = self.config, self.vehicle
         p = torch.zeros(self.num_envs, P.SIZE, device=self.device)
         cornered = self._uniform(0.0, 1.0) < c.corner_share
-        mass = v.mass * self._spread(c.mass_scale, cornered)
+        mass = v.mass * self._spread(c.mass_scale, cornered, c.corner_bias)
         weight = mass * 9.81
         p[:, P.MASS] = mass
         inertia = torch.tensor(v.inertia, device=self.device) * self._uniform(*c.inertia_scale)[:, None]
         p[:, P.INERTIA : P.INERTIA + 3] = inertia
-        curve = torch.tensor(v.thrust_curve, device=self.device) * self._spread(c.thrust_scale, cornered)[:, None]
+        curve = torch.tensor(v.thrust_curve, device=self.device) * self._spread(c.thrust_scale, cornered, 1.0 - c.corner_bias)[:, None]
         p[:, P.THRUST_0 : P.THRUST_0 + 3] = curve
         p[:, P.TORQUE] = v.torque_to_thrust
         p[:, P.RISE], p[:, P.FALL] = v.rotor_rise_time, v.rotor_fall_time
         if c.rotor_time_s:
             ends = math.log(c.rotor_time_s[0]), math.log(c.rotor_time_s[1])
-            tau = self._spread(ends, cornered).exp()
+            tau = self._spread(ends, cornered, c.corner_bias).exp()
             p[:, P.RISE], p[:, P.FALL] = tau, tau * (v.rotor_fall_time / v.rotor_rise_time)
         p[:, P.DRAG : P.DRAG + 3] = torch.tensor(v.drag, device=self.device)
         p[:, P.ROTOR_LOW], p[:, P.ROTOR_HIGH] = v.rotor_speed_min, v.rotor_speed_max

@@ -1,0 +1,38 @@
+"""Training from Python: `run = rs.train(task, rs.learn.SHAC(horizon=50), seed=0); run.export("policy.onnx")`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robostack.learn import trainer
+from robostack.learn.shac import SHAC
+from robostack.learn.trained import export_policy
+from robostack.run_folder import RunFolder
+from robostack.task import Task
+
+if TYPE_CHECKING:
+    from robostack.export.onnx import LoadedPolicy
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training and the folder that holds it."""
+
+    folder: RunFolder
+    result: dict[str, Any]
+    """seconds, iterations, the best score and where it was reached, the history"""
+
+    def export(self, path: str | Path | None = None) -> LoadedPolicy:
+        """Writes the best policy with its contract; into the run folder when no path is given."""
+        return export_policy(self.folder, Path(path) if path else self.folder.policy)
+
+
+def train(
+    task: Task, learner: SHAC | None = None, *, seed: int = 0, name: str | None = None, root: str | Path = "logs"
+) -> Run:
+    """Trains in a new run folder, with progress; Ctrl-C keeps the best so far. Raises as `trainer.train`."""
+    folder = RunFolder.create(task.name, name, root)
+    with folder.stage("train"):
+        return Run(folder, trainer.train(task, learner, folder, seed=seed))
