@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from _results import row, write
 
-from robostack.evaluate.fly import choose
+from robostack.boards import choose
 from robostack.export.firmware import export_firmware
 from robostack.export.onnx import export_onnx
 from robostack_real.twins.kinds import EmulatedBoard
@@ -44,14 +44,7 @@ def lockstep(board: EmulatedBoard, firmware: Path, periods: int) -> tuple[float,
 def round_trips(board: EmulatedBoard, firmware: Path, count: int) -> np.ndarray:
     """(count,) seconds of echoes as large as an observation and its answer."""
     with board.serial(firmware) as link:
-        link.identify()
-        up, down = 4 * SPEC.observation_size + 16, 4 * SPEC.action_size + 20
-        seconds = []
-        for _ in range(count):
-            start = time.perf_counter()
-            link.ping(up - 2, down)
-            seconds.append(time.perf_counter() - start)
-    return np.array(seconds)
+        return np.array([link.echo() for _ in range(count)])
 
 
 def main() -> None:

@@ -10,18 +10,15 @@ and rotor observer: what a period takes does not depend on the weights.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
+from _results import row, write
 
-from robostack import machine
 from robostack.export import self_test
 from robostack.export.board import BoardPolicy
 from robostack.export.cycles import StepCost, step_cost
@@ -104,9 +101,7 @@ class RandomActor:
     def onnx(
         self, graph: Graph, channel_names: dict[str, str], applied_action: str, state: str | None
     ) -> tuple[str, str | None]:
-        y, next_state = self.stack.onnx(
-            graph, {**channel_names, "applied_action": applied_action}, state or ""
-        )
+        y, next_state = self.stack.onnx(graph, {**channel_names, "applied_action": applied_action}, state or "")
         y = graph.op("Mul", graph.op("Sub", y, graph.constant(self.mean)), graph.constant(np.float32([2.0])))
         for weights, bias in self.layers:
             y = graph.op("Gemm", y, graph.constant(weights), graph.constant(bias), transB=1)
@@ -140,8 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--policy", type=Path, help="an exported policy instead of the default one")
     parser.add_argument("--quick", action="store_true", help="20 periods instead of 200")
-    results = Path(__file__).resolve().parent / "results" / "firmware_step.json"
-    parser.add_argument("--out", type=Path, default=results, help="where the JSON goes")
+    parser.add_argument("--out", type=Path, help="where the JSON goes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="robostack-") as name:
         folder = Path(name)
@@ -151,56 +145,19 @@ def main() -> None:
             actor = RandomActor(seed=0)
             policy = export_onnx(actor, SPEC, folder / "policy.onnx", reference=actor)
         cost, same = measure(policy, 20 if options.quick else 200, folder)
-    print(f"{'function':26s}{'instructions':>14s}{'cycles':>10s}")
-    for f in (*cost.functions, None):
-        name, executed, cycles = (
-            (f.name, f.instructions, f.cycles) if f else ("period", cost.instructions, cost.cycles)
-        )
-        print(f"{name:26s}{executed:14,.0f}{cycles:10,.0f}")
-    print(f"{cost.cycles / CORE_HZ * 1e6:.0f} us at 168 MHz; bit for bit as on this machine: {same}")
     network = ("rs_dense", "rs_tanh", "rs_sigmoid")
     alone = sum(f.instructions for f in cost.functions if f.name in network)
     rows = [
-        _row("control period, modelled cycles", cost.cycles, "cycles", CYCLES_BAR),
-        _row("control period", cost.instructions, "instructions"),
-        _row(
-            "network alone", alone, "instructions", None, "L2F's actor alone, counted alike", L2F_INSTRUCTIONS
-        ),
-        _row("control period at 168 MHz", cost.cycles / CORE_HZ * 1e6, "us"),
-        {**_row("1000 rows bit for bit as host C", float(same), "1", 1), "better": "higher"},
-        *(_row(f"{f.name}, modelled cycles", f.cycles, "cycles") for f in cost.functions),
+        row("control period, modelled cycles", cost.cycles, "cycles", CYCLES_BAR),
+        row("control period", cost.instructions, "instructions"),
+        row("network alone", alone, "instructions", reference="L2F's actor alone", reference_value=L2F_INSTRUCTIONS),
+        row("control period at 168 MHz", cost.cycles / CORE_HZ * 1e6, "us"),
+        row("bit for bit as host C, 1000 rows", float(same), "of 1", 1, better="higher"),
+        *(row(f"of it {f.name}", f.cycles, "cycles") for f in cost.functions),
     ]
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    found = {
-        "name": "firmware_step",
-        "command": " ".join(["python", "benchmarks/firmware_step.py", *sys.argv[1:]]),
-        "commit": machine.commit(),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine.describe(),
-        "rows": rows,
-    }
-    options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write("firmware_step", rows, options.out)
     if not same or cost.cycles > CYCLES_BAR:
         raise SystemExit("firmware_step: a bar was missed")
-
-
-def _row(
-    what: str,
-    value: float,
-    unit: str,
-    bar: float | None = None,
-    reference: str | None = None,
-    reference_value: float | None = None,
-) -> dict[str, object]:
-    return {
-        "what": what,
-        "value": round(value, 1),
-        "unit": unit,
-        "bar": bar,
-        "better": "lower",
-        "reference": reference,
-        "reference_value": reference_value,
-    }
 
 
 if __name__ == "__main__":

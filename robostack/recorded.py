@@ -15,8 +15,9 @@ import torch
 import warp as wp
 from torch import Tensor
 
-wp.config.log_level = wp.LOG_ERROR
-wp.init()
+from robostack import warp_start
+
+warp_start.start()
 
 
 def as_rows(tensor: Tensor) -> Any:

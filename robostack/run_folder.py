@@ -88,7 +88,7 @@ class RunFolder:
         run = cls(Path(path).resolve())
         if not run.checkpoints.is_dir():
             raise RunFolderError(
-                f"{path} is not a run folder (it has no checkpoints/); `robostack list --runs` shows them"
+                f"{path} is not a run folder (it has no checkpoints/); `robostack list` shows them"
             )
         return run
 

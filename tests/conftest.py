@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +77,26 @@ def make_spec() -> Callable[..., PolicySpec]:
 @pytest.fixture(scope="session")
 def need_tool() -> Callable[..., str]:
     return find_tool
+
+
+@pytest.fixture(scope="session")
+def _trained_quadrotor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from robostack.export.firmware import export_firmware
+    from robostack.learn.shac import SHAC
+    from robostack.learn.trained import export_policy
+    from robostack.learn.trainer import train
+    from robostack.run_folder import RunFolder
+    from robostack_sim.quadrotor.task import Quadrotor, QuadrotorConfig
+
+    run = RunFolder.at(tmp_path_factory.mktemp("run") / "quadrotor")
+    config = QuadrotorConfig(num_envs=16, episode_s=1.0)
+    with run.stage("train"):
+        run.record(train=train(Quadrotor(config), SHAC(iterations=1, horizon=4), run))
+    export_firmware(export_policy(run, run.policy), run.exported / "firmware")
+    return run.path
+
+
+@pytest.fixture
+def quadrotor_run(_trained_quadrotor: Path, tmp_path: Path) -> Path:
+    """A run folder of one iteration, exported with its firmware: sound in everything but the quality of its flight."""
+    return Path(shutil.copytree(_trained_quadrotor, tmp_path / "quadrotor"))

@@ -78,32 +78,80 @@ def test_the_runtime_needs_no_trainer():
     assert not names & {"torch", "warp-lang", "matplotlib", "tensorboard"}
 
 
-def test_set_up_does_nothing_twice(tmp_path):
+@pytest.fixture
+def checkout(tmp_path):
+    """What set-up needs, alone in a folder, with a PATH of its own: `bin/` has no Python and no tool of ours."""
     for name in ("setup.sh", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / ".venv/bin").mkdir(parents=True)
-    state = subprocess.run(
-        "cat pyproject.toml constraints.txt | cksum",
-        shell=True,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    (tmp_path / ".venv/robostack-setup").write_text(f"{state.stdout}dev train\n")
-    done = subprocess.run(["./setup.sh", "train"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    (tmp_path / "bin").mkdir()
+    for name in ("sh", "dirname", "cat", "cksum", "sort", "paste", "sed", "tr"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+    program(tmp_path, "id", "echo 1000")  # not root: nothing is installed here
+    return tmp_path
+
+
+def program(checkout, name, script):
+    (checkout / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+    (checkout / "bin" / name).chmod(0o755)
+
+
+def stamp(checkout, extras):
+    """As if set-up had installed these."""
+    (checkout / ".venv").mkdir()
+    command = "cat pyproject.toml constraints.txt | cksum"
+    state = subprocess.run(command, shell=True, cwd=checkout, capture_output=True, text=True, check=True).stdout
+    (checkout / ".venv/robostack-setup").write_text(f"{state}{extras}\n")
+
+
+def set_up(checkout, *words, **environment):
+    return subprocess.run(
+        ["./setup.sh", *words],
+        cwd=checkout, env={"PATH": str(checkout / "bin"), **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_set_up_does_nothing_twice(checkout):
+    stamp(checkout, "dev train")
+    done = set_up(checkout, "train")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_an_interpreter_that_is_too_old_or_absent_is_named(tmp_path):
-    for name in ("setup.sh", "pyproject.toml", "constraints.txt"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    done = subprocess.run(
-        ["env", "PYTHON=no-such-python", "./setup.sh"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_an_interpreter_that_is_too_old_or_absent_is_named(checkout):
+    done = set_up(checkout, PYTHON="no-such-python")
     assert done.returncode == 1
     assert "PYTHON=no-such-python" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("installed", "taken"),
+    [
+        ({"python3": True, "python3.13": True}, "python3"),  # wheels are there for a machine's own
+        ({"python3": False, "python3.12": True, "python3.11": True}, "python3.12"),
+        ({"python3": False}, None),
+    ],
+)
+def test_the_machines_own_python_comes_first_if_it_is_new_enough(checkout, installed, taken):
+    for name, new_enough in installed.items():
+        program(checkout, name, f"case $* in *version_info*) exit {int(not new_enough)};; *venv*) exit 7;; esac")
+    done = set_up(checkout)
+    assert done.returncode != 0
+    said = f"making .venv with {checkout}/bin/{taken}\x1b" if taken else "needs Python 3.11 or newer"
+    assert said in done.stderr
+
+
+def test_a_tool_that_is_missing_is_a_failure_in_ci_and_named_with_its_remedy_elsewhere(checkout):
+    line = "sudo apt-get install make gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
+    stamp(checkout, "")
+    here = set_up(checkout, "--tools")
+    assert here.returncode == 0
+    assert f"{line}\n" in here.stderr
+    tests = set_up(checkout, "--test-tools")
+    assert f"{line} clang chromium\n" in tests.stderr
+    in_ci = set_up(checkout, "--test-tools", CI="true")
+    assert in_ci.returncode == 1
+    assert "missing: make gcc" in in_ci.stderr
+
+
+def test_an_unknown_option_of_set_up_is_named(checkout):
+    done = set_up(checkout, "--tolls")
+    assert (done.returncode, "--tolls" in done.stderr) == (1, True)

@@ -29,7 +29,7 @@ class Command:
     def run(self) -> int:
         run = RunFolder.find(self.run_folder, self.root)
         from robostack.export.firmware import export_firmware
-        from robostack.learn.trainer import export_policy
+        from robostack.learn.trained import export_policy
 
         with run.stage("export"):
             policy = export_policy(run, run.policy)

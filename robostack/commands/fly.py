@@ -16,9 +16,9 @@ from robostack.run_folder import RunFolder
 class Command:
     """Fly the exported policy: the firmware on a board closes the loop with the simulated machine.
 
-    In lockstep the board is the clock, so a flight is the same to the byte every time; over the serial line
-    it runs as fast as the line lets it, and the round trips are measured. Without the cross compiler and the
-    emulator the same C runs as a process of this machine, and the report says so.
+    In lockstep the board is the clock, so a flight is the same to the byte every time. Over the serial line the
+    board's timer paces the flight, and round trips of the line alone are timed before it. Without the cross
+    compiler and the emulator the same C runs as a process of this machine, and the report says so.
 
     Example: robostack fly logs/quadrotor/latest --transport lockstep
     """
@@ -37,7 +37,9 @@ class Command:
 
     def run(self) -> int:
         run = RunFolder.find(self.run_folder, self.root)
-        RunFolder.find_policy(run.path)
+        from robostack.export.onnx import load_policy
+
+        load_policy(RunFolder.find_policy(run.path))  # a file that is no policy is refused before torch is loaded
         from robostack.evaluate.fly import fly
 
         with run.stage("fly"):

@@ -22,9 +22,7 @@ class Command:
     """Print JSON for a script."""
 
     def run(self) -> int:
-        found = {
-            f"{kind}s": {n: e.value for n, e in registry.entries(kind).items()} for kind in registry.KINDS
-        }
+        found = {f"{kind}s": {n: e.value for n, e in registry.entries(kind).items()} for kind in registry.KINDS}
         runs = sorted(str(p.parent) for p in self.root.glob("*/*/checkpoints") if not p.parent.is_symlink())
         if self.json:
             print(json.dumps({**found, "runs": runs}, indent=2))

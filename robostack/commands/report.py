@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ class Command:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The figures of a flight as a table: what, measured, bar, reference."""
+    """Figures as a table, one line a row at 100 columns: what, measured, bar, reference."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -56,14 +57,11 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("what", "measured", "bar", "", "reference"):
-        table.add_column(column, justify="right" if column in ("measured", "bar") else "left")
+        number_like = column in ("measured", "bar")
+        table.add_column(column, justify="right" if number_like else "left", no_wrap=number_like)
     marks = {True: "[green]✓[/]", False: "[red]✗[/]", None: ""}
     for row in rows:
-        sign = (
-            ""
-            if row.get("bar") is None
-            else f"{'≤' if row.get('better') == 'lower' else '≥'} {number(row['bar'])}"
-        )
+        sign = "" if row.get("bar") is None else f"{'≤' if row.get('better') == 'lower' else '≥'} {number(row['bar'])}"
         table.add_row(
             str(row["what"]),
             f"{number(row['value'])} {row.get('unit', '')}",
@@ -71,4 +69,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
             marks[meets(row)],
             reference(row),
         )
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(width=100)  # into a file or a log: rich takes 80
+    console.print(table)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import tyro
 from robostack.run_folder import RunFolder
 
 if TYPE_CHECKING:
+    from robostack.export.onnx import LoadedPolicy
     from robostack.export.verify import PortResult
 
 
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
 class Command:
     """Compute the self-test vectors of a policy.onnx with every port, and compare.
 
-    Ports: ONNX Runtime, C on this machine, C on the emulated board. Exit status 1 when one differs. A port
+    Ports: ONNX Runtime; the generated C on this machine and on the emulated board; the image that flies,
+    built from the export's firmware folder and asked over its link. Exit status 1 when one differs. A port
     whose tools are not installed is named and left out; --all makes that a failure.
 
     Example: robostack verify policy.onnx
@@ -37,20 +41,39 @@ class Command:
 
     def run(self) -> int:
         path = RunFolder.find_policy(self.policy, self.root)
-        from robostack.export.verify import verify
+        from robostack.export.onnx import load_policy
 
-        folder = path.resolve().parent.parent
+        policy, folder = load_policy(path), path.resolve().parent.parent
         if path.name == "policy.onnx" and (folder / "checkpoints").is_dir():
             with RunFolder.open(folder).stage("verify") as run:
-                results = verify(path)
+                results = _verify(policy, run.exported / "firmware")
                 run.record(verify={"ports": results})
         else:
-            results = verify(path)
+            with tempfile.TemporaryDirectory(prefix="robostack-") as name:
+                results = _verify(policy, _firmware(policy, Path(name) / "firmware"))
         if self.json:
             print(json.dumps([asdict(r) for r in results], indent=2))
         else:
             _print(results)
         return int(any(r.status == "failed" or (self.all and r.status == "missing") for r in results))
+
+
+def _firmware(policy: LoadedPolicy, folder: Path) -> Path:
+    """The firmware of a policy that comes without its run. The folder stays away where the policy cannot become C:
+    then the C ports say which node."""
+    from robostack.export.firmware import export_firmware
+    from robostack.spec import ContractError
+
+    with contextlib.suppress(ContractError):
+        export_firmware(policy, folder)
+    return folder
+
+
+def _verify(policy: LoadedPolicy, firmware: Path) -> list[PortResult]:
+    from robostack.export.flight_image import flight_images
+    from robostack.export.verify import verify
+
+    return verify(policy, extra=flight_images(policy, firmware) if firmware.is_dir() else None)
 
 
 def _print(results: Sequence[PortResult]) -> None:
@@ -59,14 +82,13 @@ def _print(results: Sequence[PortResult]) -> None:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("port", "vectors", "", "worst error", "tolerance", "bits", "note"):
-        table.add_column(column, justify="right" if column in ("worst error", "tolerance") else "left")
+    for column in ("port", "vectors", "", "error", "allowed", "bits"):
+        table.add_column(column, justify="right" if column in ("error", "allowed") else "left", no_wrap=True)
+    table.add_column("")
     verdicts = {"passed": "[green]agrees[/]", "failed": "[red]differs[/]", "missing": "[dim]not run[/]"}
     bits = {None: "", True: "same", False: "[red]differ[/]"}
     for r in results:
         error = "" if r.error is None else f"{r.error:.1e}"
         vectors = f"{r.count} {r.vectors}".replace("_", "-")
-        table.add_row(
-            r.port, vectors, verdicts[r.status], error, f"{r.tolerance:.0e}", bits[r.bit_identical], r.note
-        )
+        table.add_row(r.port, vectors, verdicts[r.status], error, f"{r.tolerance:.0e}", bits[r.bit_identical], r.note)
     Console().print(table)

@@ -77,6 +77,7 @@ def histogram(
     bins: int = 40,
     size: tuple[int, int] = (520, 220),
     marks: dict[str, float],
+    of: str = "periods",
 ) -> str:
     """Counts of `values` in equal bins on a log scale, with named vertical `marks` (p50, p99)."""
     data = np.asarray(values, dtype=np.float64)
@@ -90,7 +91,7 @@ def histogram(
         (math.log10(10**k) + 0.2, f"{10**k:,}".replace(",", "\u202f"))
         for k in range(int(math.log10(top)) + 1)
     ]
-    body = [frame.axes(x_label, "periods (log)", y_ticks=ticks)]
+    body = [frame.axes(x_label, f"{of} (log)", y_ticks=ticks)]
     base = frame.py(0.0)
     for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
         if count:

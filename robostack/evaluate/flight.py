@@ -54,8 +54,10 @@ class Flight:
     (quat_wxyz), `body_rate` (rad/s), `rotor_speed` (rad/s), `action`, and `reference`, the position
     asked for (m).
     `status` (T,) says who commanded. `timing` holds one array a measure, the unit in its name: `instructions`
-    (a control period on the board), `round_trip_s`. `about` is plain JSON: what was flown (`kind`: "recover",
-    "hover", "figure_eight"; `period_s`), on what (`transport`), and whether it was `survived`.
+    (a control period on the board), `answer_s` (from an observation to its actuation, with the wait for the board's
+    next period in it), `echo_s` (round trips of the line alone). `about` is plain JSON: what was flown (`kind`:
+    "recover", "hover", "figure_eight"; `period_s`), on what (`transport`, `board`), and, where the board was lost
+    before the end, `cut_short`: why.
     """
 
     name: str
@@ -154,12 +156,11 @@ def rms_position_error(flight: Flight, last_s: float | None = None) -> float:
 
 
 def survived(flight: Flight, box_m: float = 0.6) -> bool:
-    """Whether the machine stayed within `box_m` of the reference on each axis, the policy in command."""
+    """Whether the machine stayed within `box_m` of the reference on each axis to the end, the policy in command."""
     target = flight["reference"] if "reference" in flight.columns else np.zeros((1, 3), np.float32)
-    offset = np.abs(flight["position"] - target)
-    return bool(
-        len(flight) > 0 and np.all(offset <= box_m) and not np.any(flight.status == STATUS.index("fallback"))
-    )
+    inside = np.all(np.abs(flight["position"] - target) <= box_m)
+    fell_back = np.any(flight.status == STATUS.index("fallback"))
+    return bool(len(flight) > 0 and inside and not fell_back and "cut_short" not in flight.about)
 
 
 def survival(flights: Iterable[Flight], box_m: float = 0.6) -> float:

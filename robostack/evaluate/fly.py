@@ -1,170 +1,196 @@
 """Flying the exported firmware: a board runs the policy, the task's physics is the machine.
 
-Knows neither task nor board: a task offers scenarios, a board kind (entry point `robostack.boards`) builds and starts
-itself.
+Knows neither task nor board: a task offers scenarios and judges flights, a board kind (robostack.boards) builds and
+starts itself.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
-from robostack import registry
-from robostack.evaluate.flight import STATUS, Column, Flight, percentiles, rms_position_error
+from robostack.boards import Session, choose
+from robostack.evaluate.flight import STATUS, Column, Flight, percentiles
 from robostack.export.onnx import load_policy
+from robostack.learn.trained import task_of
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError, PolicySpec
 from robostack.task import Layout, Scenario, Task
 
-
-class Answer(Protocol):
-    """What a board says of one control period."""
-
-    action: np.ndarray
-    armed: bool
-    tripped: bool
-    ticks_spent: int
-    deadline_misses: int
+ECHOES = 300
+"""round trips of the serial line alone, timed before it flies"""
 
 
-class Session(Protocol):
-    """A running board; see robostack_real.link.session.BoardSession."""
-
-    def check(self, spec: PolicySpec, policy_hash: str) -> Any: ...
-    def reset(self) -> None: ...
-    def arm(self) -> None: ...
-    def disarm(self) -> None: ...
-    def observe(self, values: np.ndarray) -> Answer: ...
-
-
-class BoardKind(Protocol):
-    """What the `robostack.boards` entry points are."""
-
-    name: str
-
-    def missing(self) -> list[str]: ...
-    def remedy(self) -> str: ...
-    def lockstep(self, firmware: Path) -> AbstractContextManager[Session]: ...
-    def serial(self, firmware: Path) -> AbstractContextManager[Session]: ...
-
-
-PREFERRED = ("netduinoplus2", "host")
-"""boards that `auto` tries in turn"""
-
-
-def choose(name: str) -> BoardKind:
-    """A board kind by name; `auto` takes the first whose tools are here, and says so when it is not the first."""
-    if name != "auto":
-        board: BoardKind = registry.load("board", name)
-        if board.missing():
-            raise ContractError(f"board {name} needs {', '.join(board.missing())}: {board.remedy()}")
-        return board
-    for candidate in PREFERRED:
-        board = registry.load("board", candidate)
-        if not board.missing():
-            return board
-        print(f"board {candidate} left out, it needs {', '.join(board.missing())}: {board.remedy()}", file=sys.stderr)
-    raise ContractError("no board can be built here; see the lines above for what to install")
+class BoardLostError(ConnectionError):
+    """A board was lost in flight; the message says why, and where the flight so far is kept."""
 
 
 def fly(run: RunFolder, *, board: str = "auto", transport: str = "both", seed: int = 0) -> list[dict[str, Any]]:
-    """Flies every scenario of the run's task and saves the flights. Returns rows of figures for tables."""
-    from robostack.learn.trainer import task_of
+    """Flies every scenario of the run's task and saves each flight as it lands. Returns rows of figures for tables.
 
+    Flights of an earlier call go when the first of this one is saved. Raises ContractError when policy, task, board
+    and firmware do not fit or do not build, ConnectionError when the board does not come up, BoardLostError in flight.
+    """
     torch.set_num_threads(1)
-    policy = load_policy(run.policy)
-    task = task_of(run)
-    kind, firmware = choose(board), run.exported / "firmware"
-    for old in run.flights.glob("*.npz"):
-        old.unlink()
+    policy, task, kind = load_policy(run.policy), task_of(run), choose(board)
+    scenarios = _named_apart(task)
+    field = _Airfield(run, policy.spec, kind.name, seed)
     rows: list[dict[str, Any]] = []
     if transport in ("both", "lockstep"):
-        with kind.lockstep(firmware) as session:
+        with kind.lockstep(run.exported / "firmware") as session:
             session.check(policy.spec, policy.policy_hash)
-            rows += _lockstep(run, session, task, policy.spec, kind.name, seed)
+            rows += _lockstep(field, session, scenarios)
     if transport in ("both", "serial"):
-        with kind.serial(firmware) as session:
+        with kind.serial(run.exported / "firmware") as session:
             session.check(policy.spec, policy.policy_hash)
-            rows += _serial(run, session, task, policy.spec, kind.name, seed)
-    return rows
+            rows += _serial(field, session, scenarios)
+    return [*task.judge_flights(field.landed), *rows]
 
 
-def _lockstep(
-    run: RunFolder, session: Session, task: Task, spec: PolicySpec, board: str, seed: int
-) -> list[dict[str, Any]]:
-    flights: list[Flight] = []
-    start, scenarios = time.perf_counter(), task.scenarios()
-    for scenario in _shown(scenarios, "fly"):
-        flights.append(_fly_one(session, scenario, spec, board, "lockstep", seed))
-    seconds = time.perf_counter() - start
-    for flight in flights:
-        flight.save(run.flights / f"{flight.name}.npz")
-    again = _fly_one(session, scenarios[0], spec, board, "lockstep", seed)
-    steps = sum(len(f) for f in flights)
-    rows = task.judge_flights(flights)
-    rows.append(_row(f"lockstep with {board}", steps / seconds, "periods/s", 1000.0, "higher"))
-    rows.append(_row("flown twice, same bytes", float(_digest(again) == _digest(flights[0])), "of 1", 1.0, "higher"))
+def _named_apart(task: Task) -> Sequence[Scenario]:
+    """The task's scenarios. Raises ContractError when there is none, or when two would share a file."""
+    scenarios = task.scenarios()
+    names = [s.name for s in scenarios]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice or not scenarios:
+        what = f"has two scenarios called {twice[0]!r}" if twice else "has no scenarios"
+        raise ContractError(f"task {task.name!r} {what}: fly needs some, each with a name of its own")
+    return scenarios
+
+
+def _lockstep(field: _Airfield, session: Session, scenarios: Sequence[Scenario]) -> list[dict[str, Any]]:
+    flights = [field.fly(session, s, "lockstep") for s in _shown(scenarios, "fly")]
+    steps, seconds = sum(map(len, flights)), field.seconds
+    again = field.fly(session, scenarios[0], "lockstep", keep=False)
+    rows = [
+        _row(f"lockstep, {field.board}", steps / seconds, "periods/s", 1000.0, "higher"),
+        _row("flown twice, same bytes", float(_digest(again) == _digest(flights[0])), "of 1", 1.0, "higher"),
+    ]
     spent = percentiles(flights, "instructions")
-    if spent and board != "host":
-        rows.append(_row("instructions a control period, worst", spent["max"], ""))
+    if spent and field.board != "host":
+        rows.append(_row("instructions a period, worst", spent["max"], ""))
     return rows
 
 
-def _serial(run: RunFolder, session: Session, task: Task, spec: PolicySpec, board: str, seed: int) -> list[dict[str, Any]]:
-    scenario = next((s for s in task.scenarios() if s.kind == "hover"), task.scenarios()[0])
-    flight = _fly_one(session, scenario, spec, board, "serial", seed)
-    flight.save(run.flights / f"serial_{flight.name}.npz")
-    trips = flight.timing["round_trip_s"]
+def _serial(field: _Airfield, session: Session, scenarios: Sequence[Scenario]) -> list[dict[str, Any]]:
+    echoes = np.array([session.echo() for _ in range(ECHOES)])
+    scenario = next((s for s in scenarios if s.kind == "hover"), scenarios[0])
+    before = field.seconds
+    flight = field.fly(session, scenario, "serial", timing={"echo_s": echoes})
     return [
-        _row(f"serial line with {board}", 1.0 / float(np.mean(trips)), "round trips/s"),
-        _row("serial round trip, p50", 1e3 * float(np.percentile(trips, 50)), "ms"),
-        _row("serial round trip, p99", 1e3 * float(np.percentile(trips, 99)), "ms"),
-        _row("serial hover, RMS error, last 2 s", rms_position_error(flight, 2.0), "m"),
+        _row(f"serial line, {field.board}", 1.0 / float(np.mean(echoes)), "round trips/s"),
+        _row("serial round trip, p50", 1e3 * float(np.percentile(echoes, 50)), "ms"),
+        _row("serial round trip, p99", 1e3 * float(np.percentile(echoes, 99)), "ms"),
+        _row("serial flight, paced by the board", len(flight) / (field.seconds - before), "periods/s"),
     ]
 
 
-def _fly_one(session: Session, scenario: Scenario, spec: PolicySpec, board: str, transport: str, seed: int) -> Flight:
-    """One flight: the board sees the task's sensors and its answer drives the task's physics, period by period."""
-    task = scenario.make()
-    obs, _ = task.reset(seed + scenario.seed)
-    scenario.prepare(task)
-    obs = task.observe()
-    columns = Layout(task.channels).indices(tuple(c.name for c in spec.observations))
-    session.disarm()
-    session.reset()
-    session.observe(obs.flat[0, columns].numpy())
-    session.arm()
-    log: dict[str, list[np.ndarray]] = {}
-    status, instructions, trips = [], [], []
-    for _ in range(round(scenario.seconds / task.step_dt)):
-        for name, value in task.snapshot().items():
-            log.setdefault(name, []).append(value[0].numpy().copy())
-        values = obs.flat[0, columns].numpy()
-        asked = time.perf_counter()
-        answer = session.observe(values)
-        trips.append(time.perf_counter() - asked)
-        log.setdefault("action", []).append(np.array(answer.action))
-        status.append(STATUS.index("fallback" if answer.tripped else "policy" if answer.armed else "disarmed"))
-        instructions.append(answer.ticks_spent)
-        obs, *_ = task.step(torch.from_numpy(np.array(answer.action))[None])
-    units = {**task.snapshot_units(), "action": spec.actions[0].unit}
-    timing = {"round_trip_s": np.array(trips)} if transport == "serial" else {"instructions": np.array(instructions, float)}
-    return Flight(
-        scenario.name,
-        task.step_dt,
-        {n: Column(np.stack(v), units[n]) for n, v in log.items()},
-        np.array(status, np.uint8),
-        timing,
-        {**scenario.about, "kind": scenario.kind, "transport": transport, "board": board},
-    )
+class _Airfield:
+    """Where flights start and land: each is saved before the next one starts."""
+
+    def __init__(self, run: RunFolder, spec: PolicySpec, board: str, seed: int) -> None:
+        self.run, self.spec, self.board, self.seed = run, spec, board, seed
+        self.landed: list[Flight] = []
+        self.seconds = 0.0
+        """spent in flight so far"""
+
+    def fly(
+        self,
+        session: Session,
+        scenario: Scenario,
+        transport: str,
+        *,
+        timing: dict[str, np.ndarray] | None = None,
+        keep: bool = True,
+    ) -> Flight:
+        """One flight: the board sees the task's sensors and its answer drives the task's physics, period by period.
+
+        Raises BoardLostError; what was flown until then is kept all the same.
+        """
+        task = scenario.make()
+        task.reset(self.seed + scenario.seed)
+        scenario.prepare(task)
+        log = _Log(task, self.spec)
+        start = time.perf_counter()
+        lost = None
+        try:
+            log.arm(session)
+            for _ in range(round(scenario.seconds / task.step_dt)):
+                log.step(session)
+        except ConnectionError as error:
+            lost = error
+        self.seconds += time.perf_counter() - start
+        about = {**scenario.about, "kind": scenario.kind, "transport": transport, "board": self.board}
+        name = scenario.name if transport == "lockstep" else f"{transport}_{scenario.name}"
+        own = {"answer_s": log.answer_s} if transport == "serial" else {"instructions": log.instructions}
+        measures = {**{n: np.array(v, float) for n, v in own.items()}, **(timing or {})}
+        flight = log.flight(name, measures, {**about, "cut_short": str(lost)} if lost else about)
+        if keep and len(flight):
+            self._land(flight)
+        if lost:
+            where = f"; the {len(flight) * flight.dt_s:.2f} s flown until then are in {self._path(flight)}"
+            message = f"{lost}{where if keep and len(flight) else ''}"
+            if self.landed:
+                self.run.record(fly={"rows": [], "lost": message})
+            raise BoardLostError(message) from lost
+        return flight
+
+    def _land(self, flight: Flight) -> None:
+        path = flight.save(self._path(flight))
+        if not self.landed:  # only now: neither a board that does not come up nor a full disk costs earlier flights
+            self.run.record(fly={"rows": []})
+            for old in set(self.run.flights.glob("*.npz")) - {path}:
+                old.unlink()
+        self.landed.append(flight)
+
+    def _path(self, flight: Flight) -> Path:
+        return self.run.flights / f"{flight.name}.npz"
+
+
+class _Log:
+    """A task in flight and what it did so far, one row a control period."""
+
+    def __init__(self, task: Task, spec: PolicySpec) -> None:
+        self._task, self._spec = task, spec
+        self._columns = Layout(task.channels).indices(tuple(c.name for c in spec.observations))
+        self._obs = task.observe()
+        self._values: dict[str, list[np.ndarray]] = {}
+        self._status: list[int] = []
+        self.answer_s: list[float] = []
+        self.instructions: list[int] = []
+
+    def arm(self, session: Session) -> None:
+        session.disarm()
+        session.reset()
+        session.observe(self._measured())
+        session.arm()
+
+    def step(self, session: Session) -> None:
+        """Raises ConnectionError when the board is lost; the period is then not logged."""
+        before = {name: value[0].numpy().copy() for name, value in self._task.snapshot().items()}
+        measured, asked = self._measured(), time.perf_counter()
+        answer = session.observe(measured)
+        self.answer_s.append(time.perf_counter() - asked)
+        action = np.array(answer.action)
+        for name, value in {**before, "action": action}.items():
+            self._values.setdefault(name, []).append(value)
+        self._status.append(STATUS.index("fallback" if answer.tripped else "policy" if answer.armed else "disarmed"))
+        self.instructions.append(answer.ticks_spent)
+        self._obs, *_ = self._task.step(torch.from_numpy(action)[None])
+
+    def flight(self, name: str, timing: dict[str, np.ndarray], about: dict[str, Any]) -> Flight:
+        units = {**self._task.snapshot_units(), "action": self._spec.actions[0].unit}
+        columns = {n: Column(np.stack(v), units[n]) for n, v in self._values.items()}
+        return Flight(name, self._task.step_dt, columns, np.array(self._status, np.uint8), timing, about)
+
+    def _measured(self) -> np.ndarray:
+        return self._obs.flat[0, self._columns].numpy()
 
 
 def _digest(flight: Flight) -> str:

@@ -79,11 +79,12 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def meets(figure: Mapping[str, Any]) -> bool | None:
-    """Whether a figure (a row of a benchmark's results) reaches its bar; None when it has none."""
+    """Whether a figure (a row of a benchmark's results) reaches its bar; None when it has none. What is not a number
+    (JSON has no infinity) reaches none."""
     value, bar = figure.get("value"), figure.get("bar")
-    if not is_number(value) or not is_number(bar):
+    if not is_number(bar):
         return None
-    return bool(value <= bar if figure.get("better") == "lower" else value >= bar)
+    return is_number(value) and bool(value <= bar if figure.get("better") == "lower" else value >= bar)
 
 
 def reference(figure: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 from string import Template
 
 from robostack.evaluate.material import Material
-from robostack.evaluate.panels import PANELS, tiles
+from robostack.evaluate.panels import PANELS
+from robostack.evaluate.panels_figures import tiles
 from robostack.run_folder import RunFolder
 
 

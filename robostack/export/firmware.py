@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass, field
+import tempfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from onnx import helper, numpy_helper
 from robostack.export.contract_c import contract_table
 from robostack.export.onnx import LoadedPolicy, load_policy
 from robostack.export.profile import Operand, row_shape
-from robostack.run_folder import write_atomic
+from robostack.run_folder import RunFolderError, write_atomic
 from robostack.spec import ContractError
 
 _BINARY = {"Add": "rs_add", "Sub": "rs_sub", "Mul": "rs_mul", "Div": "rs_div"}
@@ -91,14 +92,24 @@ def generate_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) ->
 def export_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) -> FirmwareReport:
     """A folder that builds by itself: the C sources, and the policy's in `generated/`.
 
-    An older export in `out_dir` is replaced. Raises as `generate_firmware`, before anything is removed.
+    An older export in `out_dir` is replaced when the new one is whole. Raises as `generate_firmware`.
     """
-    loaded, folder = policy if isinstance(policy, LoadedPolicy) else load_policy(policy), Path(out_dir)
-    _Program(loaded)  # a graph that cannot be compiled is refused while the older export still stands
-    if folder.exists():
-        shutil.rmtree(folder)
-    shutil.copytree(firmware_source(), folder, ignore=shutil.ignore_patterns("build*", "__pycache__", "*.py"))
-    return generate_firmware(loaded, folder / "generated")
+    folder = Path(out_dir)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+            new, old = Path(name) / "new", Path(name) / "old"
+            ignore = shutil.ignore_patterns("build*", "__pycache__", "*.py")
+            shutil.copytree(firmware_source(), new, ignore=ignore)
+            report = generate_firmware(policy, new / "generated")
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+    except RunFolderError:
+        raise
+    except OSError as error:
+        raise RunFolderError(f"cannot write {folder}: {error}; what was there before is untouched") from error
+    return replace(report, files=tuple(folder / "generated" / file.name for file in report.files))
 
 
 @dataclass

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from contracts import QUADROTOR, ROTORS
 from flights import SETPOINT, VELOCITY, airborne, fly, packed
-from robostack_sim.quadrotor.interface import actions, envelope
-from robostack_sim.quadrotor.vehicle import load_vehicle
 
 from robostack.runtime.envelope import Reason
 from robostack.spec import PolicySpec
+from robostack_sim.quadrotor.interface import actions, envelope
+from robostack_sim.quadrotor.vehicle import load_vehicle
 
 DT_S, SUBSTEPS, GRAVITY_M_S2 = 0.01, 10, 9.81
 

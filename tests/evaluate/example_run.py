@@ -68,7 +68,8 @@ def serial_hover() -> Flight:
     flight = _flight(
         "serial_hover", position, 0 * position, level, rng, {"kind": "hover", "transport": "serial"}
     )
-    flight.timing["round_trip_s"] = 2.4e-3 + rng.gamma(3.0, 2.5e-4, 1000)  # type: ignore[index]
+    flight.timing["echo_s"] = 2.4e-3 + rng.gamma(3.0, 2.5e-4, 300)  # type: ignore[index]
+    flight.timing["answer_s"] = 1e-2 + rng.normal(0.0, 2e-4, 1000)  # type: ignore[index]
     return flight
 
 

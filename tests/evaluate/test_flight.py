@@ -30,7 +30,7 @@ def test_a_flight_comes_back_as_it_was(tmp_path):
     for name, column in flight.columns.items():
         np.testing.assert_array_equal(again[name], column.values)
         assert (again.columns[name].unit, again.columns[name].elements) == (column.unit, column.elements)
-    np.testing.assert_array_equal(again.timing["round_trip_s"], flight.timing["round_trip_s"])
+    np.testing.assert_array_equal(again.timing["echo_s"], flight.timing["echo_s"])
     np.testing.assert_array_equal(again.status, flight.status)
 
 
@@ -96,6 +96,11 @@ def test_a_flight_on_the_fallback_is_not_surviving():
     flight = circle(0.1)
     flight.status[-1] = 1
     assert not survived(flight)
+
+
+def test_a_flight_cut_short_is_not_surviving():
+    assert survived(circle(0.1))
+    assert not survived(circle(0.1, cut_short="the board is gone"))
 
 
 def test_percentiles_pool_all_flights_that_have_the_measure():

@@ -157,7 +157,7 @@ class Actuation:
     @classmethod
     def parse(cls, message: Message, action_size: int, sent: int) -> Actuation:
         payload = message.payload
-        if message.type != Type.ACTUATE or len(payload) != _ACTUATE.size + 4 * action_size:
+        if message.type != Type.ACTUATE or len(payload) != actuate_size(action_size):
             raise ProtocolError(
                 f"{message.type.name} of {len(payload)} bytes is no ACTUATE with {action_size} actions"
             )
@@ -196,6 +196,16 @@ class SelfTestResult:
                 f"RESULT: {outputs.size} bytes of outputs for vector {vector}, {failures} failures of {count}"
             )
         return cls(count, failures, worst, outputs.view("<f4").astype(np.float32) if outputs.size else None)
+
+
+def observe_size(channels: int, values: int) -> int:
+    """Bytes of an OBSERVE's payload."""
+    return 4 + 2 * channels + 4 * values
+
+
+def actuate_size(actions: int) -> int:
+    """Bytes of an ACTUATE's payload."""
+    return _ACTUATE.size + 4 * actions
 
 
 def observe_payload(values: Float32s, fresh: Sequence[bool], age_s: Sequence[float]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Self
@@ -20,7 +21,9 @@ from robostack_real.link.protocol import (
     SelfTestResult,
     Type,
     Verdict,
+    actuate_size,
     observe_payload,
+    observe_size,
     parse_ack,
 )
 
@@ -124,6 +127,15 @@ class BoardSession(ABC):
             raise ValueError(f"ping of {size} and {answer_size} bytes: at most {MAX_PING - 2} and {MAX_PING}")
         self._known()
         self._ask(self._next(Type.PING, answer_size.to_bytes(2, "little") + bytes(size)), Type.PONG)
+
+    def echo(self) -> float:
+        """Seconds of one round trip with the sizes of an observation and its actuation: the line without the policy
+        and without the wait for the next control period, which paces `observe`."""
+        who = self._known()
+        size = min(observe_size(who.num_channels, who.observation_size), MAX_PING)
+        start = time.perf_counter()
+        self.ping(size - 2, min(actuate_size(who.action_size), MAX_PING))
+        return time.perf_counter() - start
 
     def observe(
         self,

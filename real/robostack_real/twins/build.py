@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Literal
 
+from robostack.spec import ContractError
+
 Board = Literal["netduinoplus2", "host"]
 Transport = Literal["usart", "lockstep"]
 
@@ -24,7 +26,7 @@ _NEEDS: dict[Board, tuple[str, ...]] = {
 }
 
 
-class BuildError(RuntimeError):
+class BuildError(ContractError):
     """The firmware did not build; the message carries the compiler's."""
 
 

@@ -60,7 +60,11 @@ def judge_flights(flights: Sequence[Flight]) -> list[dict[str, Any]]:
         rms = math.sqrt(sum(e * e for e in settled) / len(settled)) if settled else math.inf
         share = 100.0 * survival(starts)
         rows.append(_row(f"tilted starts survived, of {len(starts)}", share, "%", 93.0, "higher", "L2F 83-93 %"))
-        rows.append(_row("RMS position error of those, last 2 s", rms, "m", 0.04, "lower", "L2F 0.21-0.41 m"))
+        rows.append(_row("RMS error of those, last 2 s", rms, "m", 0.04, "lower", "L2F 0.21-0.41 m"))
+    for f in flights:
+        if f.about["kind"] == "hover":
+            what = f"hover, {f.about['transport']}, RMS error, last 2 s"
+            rows.append(_row(what, rms_position_error(f, SETTLED_S), "m"))
     for period, bar, reference in zip(FIGURE_EIGHT_PERIODS_S, FIGURE_EIGHT_BARS_M, L2F_FIGURE_EIGHT, strict=True):
         for f in flights:
             if f.about["kind"] == "figure_eight" and f.about["period_s"] == period:
@@ -69,5 +73,7 @@ def judge_flights(flights: Sequence[Flight]) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(what: str, value: float, unit: str, bar: float, better: str, reference: str) -> dict[str, Any]:
+def _row(
+    what: str, value: float, unit: str, bar: float | None = None, better: str = "lower", reference: str = ""
+) -> dict[str, Any]:
     return {"what": what, "value": value, "unit": unit, "bar": bar, "better": better, "reference": reference}
