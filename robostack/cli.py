@@ -38,9 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nrobostack: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # or Python complains once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at exit
         return 1
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -73,9 +71,7 @@ def _dispatch(args: list[str]) -> int:
 
             close = difflib.get_close_matches(verb, [*VERBS, *extra], n=1)
             hint = f" Did you mean `robostack {close[0]}`?" if close else ""
-            print(
-                f"robostack: there is no verb {verb!r}.{hint} `robostack --help` lists them.", file=sys.stderr
-            )
+            print(f"robostack: there is no verb {verb!r}.{hint} `robostack --help` lists them.", file=sys.stderr)
             return 2
         command = registry.load("command", verb)
 

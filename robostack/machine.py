@@ -47,10 +47,7 @@ def commit() -> str:
     here = Path(__file__).resolve().parent.parent
     if not (here / ".git").exists():
         return "unknown"
-    return (
-        _output(["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]).strip()
-        or "unknown"
-    )
+    return _output(["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]).strip() or "unknown"
 
 
 def _output(command: list[str]) -> str:

@@ -21,7 +21,7 @@ warp_start.start()
 
 
 def as_rows(tensor: Tensor) -> Any:
-    """Warp view of a contiguous (..., width) float32 tensor as an array of vectors, for kernels that load whole rows."""
+    """Warp view of a contiguous (..., width) float32 tensor as an array of vectors, for kernels that load rows whole."""
     return wp.from_torch(tensor, dtype=wp.types.vector(length=tensor.shape[-1], dtype=wp.float32))
 
 
@@ -31,6 +31,7 @@ class _Slot:
     def __init__(self, op: RecordedOp, index: int, before: _Slot | None) -> None:
         n, device = op.num_rows, op.device
         self.generation = 0
+        self.outputs: list[Tensor] = []
         self.inputs = [torch.zeros(n, w, device=device) for w in op.input_widths]
         if op.carried and before is not None:
             self.inputs[0] = before.outputs[0]

@@ -87,9 +87,7 @@ class RunFolder:
         """An existing run folder. Raises RunFolderError when there is none."""
         run = cls(Path(path).resolve())
         if not run.checkpoints.is_dir():
-            raise RunFolderError(
-                f"{path} is not a run folder (it has no checkpoints/); `robostack list` shows them"
-            )
+            raise RunFolderError(f"{path} is not a run folder (it has no checkpoints/); `robostack list` shows them")
         return run
 
     @classmethod
@@ -210,13 +208,9 @@ class RunFolder:
         try:
             value = json.loads(path.read_bytes())
         except ValueError as error:
-            raise RunFolderError(
-                f"{path} is not valid JSON ({error}); restore it, or move it away"
-            ) from error
+            raise RunFolderError(f"{path} is not valid JSON ({error}); restore it, or move it away") from error
         if not isinstance(value, dict):
-            raise RunFolderError(
-                f"{path} holds a {type(value).__name__} where an object belongs; move it away"
-            )
+            raise RunFolderError(f"{path} holds a {type(value).__name__} where an object belongs; move it away")
         return value
 
 

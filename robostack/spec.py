@@ -274,7 +274,7 @@ class PolicySpec(Frozen):
             where = ".".join(str(p) for p in first["loc"]) or "spec"
             hint = ""
             if where == "spec_version":
-                hint = f"; this robostack reads version {SPEC_VERSION}: export the policy again, or install the matching version"
+                hint = f"; this robostack reads version {SPEC_VERSION}: export again, or install the matching version"
             raise ContractError(f"{where}: {first['msg']} (got {first.get('input')!r:.80}){hint}") from error
 
     def section_digests(self) -> dict[str, str]:
@@ -337,5 +337,7 @@ def first_difference(a: Any, b: Any, where: str) -> tuple[str, Any, Any]:
         return where, a, b
     for path, left, right in pairs:
         if left != right:
-            return first_difference(left, right, path) if left is not None and right is not None else (path, left, right)
+            return (
+                first_difference(left, right, path) if left is not None and right is not None else (path, left, right)
+            )
     return where, a, b

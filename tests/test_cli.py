@@ -84,9 +84,7 @@ def test_list_as_json_is_json_and_has_the_runs(tmp_path, capsys):
 
 
 def test_an_unknown_task_lists_the_installed_ones():
-    with pytest.raises(
-        registry.UnknownNameError, match=r"Did you mean 'quadrotor'\? Installed tasks: quadrotor"
-    ):
+    with pytest.raises(registry.UnknownNameError, match=r"Did you mean 'quadrotor'\? Installed tasks: quadrotor"):
         registry.make("quadroter")
 
 
@@ -102,9 +100,7 @@ def test_ctrl_c_is_exit_status_130(tmp_path):
         "verb.Command.run = lambda self: (print('ready', flush=True), time.sleep(60))[0]\n"
         "raise SystemExit(cli.main(['list']))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)

@@ -14,7 +14,15 @@ from torch import Tensor
 from robostack.export.graph import Graph
 from robostack.export.profile import IR_VERSION, OPSET
 from robostack.features import (
-    Difference, Feature, FeatureStack, FirstOrderLag, History, Integral, Pick, RotationMatrix, Scale,
+    Difference,
+    Feature,
+    FeatureStack,
+    FirstOrderLag,
+    History,
+    Integral,
+    Pick,
+    RotationMatrix,
+    Scale,
 )  # fmt: skip
 from robostack.spec import Channel
 from robostack.task import Layout
@@ -83,9 +91,7 @@ def onnx_face(stack: FeatureStack) -> onnxruntime.InferenceSession:
     graph.output("out", out)
     if stack.state_size:
         graph.output("next_state", next_state)
-    model = helper.make_model(
-        graph.proto(), opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
-    )
+    model = helper.make_model(graph.proto(), opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
@@ -111,9 +117,7 @@ def three_faces_agree(chosen: tuple[Feature, ...], seed: int) -> None:
     feed = {c.name: x[:, LAYOUT.offset[c.name] :][:, : c.size].numpy() for c in CHANNELS}
     session = onnx_face(plain)
     used = {i.name for i in session.get_inputs()}
-    given = {
-        name: np.ascontiguousarray(v) for name, v in {**feed, "state": state.numpy()}.items() if name in used
-    }
+    given = {name: np.ascontiguousarray(v) for name, v in {**feed, "state": state.numpy()}.items() if name in used}
     for ours, theirs in zip(session.run(None, given), (out, next_state), strict=False):
         np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=1e-5)
 
@@ -198,8 +202,6 @@ def test_a_difference_is_bounded_far_from_its_target() -> None:
         (RotationMatrix(Pick("position")), "four elements"),
     ],
 )
-def test_a_feature_that_does_not_fit_its_channels_is_refused_when_it_is_bound(
-    wrong: Feature, says: str
-) -> None:
+def test_a_feature_that_does_not_fit_its_channels_is_refused_when_it_is_bound(wrong: Feature, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         FeatureStack((wrong,), LAYOUT, DT)

@@ -75,10 +75,7 @@ def test_importing_the_shell_loads_nothing_heavy(statement):
 
 
 def test_running_a_policy_loads_no_trainer():
-    assert (
-        loaded_by("from robostack import load, PolicySpec") & {"torch", "warp", "matplotlib", "tensorboard"}
-        == set()
-    )
+    assert loaded_by("from robostack import load, PolicySpec") & {"torch", "warp", "matplotlib", "tensorboard"} == set()
 
 
 def test_every_public_name_has_a_home_that_exists():
@@ -86,9 +83,7 @@ def test_every_public_name_has_a_home_that_exists():
 
     for name in robostack.__all__:
         module = ROOT / (robostack._HOME[name].replace(".", "/") + ".py")
-        assert name in {
-            n.name for n in ast.parse(module.read_text(encoding="utf-8")).body if hasattr(n, "name")
-        }
+        assert name in {n.name for n in ast.parse(module.read_text(encoding="utf-8")).body if hasattr(n, "name")}
     assert robostack.__version__ == importlib.metadata.version("robostack")
     with pytest.raises(AttributeError, match="no attribute 'polcy'"):
         robostack.polcy  # noqa: B018

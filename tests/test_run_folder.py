@@ -58,9 +58,7 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_no_litter(tmp_path):
         "try: RunFolder.open(sys.argv[1]).write('checkpoints/best.pt', b'x' * 100_000)\n"
         "except RunFolderError as error: print(error.strerror)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(run.path)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(run.path)], capture_output=True, text=True, check=True)
     assert "no room for" in done.stdout
     assert "untouched" in done.stdout
     assert (run.checkpoints / "best.pt").read_bytes() == b"good"

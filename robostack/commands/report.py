@@ -56,9 +56,11 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("what", "measured", "bar", "", "reference"):
-        number_like = column in ("measured", "bar")
-        table.add_column(column, justify="right" if number_like else "left", no_wrap=number_like)
+    table.add_column("what", min_width=min(60, max(len(str(row["what"])) for row in rows)))
+    table.add_column("measured", justify="right", no_wrap=True)
+    table.add_column("bar", justify="right", no_wrap=True)
+    table.add_column("")
+    table.add_column("reference")
     marks = {True: "[green]✓[/]", False: "[red]✗[/]", None: ""}
     for row in rows:
         sign = "" if row.get("bar") is None else f"{'≤' if row.get('better') == 'lower' else '≥'} {number(row['bar'])}"

@@ -87,10 +87,7 @@ def histogram(
     counts, edges = np.histogram(data, bins=bins, range=(low - pad, high + pad))
     top = max(1, int(counts.max()))
     frame = _Frame(size, (float(edges[0]), float(edges[-1])), (0.0, 1.25 * math.log10(top) + 0.5), False)
-    ticks = [
-        (math.log10(10**k) + 0.2, f"{10**k:,}".replace(",", "\u202f"))
-        for k in range(int(math.log10(top)) + 1)
-    ]
+    ticks = [(math.log10(10**k) + 0.2, f"{10**k:,}".replace(",", "\u202f")) for k in range(int(math.log10(top)) + 1)]
     body = [frame.axes(x_label, f"{of} (log)", y_ticks=ticks)]
     base = frame.py(0.0)
     for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
@@ -124,9 +121,7 @@ class _Frame:
     def __init__(self, size: tuple[int, int], x: Range, y: Range, equal: bool) -> None:
         self.width, self.height = size
         if equal:
-            scale = max(
-                (x[1] - x[0]) / (self.width - LEFT - RIGHT), (y[1] - y[0]) / (self.height - TOP - BOTTOM)
-            )
+            scale = max((x[1] - x[0]) / (self.width - LEFT - RIGHT), (y[1] - y[0]) / (self.height - TOP - BOTTOM))
             x = _grow(x, scale * (self.width - LEFT - RIGHT))
             y = _grow(y, scale * (self.height - TOP - BOTTOM))
         self.x, self.y = x, y
@@ -148,14 +143,9 @@ class _Frame:
             x = self.px(value)
             out.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 4}"/>')
             anchor = "end" if x > right - 4 * len(text) else "middle"  # the last must not be cut off
-            out.append(
-                f'<text class="tick" x="{x:.1f}" y="{bottom + 16}" text-anchor="{anchor}">{text}</text>'
-            )
+            out.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 16}" text-anchor="{anchor}">{text}</text>')
         out.append(f'<line class="axis" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
-        out.append(
-            f'<text class="label" x="{right}" y="{self.height - 4}" text-anchor="end">'
-            f"{escape(x_label)}</text>"
-        )
+        out.append(f'<text class="label" x="{right}" y="{self.height - 4}" text-anchor="end">{escape(x_label)}</text>')
         out.append(f'<text class="label" x="{LEFT + 6}" y="{TOP + 8}">{escape(y_label)}</text>')
         return "".join(out)
 
@@ -178,9 +168,7 @@ class _Frame:
         style = f"{line.tone}{' thin' if line.thin else ''}{' dash' if line.dashed else ''}"
         title = f"<title>{escape(line.label)}</title>" if line.label else ""
         marked = [*zip(px, py, strict=True)] if line.points else [(px[-1], py[-1])] if line.end_dot else []
-        dots = "".join(
-            f'<circle class="dot {line.tone}" cx="{a:.1f}" cy="{b:.1f}" r="2.6"/>' for a, b in marked
-        )
+        dots = "".join(f'<circle class="dot {line.tone}" cx="{a:.1f}" cy="{b:.1f}" r="2.6"/>' for a, b in marked)
         return f'<polyline class="line {style}" points="{points}">{title}</polyline>{dots}'
 
     def svg(self, body: list[str], label: str) -> str:

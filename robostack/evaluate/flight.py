@@ -69,14 +69,10 @@ class Flight:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.dt_s) and self.dt_s > 0):
-            raise FlightError(
-                f"flight {self.name}: dt_s is {self.dt_s}; it must be a positive number of seconds"
-            )
+            raise FlightError(f"flight {self.name}: dt_s is {self.dt_s}; it must be a positive number of seconds")
         for name, column in self.columns.items():
             if len(column.values) != len(self):
-                raise FlightError(
-                    f"flight {self.name}: {name} has {len(column.values)} rows, status has {len(self)}"
-                )
+                raise FlightError(f"flight {self.name}: {name} has {len(column.values)} rows, status has {len(self)}")
 
     def __len__(self) -> int:
         return len(self.status)
@@ -102,9 +98,7 @@ class Flight:
         arrays: dict[str, Any] = {"header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
         arrays["status"] = np.asarray(self.status, dtype=np.uint8)
         arrays |= {f"column/{name}": column.values for name, column in self.columns.items()}
-        arrays |= {
-            f"timing/{name}": np.asarray(values, dtype=np.float64) for name, values in self.timing.items()
-        }
+        arrays |= {f"timing/{name}": np.asarray(values, dtype=np.float64) for name, values in self.timing.items()}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         write_atomic(Path(path), buffer.getvalue())
@@ -117,9 +111,7 @@ class Flight:
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(file["header"].tobytes())
                 if header.get("format") != FORMAT:
-                    raise FlightError(
-                        f"{path}: flight format {header.get('format')!r}; this robostack reads {FORMAT}"
-                    )
+                    raise FlightError(f"{path}: flight format {header.get('format')!r}; this robostack reads {FORMAT}")
                 columns = {
                     name: Column(file[f"column/{name}"], c["unit"], tuple(c["elements"]))
                     for name, c in header["columns"].items()
@@ -169,9 +161,7 @@ def survival(flights: Iterable[Flight], box_m: float = 0.6) -> float:
     return float(np.mean(kept)) if kept else float("nan")
 
 
-def percentiles(
-    flights: Iterable[Flight], measure: str, ranks: tuple[float, ...] = (50, 99)
-) -> dict[str, float]:
+def percentiles(flights: Iterable[Flight], measure: str, ranks: tuple[float, ...] = (50, 99)) -> dict[str, float]:
     """`{"p50": ..., "p99": ..., "max": ...}` of a timing measure over all flights that have it, or {}."""
     parts = [f.timing[measure] for f in flights if measure in f.timing and len(f.timing[measure])]
     if not parts:

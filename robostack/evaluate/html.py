@@ -27,9 +27,7 @@ def number(value: Any) -> str:
 
 def section(title: str, why: str, inner: str) -> str:
     anchor = title.lower().replace(" ", "-")
-    return (
-        f'<section id="{anchor}"><h2>{title}</h2>{f"<p class=why>{why}</p>" if why else ""}{inner}</section>'
-    )
+    return f'<section id="{anchor}"><h2>{title}</h2>{f"<p class=why>{why}</p>" if why else ""}{inner}</section>'
 
 
 def nothing(text: str) -> str:
@@ -40,16 +38,12 @@ def row(items: Iterable[str], wide: bool = False) -> str:
     return f'<div class="row{" wide" if wide else ""}">{"".join(f"<div>{i}</div>" for i in items)}</div>'
 
 
-def table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], numeric: tuple[int, ...] = (), bar: int = -1
-) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: tuple[int, ...] = (), bar: int = -1) -> str:
     def kind(i: int) -> str:
         return ' class="n"' if i in numeric else ' class="bar"' if i == bar else ""
 
     top = "".join(f"<th{kind(i)}>{escape(h)}</th>" for i, h in enumerate(head))
-    body = "".join(
-        "<tr>" + "".join(f"<td{kind(i)}>{c}</td>" for i, c in enumerate(r)) + "</tr>" for r in rows
-    )
+    body = "".join("<tr>" + "".join(f"<td{kind(i)}>{c}</td>" for i, c in enumerate(r)) + "</tr>" for r in rows)
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -92,7 +86,5 @@ def reference(figure: Mapping[str, Any]) -> str:
     name, value = str(figure.get("reference") or ""), figure.get("reference_value")
     if value is None:
         return name
-    text = (
-        f"{number(value)} {figure.get('unit', '')}".strip() if isinstance(value, (int, float)) else str(value)
-    )
+    text = f"{number(value)} {figure.get('unit', '')}".strip() if isinstance(value, (int, float)) else str(value)
     return f"{name}: {text}" if name else text

@@ -41,9 +41,7 @@ def write_report(run: RunFolder) -> Path:
 
 
 def _template() -> Template:
-    return Template(
-        (resources.files("robostack.evaluate") / "report_template.html").read_text(encoding="utf-8")
-    )
+    return Template((resources.files("robostack.evaluate") / "report_template.html").read_text(encoding="utf-8"))
 
 
 def _subtitle(material: Material) -> str:
@@ -53,9 +51,6 @@ def _subtitle(material: Material) -> str:
     parts = [
         day,
         cpu,
-        " → ".join(
-            {"train": "trained", "export": "exported", "verify": "verified", "fly": "flown"}[s]
-            for s in stages
-        ),
+        " → ".join({"train": "trained", "export": "exported", "verify": "verified", "fly": "flown"}[s] for s in stages),
     ]
     return " · ".join(p for p in parts if p)

@@ -31,9 +31,7 @@ class BoardPolicy:
     Raises ToolMissingError without cross compiler or emulator, ContractError when the policy cannot become C.
     """
 
-    def __init__(
-        self, policy: str | Path | LoadedPolicy, folder: str | Path, *, optimise: str = "-O3"
-    ) -> None:
+    def __init__(self, policy: str | Path | LoadedPolicy, folder: str | Path, *, optimise: str = "-O3") -> None:
         for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
             if shutil.which(tool) is None:
                 raise ToolMissingError(f"{tool} is not installed: {INSTALL}")
@@ -78,9 +76,7 @@ class BoardPolicy:
         """
         return self._replay(1, observations, self.spec.observation_size, self.spec.action_size, plugin)
 
-    def _replay(
-        self, mode: int, rows: np.ndarray, width: int, out_width: int, plugin: str | None = None
-    ) -> np.ndarray:
+    def _replay(self, mode: int, rows: np.ndarray, width: int, out_width: int, plugin: str | None = None) -> np.ndarray:
         if rows.ndim != 2 or rows.shape[1] != width:
             raise ContractError(f"rows of shape {rows.shape}; the contract's are (N, {width})")
         data = np.uint32(mode).tobytes() + np.ascontiguousarray(rows, "<f4").tobytes()
@@ -101,9 +97,7 @@ class BoardPolicy:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise ContractError(
-                f"the emulated board did not answer {len(rows)} rows in {TIMEOUT_S} s"
-            ) from error
+            raise ContractError(f"the emulated board did not answer {len(rows)} rows in {TIMEOUT_S} s") from error
         found = np.frombuffer(answer.read_bytes(), "<f4") if answer.exists() else np.empty(0, "<f4")
         if done.returncode or found.size != len(rows) * out_width:
             raise ContractError(

@@ -107,9 +107,7 @@ def step_cost(board: BoardPolicy, observations: np.ndarray) -> StepCost:
     program = disassemble(board.elf)
     entry = min(i.address for i in program if i.function == "policy_infer")
     if steady.get(entry, Count(0, 0)).executed != len(observations):
-        raise ContractError(
-            "the envelope tripped on the rows given, so the policy did not run in every period"
-        )
+        raise ContractError("the envelope tripped on the rows given, so the policy did not run in every period")
     totals = model_cycles(program, steady)
     costs = [
         FunctionCost(name, executed / len(observations), cycles / len(observations))
@@ -119,9 +117,7 @@ def step_cost(board: BoardPolicy, observations: np.ndarray) -> StepCost:
     return StepCost(tuple(sorted(costs, key=lambda c: -c.cycles)))
 
 
-def model_cycles(
-    instructions: Iterable[Instruction], counts: Mapping[int, Count]
-) -> dict[str, tuple[int, int]]:
+def model_cycles(instructions: Iterable[Instruction], counts: Mapping[int, Count]) -> dict[str, tuple[int, int]]:
     """Executed instructions and modelled cycles by function."""
     program = list(instructions)
     totals: dict[str, tuple[int, int]] = {}
@@ -192,9 +188,7 @@ def _sources(instruction: Instruction) -> list[str]:
 
 def disassemble(elf: Path) -> list[Instruction]:
     """Every instruction of an ELF file, by arm-none-eabi-objdump. Raises ContractError when it cannot."""
-    done = subprocess.run(
-        ["arm-none-eabi-objdump", "-d", str(elf)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["arm-none-eabi-objdump", "-d", str(elf)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise ContractError(f"arm-none-eabi-objdump cannot read {elf}: {done.stderr.strip()[:500]}")
     instructions, function = [], ""

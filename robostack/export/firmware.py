@@ -152,9 +152,7 @@ class _Program:
             self._root(node)
         outputs = [output.name for output in graph.output]
         if lost := [name for name in outputs if name not in self.roots]:
-            raise ContractError(
-                f"{self.policy.origin}: no node computes the output {lost[0]}; export it again"
-            )
+            raise ContractError(f"{self.policy.origin}: no node computes the output {lost[0]}; export it again")
         for name in outputs:
             self._aim(name, Place(name))
         for node in reversed(graph.node):
@@ -189,9 +187,7 @@ class _Program:
             attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
             shape = row_shape(node.op_type, given, attributes)
             if int(np.prod(shape)) > MAX_ELEMENTS:
-                raise ContractError(
-                    f"its result has {int(np.prod(shape))} elements; C handles {MAX_ELEMENTS}"
-                )
+                raise ContractError(f"its result has {int(np.prod(shape))} elements; C handles {MAX_ELEMENTS}")
         except ContractError as error:
             raise ContractError(
                 f"{self.policy.origin}: node {_plain(node.name) or '(unnamed)'} ({_plain(node.op_type)}) "
@@ -289,9 +285,7 @@ class _Program:
         assert bias is not None
         packed, inputs = self._table("weights", pack(weights)), weights.shape[1]
         x = self._place(node.input[0])
-        self._call(
-            "rs_dense", node.name, packed, self._table("bias", bias.reshape(-1)), x, inputs, place, rows
-        )
+        self._call("rs_dense", node.name, packed, self._table("bias", bias.reshape(-1)), x, inputs, place, rows)
         self.multiply_adds += weights.size
 
     def _call(self, kernel: str, why: str, *arguments: Place | str | int) -> None:
@@ -369,9 +363,7 @@ def pack(weights: np.ndarray) -> np.ndarray:
 
 def _c_float(value: Any) -> str:
     if not np.isfinite(value):
-        raise ContractError(
-            f"a constant of the graph is {value}: the training diverged; export another checkpoint"
-        )
+        raise ContractError(f"a constant of the graph is {value}: the training diverged; export another checkpoint")
     return float(value).hex() + "f"
 
 

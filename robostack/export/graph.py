@@ -48,9 +48,7 @@ class Graph:
         array = np.asarray(value)
         array = array.astype(np.int64 if np.issubdtype(array.dtype, np.integer) else np.float32)
         if not np.isfinite(array).all():
-            raise ContractError(
-                f"a constant of shape {list(array.shape)} holds NaN or infinity: the training diverged"
-            )
+            raise ContractError(f"a constant of shape {list(array.shape)} holds NaN or infinity: the training diverged")
         key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self._constants:
             name = self._constants[key] = f"Constant_{len(self._constants)}"
@@ -103,9 +101,7 @@ class Graph:
             raise ContractError("the graph has no output: call output(name, value)")
         return helper.make_graph(self._nodes, name, self._inputs, self._outputs, self._initializers)
 
-    def _add(
-        self, op_type: str, name: str, operands: tuple[str, ...], shape: Shape, attributes: dict[str, Any]
-    ) -> str:
+    def _add(self, op_type: str, name: str, operands: tuple[str, ...], shape: Shape, attributes: dict[str, Any]) -> str:
         self._declare(name, Operand(tuple(shape)))
         # helper.make_node sorts attributes by name, so their order in the call does not matter
         self._nodes.append(helper.make_node(op_type, list(operands), [name], name=name, **attributes))
@@ -118,7 +114,5 @@ class Graph:
 
     def _find(self, value: str, where: str) -> str:
         if value not in self._operands:
-            raise ContractError(
-                f"{where}: unknown value {value!r}; known so far: {', '.join(self._operands)}"
-            )
+            raise ContractError(f"{where}: unknown value {value!r}; known so far: {', '.join(self._operands)}")
         return value

@@ -99,9 +99,7 @@ def export_onnx(
     return _write(model, spec, Path(path), reference, self_test_rows, seed)
 
 
-def wrap_onnx(
-    source: str | Path, spec: PolicySpec, path: str | Path, *, self_test_rows: int = 16
-) -> LoadedPolicy:
+def wrap_onnx(source: str | Path, spec: PolicySpec, path: str | Path, *, self_test_rows: int = 16) -> LoadedPolicy:
     """Gives a foreign ONNX file a contract: writes `path`, its graph unchanged, with `spec` in its metadata.
 
     Its inputs and outputs must be named and shaped as the spec says. Its self-test vectors are ONNX Runtime's
@@ -173,9 +171,7 @@ def parse_policy(data: bytes, origin: str) -> LoadedPolicy:
     model = _parse(data, origin)
     metadata = {p.key: p.value for p in model.metadata_props}
     if len(metadata) != len(model.metadata_props):
-        raise ContractError(
-            f"{origin}: a metadata key occurs twice, so its contract is ambiguous; export it again"
-        )
+        raise ContractError(f"{origin}: a metadata key occurs twice, so its contract is ambiguous; export it again")
     if SPEC_KEY not in metadata:
         made_by = f"{model.producer_name} {model.producer_version}".strip() or "an unknown program"
         raise ContractError(
@@ -183,9 +179,7 @@ def parse_policy(data: bytes, origin: str) -> LoadedPolicy:
             "Export it with robostack, or give it one: robostack.export.onnx.wrap_onnx(source, spec, path)"
         )
     if HASH_KEY not in metadata:
-        raise ContractError(
-            f"{origin}: {HASH_KEY} is missing: the file is truncated; copy or export it again"
-        )
+        raise ContractError(f"{origin}: {HASH_KEY} is missing: the file is truncated; copy or export it again")
     try:
         spec = PolicySpec.from_json(metadata[SPEC_KEY])
     except ContractError as error:
@@ -208,9 +202,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise ContractError(f"{path}: {error.strerror}; give the path of a policy.onnx") from error
     if len(data) > MAX_BYTES:
-        raise ContractError(
-            f"{path}: larger than {MAX_BYTES >> 20} MiB, which no policy needs; is it a policy.onnx?"
-        )
+        raise ContractError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which no policy needs; is it a policy.onnx?")
     return data
 
 
@@ -219,24 +211,18 @@ def _parse(data: bytes, origin: str) -> ModelProto:
     try:
         model = onnx.load_model_from_string(data)
     except DecodeError as error:
-        raise ContractError(
-            f"{origin}: truncated or not ONNX ({len(data)} bytes); copy or export it again"
-        ) from error
+        raise ContractError(f"{origin}: truncated or not ONNX ({len(data)} bytes); copy or export it again") from error
     opsets = {o.domain: o.version for o in model.opset_import}
     versions = [v for d, v in opsets.items() if d in ("", "ai.onnx")]
     if not model.graph.node or len(opsets) != len(model.opset_import) or len(versions) != 1:
-        raise ContractError(
-            f"{origin}: truncated or not ONNX: no graph or no operator set; copy or export it again"
-        )
+        raise ContractError(f"{origin}: truncated or not ONNX: no graph or no operator set; copy or export it again")
     if versions[0] not in OPSETS or model.ir_version not in IR_VERSIONS:
         raise ContractError(
             f"{origin}: opset {versions[0]}, IR {model.ir_version}; this robostack reads opset "
             f"{_span(OPSETS)}, IR {_span(IR_VERSIONS)}: convert it with onnx.version_converter"
         )
     if model.functions or any(n.domain not in ("", "ai.onnx") for n in model.graph.node):
-        raise ContractError(
-            f"{origin}: uses functions or custom operators; export it with standard operators only"
-        )
+        raise ContractError(f"{origin}: uses functions or custom operators; export it with standard operators only")
     tensors = list(model.graph.initializer)
     for node in model.graph.node:
         for attribute in node.attribute:
@@ -282,11 +268,7 @@ def _check_interface(model: ModelProto, spec: PolicySpec, origin: str) -> None:
             )
         for value in given:
             found, tensor = _dims(value), value.type.tensor_type
-            if (
-                tensor.elem_type != TensorProto.FLOAT
-                or found[:1] != ["N"]
-                or tuple(found[1:]) != wanted[value.name]
-            ):
+            if tensor.elem_type != TensorProto.FLOAT or found[:1] != ["N"] or tuple(found[1:]) != wanted[value.name]:
                 raise ContractError(
                     f"{origin}: {kind} {value.name} is "
                     f"{TensorProto.DataType.Name(tensor.elem_type)} {found}, its contract says FLOAT "

@@ -60,9 +60,7 @@ def _attributes(given: dict[str, Any], **expected: tuple[Any, ...]) -> dict[str,
     for name, value in given.items():
         if name not in expected or value not in expected[name]:
             allowed = expected.get(name)
-            raise ContractError(
-                f"attribute {name}={value!r}: " + (f"must be {allowed[0]!r}" if allowed else "unknown")
-            )
+            raise ContractError(f"attribute {name}={value!r}: " + (f"must be {allowed[0]!r}" if allowed else "unknown"))
     return {name: given.get(name, allowed[0]) for name, allowed in expected.items()}
 
 
@@ -101,13 +99,9 @@ def _gather(operands: list[Operand | None], attributes: dict[str, Any]) -> Shape
     k = _row(operands[0], "the data")
     indices = _constant(operands[1] if len(operands) > 1 else None, "the indices")
     if indices.ndim != 1 or indices.size == 0 or not np.issubdtype(indices.dtype, np.integer):
-        raise ContractError(
-            f"the indices must be integers of shape [m], got {indices.dtype} {list(indices.shape)}"
-        )
+        raise ContractError(f"the indices must be integers of shape [m], got {indices.dtype} {list(indices.shape)}")
     if indices.min() < -k or indices.max() >= k:
-        raise ContractError(
-            f"index {indices.max() if indices.max() >= k else indices.min()} into {k} elements"
-        )
+        raise ContractError(f"index {indices.max() if indices.max() >= k else indices.min()} into {k} elements")
     return (indices.size,)
 
 
@@ -122,9 +116,7 @@ def _gemm(operands: list[Operand | None], attributes: dict[str, Any]) -> Shape:
     k = _row(operands[0], "the input")
     weights = _constant(operands[1] if len(operands) > 1 else None, "the weights")
     if weights.ndim != 2 or weights.dtype != np.float32:
-        raise ContractError(
-            f"the weights must be float32 of rank 2, got {weights.dtype} {list(weights.shape)}"
-        )
+        raise ContractError(f"the weights must be float32 of rank 2, got {weights.dtype} {list(weights.shape)}")
     rows, columns = weights.shape if transposed else weights.shape[::-1]
     if columns != k:
         raise ContractError(f"{columns} weights a row for {k} elements of input")
@@ -144,9 +136,7 @@ def _binary(operands: list[Operand | None], attributes: dict[str, Any]) -> Shape
         raise ContractError("both operands are constants: compute the result before export")
     if a.constant is None and b.constant is None:
         if (left := _row(a, "the left operand")) != (right := _row(b, "the right operand")):
-            raise ContractError(
-                f"{left} elements with {right}: Gather the smaller one to the size of the other"
-            )
+            raise ContractError(f"{left} elements with {right}: Gather the smaller one to the size of the other")
         return (left,)
     value, constant = (b, a) if a.constant is not None else (a, b)
     k = _row(value, "the operand")

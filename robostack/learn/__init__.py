@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from robostack.learn.shac import SHAC as SHAC
 
-__all__ = ["SHAC"]  # noqa: PLE0604
+__all__ = ["SHAC"]
 
 
 def __getattr__(name: str) -> Any:

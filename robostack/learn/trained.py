@@ -106,9 +106,7 @@ def export_policy(run: RunFolder, path: Path) -> LoadedPolicy:
         "seed": run.config()["seed"],
         "commit": machine.commit(),
         "settings": run.config()["settings"],
-        **{
-            k: trained[k] for k in ("iterations", "env_steps", "best_iteration", "best_score") if k in trained
-        },
+        **{k: trained[k] for k in ("iterations", "env_steps", "best_iteration", "best_score") if k in trained},
     }
 
     spec = policy_spec(task, actor.reset_values, provenance)

@@ -57,9 +57,7 @@ def train(
         before = RunSettings.of(run)
         config, seed = config or before.learner, before.seed
     elif held := sorted(run.checkpoints.glob("*.pt")):
-        raise RunFolderError(
-            f"{held[0]}: this folder holds a run already; go on with --resume, or give another folder"
-        )
+        raise RunFolderError(f"{held[0]}: this folder holds a run already; go on with --resume, or give another folder")
     config = config or SHAC()
     if quick and not resume:
         config = dataclasses.replace(config, iterations=max(3, config.iterations // 20))
@@ -131,9 +129,7 @@ class _Training:
         }
 
     def _diverged(self, error: DivergedError) -> DivergedError:
-        kept = (
-            f"the best policy, of iteration {self.best_iteration}, is kept: robostack export {self.run.path}"
-        )
+        kept = f"the best policy, of iteration {self.best_iteration}, is kept: robostack export {self.run.path}"
         if not self.best_iteration:
             kept = "no policy had been judged before"
         return DivergedError(f"{error}; {self._blame()}; {kept}")

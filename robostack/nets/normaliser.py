@@ -41,9 +41,7 @@ class Normaliser(nn.Module):
         n = x.shape[0]
         total = self.count + n
         delta = x.mean(0) - self.mean
-        self.var.copy_(
-            (self.var * self.count + x.var(0, False) * n + delta**2 * self.count * n / total) / total
-        )
+        self.var.copy_((self.var * self.count + x.var(0, False) * n + delta**2 * self.count * n / total) / total)
         self.mean.add_(delta * n / total)
         self.count.copy_(total)
 

@@ -293,9 +293,7 @@ class Envelope:
                 value = float32(rung.value, f"{where}.value")
                 return lambda: value
 
-    def _level_descend(
-        self, channels: list[int], base: Array, gain: Array, max_s: np.float32
-    ) -> Array | None:
+    def _level_descend(self, channels: list[int], base: Array, gain: Array, max_s: np.float32) -> Array | None:
         attitude, body_rate, velocity = channels
         if not (self._valid[attitude] and self._valid[body_rate]):
             return None

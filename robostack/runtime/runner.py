@@ -69,18 +69,14 @@ class Runner:
         wanted = self.policy.inputs
         if given.keys() != wanted.keys():
             missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
-            raise ContractError(
-                f"inputs missing: {missing}, unknown: {extra}; the contract has {list(wanted)}"
-            )
+            raise ContractError(f"inputs missing: {missing}, unknown: {extra}; the contract has {list(wanted)}")
         batched = np.ndim(applied_action) == 2
         batch = (len(applied_action),) if batched else ()
         feed = {}
         for name, shape in wanted.items():
             value = np.asarray(given[name], np.float32)
             if value.shape != batch + shape:
-                raise ContractError(
-                    f"input {name} has shape {value.shape}, the contract says {batch + shape}"
-                )
+                raise ContractError(f"input {name} has shape {value.shape}, the contract says {batch + shape}")
             feed[name] = np.ascontiguousarray(value if batched else value[None])
         outputs = [o if batched else o[0] for o in self._session.run(None, feed)]
         return outputs[0], outputs[1] if len(outputs) > 1 else None

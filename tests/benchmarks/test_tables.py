@@ -42,17 +42,48 @@ def test_filling_a_page_changes_only_the_table_and_is_stable(results):
     assert tables.fill(filled, results) == filled
 
 
-def test_a_page_may_show_the_first_rows_only(results):
-    filled = tables.fill(PAGE.replace("table:quality", "table:quality:1"), results)
-    assert "survival" in filled
-    assert "error" not in filled
+@pytest.mark.parametrize(
+    ("chosen", "shown"),
+    [("1", ["survival"]), ("2", ["error"]), ("1-2", ["survival", "error"]), ("2,1", ["error", "survival"])],
+)
+def test_a_page_may_show_some_rows_only(results, chosen, shown):
+    filled = tables.fill(PAGE.replace("table:quality", f"table:quality:{chosen}"), results)
+    assert [line.split(" | ")[0] for line in filled.splitlines()[4:-4]] == [f"| {what}" for what in shown]
+
+
+@pytest.mark.parametrize("chosen", ["0", "3", "1-3", "2-1", "-", "1,,2"])
+def test_rows_that_are_not_there_are_named(results, chosen):
+    with pytest.raises(tables.TableError, match=r"quality\.json has no rows .*, it has 1-2"):
+        tables.fill(PAGE.replace("table:quality", f"table:quality:{chosen}"), results)
+
+
+def test_rows_of_several_files_are_one_table_that_names_each_command(results):
+    speed = {**FOUND, "name": "speed", "command": "python benchmarks/speed.py", "rows": [{**ROW, "what": "fast"}]}
+    (results / "speed.json").write_text(json.dumps(speed))
+    filled = tables.fill(PAGE.replace("table:quality", "table:quality:1+speed"), results)
+    assert filled.count("| what |") == 1
+    assert filled.index("| survival |") < filled.index("| fast |")
+    assert "`python benchmarks/quality.py`, `python benchmarks/speed.py`, 2026-01-01" in filled
 
 
 def test_a_missing_file_names_the_command_that_writes_it(results):
-    with pytest.raises(
-        tables.TableError, match=r"absent\.json does not exist; `python benchmarks/absent\.py`"
-    ):
+    with pytest.raises(tables.TableError, match=r"absent\.json does not exist; `python benchmarks/absent\.py`"):
         tables.fill(PAGE.replace("quality", "absent"), results)
+
+
+def test_a_table_whose_results_are_to_come_stays_as_it_is_where_that_is_asked_for(results):
+    missing = []
+    page = PAGE.replace("quality", "absent") + PAGE
+    filled = tables.fill(page, results, missing)
+    assert filled.startswith(PAGE.replace("quality", "absent"))
+    assert "| survival |" in filled
+    assert ["absent.json" in m for m in missing] == [True]
+
+
+def test_every_table_on_a_page_has_its_script_and_every_script_its_table():
+    shown = {name for page in tables.pages(tables.ROOT) for name in tables.sources(page.read_text(encoding="utf-8"))}
+    scripts = {p.stem for p in PATH.parent.glob("*.py") if not p.stem.startswith("_")} - {"tables"}
+    assert shown == scripts
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,7 @@ SPEC = PolicySpec(
         Channel(name="rate", shape=(2,), low=(-10.0,), high=(10.0,)),
         Channel(name="load", shape=(1,), unit="1000 iterations", low=(0.0,), high=(1e6,)),
     ),
-    actions=(
-        ActionChannel(name="push", elements=("x", "y"), unit="N", low=(-1, -1), high=(1, 1), neutral=(0, 0)),
-    ),
+    actions=(ActionChannel(name="push", elements=("x", "y"), unit="N", low=(-1, -1), high=(1, 1), neutral=(0, 0)),),
     state=State(reset=(0.25, -0.25)),
     envelope=Envelope(fallback=(RampTo(target=(-0.5, 0.5), rate_per_s=(10.0, 10.0)),)),
     self_test=SelfTest(  # position, rate, load, applied action, state -> action, next state; exact in binary

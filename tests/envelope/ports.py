@@ -40,9 +40,7 @@ class Port(Protocol):
 
     def arm(self, armed: bool = True) -> None: ...
     def script(self, action: np.ndarray, state: np.ndarray) -> None: ...
-    def tick(
-        self, observation: np.ndarray, fresh: np.ndarray, age_s: np.ndarray, missed: int = 0
-    ) -> np.ndarray: ...
+    def tick(self, observation: np.ndarray, fresh: np.ndarray, age_s: np.ndarray, missed: int = 0) -> np.ndarray: ...
     def seen(self) -> Seen: ...
 
 
@@ -114,9 +112,7 @@ class CPort:
         sizes = (self.spec.observation_size, self.spec.action_size, self.spec.state.size)
         names = ("given_observation", "given_applied", "given_state")
         given = [self._global(name, size) if calls else b"" for name, size in zip(names, sizes, strict=True)]
-        return Seen(
-            bool(armed), bool(tripped), Reason(reason), channel, rung, ages.tobytes(), calls, tuple(given)
-        )
+        return Seen(bool(armed), bool(tripped), Reason(reason), channel, rung, ages.tobytes(), calls, tuple(given))
 
     def self_test(self) -> tuple[int, float]:
         worst = ctypes.c_float()

@@ -23,9 +23,7 @@ def recovery(index: int, *, lost: bool = False) -> Flight:
     start, velocity = rng.uniform(-0.2, 0.2, 3), rng.uniform(-1, 1, 3)
     decay, omega = rng.uniform(2.5, 4.0), rng.uniform(1.5, 3.0)
     swing = (velocity + decay * start) / omega
-    position = np.exp(-decay * t)[:, None] * (
-        np.cos(omega * t)[:, None] * start + np.sin(omega * t)[:, None] * swing
-    )
+    position = np.exp(-decay * t)[:, None] * (np.cos(omega * t)[:, None] * start + np.sin(omega * t)[:, None] * swing)
     position += 0.012 * rng.standard_normal(3) + 0.002 * rng.standard_normal((500, 3))
     tilt = rng.uniform(0.2, np.pi / 2) * np.exp(-5 * t) * np.cos(6 * t) + 0.02 * np.sin(9 * t + index)
     if lost:
@@ -51,9 +49,9 @@ def figure_eight(period_s: float) -> Flight:
 
     ramp = 1 - np.exp(-t / 0.8)
     phase, lag = 2 * np.pi * t / period_s, 0.28 / period_s
-    position = (1 - 0.5 * lag) * path((phase - 0.5 * lag) * ramp) + 0.006 * rng.standard_normal(
-        (len(t), 3)
-    ).cumsum(0) / 12
+    position = (1 - 0.5 * lag) * path((phase - 0.5 * lag) * ramp) + 0.006 * rng.standard_normal((len(t), 3)).cumsum(
+        0
+    ) / 12
     tilt = 0.35 * (5.5 / period_s) ** 2 * np.sin(phase)
     attitude = np.stack([np.cos(tilt / 2), 0 * t, np.sin(tilt / 2), 0 * t], axis=1)
     about = {"kind": "figure_eight", "period_s": period_s, "transport": "lockstep"}
@@ -65,9 +63,7 @@ def serial_hover() -> Flight:
     rng = np.random.default_rng(7)
     position = 0.01 * rng.standard_normal((1000, 3)).cumsum(0) / 20
     level = np.tile([1.0, 0, 0, 0], (1000, 1))
-    flight = _flight(
-        "serial_hover", position, 0 * position, level, rng, {"kind": "hover", "transport": "serial"}
-    )
+    flight = _flight("serial_hover", position, 0 * position, level, rng, {"kind": "hover", "transport": "serial"})
     flight.timing["echo_s"] = 2.4e-3 + rng.gamma(3.0, 2.5e-4, 300)  # type: ignore[index]
     flight.timing["answer_s"] = 1e-2 + rng.normal(0.0, 2e-4, 1000)  # type: ignore[index]
     return flight
@@ -140,9 +136,7 @@ def _flight(
     return Flight(name, DT_S, columns, np.zeros(n, np.uint8), timing, about)
 
 
-def _port(
-    port: str, vectors: str, count: int, error: float, tolerance: float, bits: bool | None
-) -> dict[str, object]:
+def _port(port: str, vectors: str, count: int, error: float, tolerance: float, bits: bool | None) -> dict[str, object]:
     return {
         "port": port,
         "vectors": vectors,
@@ -164,9 +158,7 @@ class HoverActor:
         weights = np.zeros((3, 4), np.float32)
         weights[2] = -self.slope
         bias = np.full(4, HOVER_RAD_S, np.float32)
-        return graph.op(
-            "Gemm", channel_names["position"], graph.constant(weights), graph.constant(bias)
-        ), None
+        return graph.op("Gemm", channel_names["position"], graph.constant(weights), graph.constant(bias)), None
 
     def __call__(self, observation, applied_action, state, /):
         height = observation["position"][:, 2:]

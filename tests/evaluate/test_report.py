@@ -122,9 +122,7 @@ def test_damaged_files_are_named_on_the_page_and_the_rest_is_shown(tmp_path, mak
 
 def test_text_from_a_run_cannot_write_html(tmp_path):
     run = make_example_run(tmp_path)
-    run.record(
-        fly={"rows": [{"what": "<script>alert(1)</script>", "value": 1, "unit": "<b>", "reference": "<i>"}]}
-    )
+    run.record(fly={"rows": [{"what": "<script>alert(1)</script>", "value": 1, "unit": "<b>", "reference": "<i>"}]})
     page = write_report(run).read_text(encoding="utf-8")
     assert "<script>" not in page
     assert "&lt;script&gt;" in page

@@ -24,9 +24,7 @@ BUILDS = [("gcc", ("-O2",)), ("gcc", ("-O3", "-march=native")), ("clang", ("-O2"
 
 
 def runtime_rows(policy: LoadedPolicy, rows: np.ndarray) -> np.ndarray:
-    return np.concatenate(
-        [p for p in Runner(policy).infer(*self_test.unpack(SPEC, rows)) if p is not None], 1
-    )
+    return np.concatenate([p for p in Runner(policy).infer(*self_test.unpack(SPEC, rows)) if p is not None], 1)
 
 
 def rows(count: int = 64) -> np.ndarray:
@@ -34,12 +32,8 @@ def rows(count: int = 64) -> np.ndarray:
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    operators=st.lists(st.sampled_from(OPERATORS), min_size=1, max_size=16), seed=st.integers(0, 2**32 - 1)
-)
-def test_any_graph_of_the_profile_computes_in_c_what_onnx_runtime_does(
-    operators: list[str], seed: int
-) -> None:
+@given(operators=st.lists(st.sampled_from(OPERATORS), min_size=1, max_size=16), seed=st.integers(0, 2**32 - 1))
+def test_any_graph_of_the_profile_computes_in_c_what_onnx_runtime_does(operators: list[str], seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         policy = random_policy(operators, seed, Path(folder))
     inputs = rows()
@@ -61,10 +55,7 @@ def test_compilers_and_optimisation_levels_agree_bit_for_bit(
 def test_the_emulated_board_agrees_bit_for_bit_on_a_random_graph(tmp_path: Path, board_tools: None) -> None:
     operators = list(np.random.default_rng(7).permutation(OPERATORS * 2))
     policy, inputs = random_policy(operators, 7, tmp_path), rows(200)
-    assert (
-        BoardPolicy(policy, tmp_path / "board").rows(inputs).tobytes()
-        == HostPolicy(policy).rows(inputs).tobytes()
-    )
+    assert BoardPolicy(policy, tmp_path / "board").rows(inputs).tobytes() == HostPolicy(policy).rows(inputs).tobytes()
 
 
 def test_nan_in_any_channel_reaches_the_action(tmp_path: Path) -> None:
@@ -83,12 +74,8 @@ def test_generated_source_is_the_same_twice_and_needs_no_library(tmp_path: Path,
     for file in (tmp_path / "a" / "policy.c", source / "policy" / "kernels.c"):
         output = tmp_path / "object.o"
         includes = [f"-I{source / room}" for room in ("policy", "envelope")]
-        subprocess.run(
-            ["arm-none-eabi-gcc", *CORE, "-O3", *FLAGS, *includes, "-c", file, "-o", output], check=True
-        )
-        listed = subprocess.run(
-            ["arm-none-eabi-nm", "-u", output], capture_output=True, text=True, check=True
-        )
+        subprocess.run(["arm-none-eabi-gcc", *CORE, "-O3", *FLAGS, *includes, "-c", file, "-o", output], check=True)
+        listed = subprocess.run(["arm-none-eabi-nm", "-u", output], capture_output=True, text=True, check=True)
         assert all(line.split()[-1].startswith("rs_") for line in listed.stdout.splitlines())
 
 
@@ -113,9 +100,7 @@ def outside(build) -> LoadedPolicy:  # type: ignore[no-untyped-def]
 
 
 def test_a_node_outside_the_profile_is_named_with_the_remedy(tmp_path: Path) -> None:
-    policy = outside(
-        lambda g, field: g.op_outside_profile("ReduceMax", field, shape=(2,), axes=[2], keepdims=0)
-    )
+    policy = outside(lambda g, field: g.op_outside_profile("ReduceMax", field, shape=(2,), axes=[2], keepdims=0))
     with pytest.raises(
         ContractError, match=r"outside\.onnx: node ReduceMax_0 \(ReduceMax\) cannot be compiled.*ONNX Runt"
     ):

@@ -52,9 +52,7 @@ def test_a_mistake_is_raised_where_it_is_made_and_names_the_node(build, says) ->
     x = graph.input("position", (3,))
     with pytest.raises(ContractError, match=says) as raised:
         build(graph, x)
-    assert any(
-        f"{op}_" in str(raised.value) for op in ("Gemm", "Gather", "Add", "Mul", "Clip", "Tanh", "Relu")
-    )
+    assert any(f"{op}_" in str(raised.value) for op in ("Gemm", "Gather", "Add", "Mul", "Clip", "Tanh", "Relu"))
 
 
 def test_a_constant_with_nan_is_refused() -> None:

@@ -17,9 +17,7 @@ FLOATS = ctypes.POINTER(ctypes.c_float)
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     library = tmp_path_factory.mktemp("kernels") / "kernels.so"
     source = firmware_source() / "policy" / "kernels.c"
-    compile_c(
-        ["cc", *WARNINGS, "-O2", "-ffp-contract=off", "-shared", "-fPIC", source, "-o", library], "kernels"
-    )
+    compile_c(["cc", *WARNINGS, "-O2", "-ffp-contract=off", "-shared", "-fPIC", source, "-o", library], "kernels")
     return ctypes.CDLL(str(library))
 
 
@@ -75,9 +73,7 @@ def test_clip_lets_nan_pass(kernels: ctypes.CDLL) -> None:
 
 
 @pytest.mark.parametrize("inputs", [1, 2, 7, 64])
-def test_dense_sums_in_the_stated_order_whatever_the_number_of_rows(
-    kernels: ctypes.CDLL, inputs: int
-) -> None:
+def test_dense_sums_in_the_stated_order_whatever_the_number_of_rows(kernels: ctypes.CDLL, inputs: int) -> None:
     random = np.random.default_rng(inputs)
     for rows in range(1, 30):
         weights = random.normal(size=(rows, inputs)).astype(np.float32)

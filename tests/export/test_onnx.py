@@ -35,9 +35,7 @@ def test_what_is_read_is_what_was_written(policy: LoadedPolicy) -> None:
     assert read.spec.interface_hash == SPEC.interface_hash
 
 
-def test_two_exports_give_the_same_bytes_and_another_seed_does_not(
-    tmp_path: Path, policy: LoadedPolicy
-) -> None:
+def test_two_exports_give_the_same_bytes_and_another_seed_does_not(tmp_path: Path, policy: LoadedPolicy) -> None:
     assert small_policy(tmp_path / "again.onnx").data == policy.data
     assert small_policy(tmp_path / "other.onnx", seed=1).policy_hash != policy.policy_hash
 
@@ -46,9 +44,7 @@ def test_inputs_and_outputs_are_the_contracts_names(policy: LoadedPolicy) -> Non
     graph = policy.model.graph
     assert [v.name for v in graph.input] == ["position", "field", "setpoint", "applied_action", "state"]
     assert [v.name for v in graph.output] == ["action", "next_state"]
-    assert {p.key: p.value for p in policy.model.metadata_props}[
-        "observation_names"
-    ] == "position,field,setpoint"
+    assert {p.key: p.value for p in policy.model.metadata_props}["observation_names"] == "position,field,setpoint"
 
 
 def test_a_file_truncated_anywhere_is_refused(policy: LoadedPolicy) -> None:
@@ -103,8 +99,7 @@ def foreign(path: Path, name: str = "position") -> Path:
     shapes = {name: [3], "field": [2, 2], "setpoint": [3], "applied_action": [2], "state": [3]}
     inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", *s]) for n, s in shapes.items()]
     outputs = [
-        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", k])
-        for n, k in (("action", 2), ("next_state", 3))
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", k]) for n, k in (("action", 2), ("next_state", 3))
     ]
     nodes = [
         helper.make_node("Relu", ["applied_action"], ["action"], name="rectify"),
@@ -167,9 +162,7 @@ def test_custom_operators_and_subgraphs_are_refused(policy: LoadedPolicy) -> Non
             parse_policy(altered(policy, change), "odd.onnx")
 
 
-def test_a_missing_file_and_one_too_large_are_refused(
-    policy: LoadedPolicy, monkeypatch, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_file_and_one_too_large_are_refused(policy: LoadedPolicy, monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ContractError, match=r"absent\.onnx: No such file"):
         load_policy(tmp_path / "absent.onnx")
     monkeypatch.setattr(export, "MAX_BYTES", 1000)
@@ -209,9 +202,7 @@ def test_a_diverged_actor_is_not_exported(tmp_path: Path) -> None:
 
 def test_an_actor_of_another_size_is_not_exported(tmp_path: Path) -> None:
     class Wide(SmallActor):
-        def onnx(
-            self, graph: Graph, names: dict[str, str], applied: str, state: str | None
-        ) -> tuple[str, str | None]:
+        def onnx(self, graph: Graph, names: dict[str, str], applied: str, state: str | None) -> tuple[str, str | None]:
             action, next_state = super().onnx(graph, names, applied, state)
             return graph.op("Concat", action, action, axis=1), next_state
 

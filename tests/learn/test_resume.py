@@ -66,9 +66,7 @@ def test_three_iterations_ctrl_c_and_three_more_in_another_process_equal_six(uni
     assert robostack("train quadrotor --resume --run-folder", tmp_path / "run") == 0
     assert robostack("export", tmp_path / "run") == 0
     assert RunFolder.open(tmp_path / "run").policy.read_bytes() == uninterrupted[1]
-    ours, theirs = (
-        checkpoint.load(p / "checkpoints" / "last.pt") for p in (tmp_path / "run", uninterrupted[0])
-    )
+    ours, theirs = (checkpoint.load(p / "checkpoints" / "last.pt") for p in (tmp_path / "run", uninterrupted[0]))
     assert_equal({**ours, "history": 0, "progress": 0}, {**theirs, "history": 0, "progress": 0})
 
 
@@ -121,9 +119,7 @@ def test_a_critic_and_a_memory_resume_to_the_bit_too(config, tmp_path, ball_inst
 def test_ctrl_c_in_mid_training_saves_exits_with_130_and_resumes(tmp_path):
     folder = tmp_path / "run"
     line = f"train quadrotor {QUADROTOR} --learner.iterations 1000000 --run-folder {folder}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "robostack", *line.split()], stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-m", "robostack", *line.split()], stderr=subprocess.PIPE, text=True)
     try:
         while not list(folder.glob("events*")):  # opened when the first iteration is about to begin
             assert process.poll() is None

@@ -53,9 +53,7 @@ def after_iteration(monkeypatch):
     return install
 
 
-def test_the_policy_that_judged_best_is_exported_and_not_the_last(
-    run, tmp_path, after_iteration, ball_installed
-):
+def test_the_policy_that_judged_best_is_exported_and_not_the_last(run, tmp_path, after_iteration, ball_installed):
     weights = {}
 
     def ruin_the_last(learner):
@@ -102,9 +100,7 @@ def test_tensorboard_has_the_curves_and_the_judgements(run):
     assert tags == {"loss", "reward", "gradient_norm", "judge/success_rate", "judge/step_reward"}
     assert [e.step for e in events.Scalars("reward")] == [10, 20]
     best = max(e.value for e in events.Scalars("judge/success_rate"))
-    row = next(
-        r for r in result["history"] if r["iteration"] == result["best_iteration"] and "success_rate" in r
-    )
+    row = next(r for r in result["history"] if r["iteration"] == result["best_iteration"] and "success_rate" in r)
     assert best == pytest.approx(row["success_rate"])
 
 

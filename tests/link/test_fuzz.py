@@ -27,9 +27,7 @@ def fuzzer(tmp_path_factory, generated):
 
 
 def test_a_million_bad_frames_cause_no_crash_no_hang_and_no_accepted_lie(fuzzer):
-    result = subprocess.run(
-        [fuzzer, str(FRAMES), "1"], capture_output=True, text=True, timeout=300, check=False
-    )
+    result = subprocess.run([fuzzer, str(FRAMES), "1"], capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
     seen = json.loads(result.stdout)
     assert seen["frames"] == FRAMES

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from robostack.runtime.envelope import Reason
 from robostack_real.link.errors import Refused
 from robostack_real.link.frame import encode
-from robostack_real.link.protocol import Message, Type, Verdict, parse_ack
+from robostack_real.link.protocol import Message, Type, Verdict, actuate_size, parse_ack
 
 PERIOD_US = 10_000
 X = np.array([0.5, -0.5, 0.25, 0.0, 0.0], dtype=np.float32)
@@ -173,9 +173,7 @@ def test_two_frames_in_one_period_are_joined(armed):
     armed.send(armed.observe_message(X, fresh=[True, False, True]))
     last = armed.observe_message(2 * X, fresh=[False, True, False])
     armed.send(last)
-    assert (
-        armed.tick(last.sequence).action.tobytes() == policy.step(np.r_[X[:2], 2 * X[2:4], X[4:]]).tobytes()
-    )
+    assert armed.tick(last.sequence).action.tobytes() == policy.step(np.r_[X[:2], 2 * X[2:4], X[4:]]).tobytes()
 
 
 @pytest.mark.parametrize("payload", [b"", b"\0" * 29, b"\0" * 31, b"\x08" + b"\0" * 29])
@@ -242,6 +240,21 @@ def test_reset_forgets(armed):
     armed.reset()
     actuation = armed.observe(X)
     assert (actuation.tick, actuation.rejected, actuation.stale) == (1, 0, 0)
+
+
+def test_an_echo_is_as_large_as_an_observation_and_its_actuation(bench, monkeypatch):
+    sizes, send = [], bench.send
+
+    def weighed(message):
+        answers = send(message)
+        sizes.append((len(bytes(message)), [len(bytes(a)) for a in answers]))
+        return answers
+
+    observation = len(bytes(bench.observe_message(X)))
+    actuation = Message(Type.ACTUATE, 0, bytes(actuate_size(bench.identity.action_size)))
+    monkeypatch.setattr(bench, "send", weighed)
+    assert bench.echo() > 0
+    assert sizes == [(observation, [len(bytes(actuation))])]
 
 
 @pytest.mark.parametrize(("size", "answer"), [(0, 0), (40, 0), (0, 512), (510, 512)])

@@ -74,16 +74,10 @@ def fine_flight(params: Tensor, state: Tensor, commands: Tensor, dt: float, step
             [(arms_y * thrust).sum(1), -(arms_x * thrust).sum(1), (spin * thrust).sum(1) * p[:, P.TORQUE]], 1
         )
         back = q * torch.tensor([1.0, -1.0, -1.0, -1.0])
-        lift = torch.cat([torch.zeros_like(v[:, :2]), thrust.sum(1, keepdim=True)], 1) - drag * rotate(
-            back, v
-        )
-        turn = torch.cat(
-            [-(q[:, 1:] * w).sum(1, keepdim=True), q[:, :1] * w + torch.linalg.cross(q[:, 1:], w)], 1
-        )
+        lift = torch.cat([torch.zeros_like(v[:, :2]), thrust.sum(1, keepdim=True)], 1) - drag * rotate(back, v)
+        turn = torch.cat([-(q[:, 1:] * w).sum(1, keepdim=True), q[:, :1] * w + torch.linalg.cross(q[:, 1:], w)], 1)
         spinning = (torque + moment - torch.linalg.cross(w, inertia * w)) / inertia
-        return torch.cat(
-            [v, 0.5 * turn, (rotate(q, lift) + force) / mass + down, spinning, (u - rotor) / tau], 1
-        )
+        return torch.cat([v, 0.5 * turn, (rotate(q, lift) + force) / mass + down, spinning, (u - rotor) / tau], 1)
 
     late = torch.round(p[:, P.ACTION_DELAY] / step_s).long()
     before = torch.stack([state[:, columns(S.COMMAND_2, 4)], state[:, columns(S.COMMAND_1, 4)]]).double()

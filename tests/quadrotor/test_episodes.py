@@ -64,7 +64,9 @@ def test_the_reward_is_the_sum_of_its_named_terms_and_belongs_to_the_step_that_e
     ended = extras["final_obs"]
     error = (ended["true_state"][:, POSITION] - ended["setpoint"][:, :3]).abs()
     costs = task.config.costs
-    near = torch.where(error < costs.position_width_m, error**2 / (2 * costs.position_width_m), error - 0.05)
+    near = torch.where(
+        error < costs.position_width_m, error**2 / (2 * costs.position_width_m), error - 0.5 * costs.position_width_m
+    )
     torch.testing.assert_close(extras["reward_terms"]["position"], -costs.position * near.sum(1))
 
 
@@ -102,9 +104,7 @@ def test_observations_alias_a_buffer_until_the_next_step_as_documented() -> None
 
 
 def test_an_unroll_takes_the_steps_that_step_takes() -> None:
-    free, window = (
-        Quadrotor(QuadrotorConfig(num_envs=16, noise_scale=0.0, gust_std=0.0), seed=4) for _ in range(2)
-    )
+    free, window = (Quadrotor(QuadrotorConfig(num_envs=16, noise_scale=0.0, gust_std=0.0), seed=4) for _ in range(2))
     unroll = window.unroll(20)
     unroll.begin()
     for k in range(20):

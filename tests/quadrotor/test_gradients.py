@@ -48,9 +48,7 @@ def gentle(num_envs: int, seed: int = 0) -> Quadrotor:
     spread = 1.0 + 0.1 * torch.randn(num_envs, 12, generator=draw)
     task.state[:, columns(S.ROTOR, 12)] = hover_speed(task)[:, None] * spread
     task.state[:, S.BATTERY] = 0.97
-    task.state[:, columns(S.BEFORE, 13)] = task.state[:, :13] + 0.01 * torch.randn(
-        num_envs, 13, generator=draw
-    )
+    task.state[:, columns(S.BEFORE, 13)] = task.state[:, :13] + 0.01 * torch.randn(num_envs, 13, generator=draw)
     return task
 
 
@@ -122,9 +120,7 @@ def test_the_adjoint_of_a_step_agrees_with_differences_in_state_and_action(seed:
         da = torch.randn(N, 4, generator=draw) * ACTION_STEP
         nothing = torch.zeros(())
         for along_state, along_action in ((ds, nothing), (nothing, da)):
-            numeric = slope(
-                lambda h, x=along_state, u=along_action: step.double(state + h * x, action + h * u)
-            )
+            numeric = slope(lambda h, x=along_state, u=along_action: step.double(state + h * x, action + h * u))
             adjoint = (by_state.double() * along_state).sum(1) + (by_action.double() * along_action).sum(1)
             agree(adjoint, numeric, 3e-4)
 
@@ -212,7 +208,9 @@ def test_the_gradient_of_a_window_agrees_with_differences() -> None:
     agree((adjoint.double() * first).sum((0, 2)), numeric, 2e-3)
 
 
-@pytest.mark.parametrize(("column", "also", "relative"), [(P.MASS, P.MASS, 0.02), (P.RISE, P.FALL, 0.1)], ids=["mass", "rotor time"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("column", "also", "relative"), [(P.MASS, P.MASS, 0.02), (P.RISE, P.FALL, 0.1)], ids=["mass", "rotor time"]
+)
 def test_a_window_gives_the_gradient_with_respect_to_parameters(column: P, also: P, relative: float) -> None:
     task = gentle(N, 7)
     kept, draw = kept_state(task), torch.Generator().manual_seed(2)
@@ -240,9 +238,7 @@ def test_a_wrong_mass_is_found_again_by_descent() -> None:
     assert window.params_grad is not None
 
     def fly(mass: Tensor) -> Tensor:
-        task.load_state_dict(
-            {**kept, "params": kept["params"].index_copy(1, torch.tensor([int(P.MASS)]), mass)}
-        )
+        task.load_state_dict({**kept, "params": kept["params"].index_copy(1, torch.tensor([int(P.MASS)]), mass)})
         window.begin()
         path = [window.step(action)[0]["true_state"] for action in actions.unbind(0)]
         return torch.stack(path)[:, :, 7:10]
@@ -254,9 +250,7 @@ def test_a_wrong_mass_is_found_again_by_descent() -> None:
         each = (fly(mass) - recorded).square().sum((0, 2))
         each.sum().backward()
         slope_there = window.params_grad[:, P.MASS]
-        step = torch.where(
-            each > 1e-9, each.detach() / slope_there, 0.0
-        )  # to the root of a parabola: half of it
+        step = torch.where(each > 1e-9, each.detach() / slope_there, 0.0)  # to the root of a parabola: half of it
         mass = mass - step[:, None]
     torch.testing.assert_close(mass, truth, rtol=5e-3, atol=0.0)
 

@@ -25,9 +25,7 @@ def tumbling_flight(vehicle: str, dt: float, delay_s: float) -> tuple[Quadrotor,
     task.params[:, P.RISE], task.params[:, P.FALL] = 0.06, 0.1
     task.params[:, P.ACTION_DELAY] = (torch.rand(n, generator=draw) * delay_s * 1e4).round() / 1e4
     task.state[:, S.COMMAND_1 : S.GUST] = task.state[:, S.ROTOR, None]
-    held = task.vehicle.hover_speed_rad_s * (
-        0.3 + 1.2 * torch.rand(round(SECONDS / HOLD_S), n, 4, generator=draw)
-    )
+    held = task.vehicle.hover_speed_rad_s * (0.3 + 1.2 * torch.rand(round(SECONDS / HOLD_S), n, 4, generator=draw))
     commands = held.clamp(max=task.vehicle.rotor_speed_max).repeat_interleave(round(HOLD_S / dt), 0)
     truth = fine_flight(task.params, task.state, commands, dt)
     for u in commands:

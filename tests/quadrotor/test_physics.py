@@ -138,9 +138,7 @@ def test_thrust_is_the_vehicles_curve_of_rotor_speed() -> None:
 
 
 @pytest.mark.parametrize(("asked", "done"), [(9e9, "rotor_speed_max"), (-500.0, "rotor_speed_min")])
-def test_a_command_beyond_the_limits_acts_as_the_limit_and_is_reported_as_applied(
-    asked: float, done: str
-) -> None:
+def test_a_command_beyond_the_limits_acts_as_the_limit_and_is_reported_as_applied(asked: float, done: str) -> None:
     wild, tame = plant(), plant()
     limit = getattr(wild.vehicle, done)
     obs, *_ = wild.step(command(wild, asked))

@@ -85,7 +85,7 @@ def test_plants_are_drawn_within_their_ranges() -> None:
         assert scale.min().item() == pytest.approx(low, abs=0.003) and scale.min() >= low - 1e-6
         assert scale.max().item() == pytest.approx(high, abs=0.003) and scale.max() <= high + 1e-6
     rise = task.params[:, P.RISE]
-    assert 0.05 - 1e-6 <= rise.min() and rise.max() <= 0.25 + 1e-6
+    assert rise.min() >= 0.05 - 1e-6 and rise.max() <= 0.25 + 1e-6
     assert rise.log().mean().item() == pytest.approx(0.5 * math.log(0.05 * 0.25), abs=0.03)  # log-uniform
 
 
@@ -100,9 +100,7 @@ def flight(task: Quadrotor, steps: int, seed: int) -> Tensor:
     return torch.stack(seen)
 
 
-LIVELY = QuadrotorConfig(
-    num_envs=64, gust_std=0.1, rate_bias_std=0.01, rotor_time_s=(0.05, 0.25), episode_s=0.3
-)
+LIVELY = QuadrotorConfig(num_envs=64, gust_std=0.1, rate_bias_std=0.01, rotor_time_s=(0.05, 0.25), episode_s=0.3)
 
 
 def test_one_seed_gives_the_same_bits_and_another_does_not() -> None:

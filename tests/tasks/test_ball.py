@@ -23,9 +23,7 @@ from robostack.runtime.runner import Runner
 from robostack.spec import ContractError
 
 RECURRENT = ActorConfig(hidden=(32,), recurrent=16)
-SETTINGS = (
-    "--learner.iterations 40 --learner.horizon 20 --learner.actor.hidden 32 --learner.actor.recurrent 16"
-)
+SETTINGS = "--learner.iterations 40 --learner.horizon 20 --learner.actor.hidden 32 --learner.actor.recurrent 16"
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +136,7 @@ class ConvActor(Actor):
 
     def onnx(self, graph, inputs, applied_action, state):
         weights = [graph.constant(p.detach().numpy()) for p in (self.conv.weight, self.conv.bias)]
-        image = graph.op_outside_profile(
-            "Conv", inputs["image"], *weights, shape=(1, 8, 8), pads=[1, 1, 1, 1]
-        )
+        image = graph.op_outside_profile("Conv", inputs["image"], *weights, shape=(1, 8, 8), pads=[1, 1, 1, 1])
         return super().onnx(graph, {**inputs, "image": image}, applied_action, state)
 
 

@@ -140,9 +140,7 @@ def test_the_emulated_board_counts_instructions_and_deadlines_in_virtual_time(fi
         light, again = board.step(X), board.step(X)
         assert light.ticks_spent == again.ticks_spent > 0
         assert light.deadline_misses == 0
-        heavy = board.step(
-            X + np.float32([0, 0, 0, 0, 500])
-        )  # 500,000 iterations take more than 1 ms, less than 10
+        heavy = board.step(X + np.float32([0, 0, 0, 0, 500]))  # 500,000 iterations take more than 1 ms, less than 10
         assert 1_000_000 < heavy.ticks_spent < 10_000_000
         assert heavy.deadline_misses == 0
         late = board.step(X + np.float32([0, 0, 0, 0, 3000]))

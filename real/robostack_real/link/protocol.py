@@ -158,9 +158,7 @@ class Actuation:
     def parse(cls, message: Message, action_size: int, sent: int) -> Actuation:
         payload = message.payload
         if message.type != Type.ACTUATE or len(payload) != actuate_size(action_size):
-            raise ProtocolError(
-                f"{message.type.name} of {len(payload)} bytes is no ACTUATE with {action_size} actions"
-            )
+            raise ProtocolError(f"{message.type.name} of {len(payload)} bytes is no ACTUATE with {action_size} actions")
         tick, spent, misses, rejected, stale, status, reason, channel = _ACTUATE.unpack_from(payload)
         tripped = bool(status & 2)
         return cls(

@@ -36,7 +36,7 @@ def channels(vehicle: Vehicle) -> tuple[Channel, ...]:
         ),
         Channel(
             name="attitude", shape=(4,), elements=("qw", "qx", "qy", "qz"), unit="1", frame="body FLU to world ENU",
-            sign="Hamilton, wxyz, unit", low=(-1.01,), high=(1.01,), noise_std=(vehicle.attitude_noise,), max_age_s=0.05,
+            sign="Hamilton, unit", low=(-1.01,), high=(1.01,), noise_std=(vehicle.attitude_noise,), max_age_s=0.05,
         ),
         Channel(
             name="body_rate", shape=(3,), elements=("wx", "wy", "wz"), unit="rad/s", frame=flu, sign="right hand",
@@ -50,7 +50,8 @@ def channels(vehicle: Vehicle) -> tuple[Channel, ...]:
         Channel(name="true_state", shape=(13,), privileged=True),
         Channel(name="rotor_speed", shape=(4,), elements=ROTORS, unit="rad/s", privileged=True),
         Channel(
-            name="disturbance", shape=(6,), elements=("fx", "fy", "fz", "mx", "my", "mz"), unit="N, N m", privileged=True
+            name="disturbance", shape=(6,), elements=("fx", "fy", "fz", "mx", "my", "mz"),
+            unit="N, N m", privileged=True,
         ),
         Channel(
             name="plant", shape=(7,), unit="SI", privileged=True,

@@ -97,7 +97,21 @@ def load(s: StateRow):
 
 
 @wp.func
-def advance(p: ParamRow, b: Body, older: wp.vec4, newer: wp.vec4, outside: wp.vec3, phi: float, h: float):
+def decay(p: ParamRow, phi: float, h: float):
+    """exp(-t / 2 tau) of the part before phi and of the part after it, each for rising and falling rotors; squared, it
+    is the whole part's."""
+    return wp.vec4(
+        wp.exp(-0.5 * phi / p[8]),
+        wp.exp(-0.5 * phi / p[9]),
+        wp.exp(-0.5 * (h - phi) / p[8]),
+        wp.exp(-0.5 * (h - phi) / p[9]),
+    )
+
+
+@wp.func
+def advance(
+    p: ParamRow, b: Body, older: wp.vec4, newer: wp.vec4, outside: wp.vec3, keep: wp.vec4, phi: float, h: float
+):
     """h seconds under rotor command `older` until phi and `newer` after (rad/s), and an outside force (N, world).
 
     Rotors are exact; thrust and moment of each part are taken at its middle; the body takes one midpoint step with
@@ -105,10 +119,10 @@ def advance(p: ParamRow, b: Body, older: wp.vec4, newer: wp.vec4, outside: wp.ve
     once more, and a function called twice is no longer inlined.
     """
     h2 = h - phi
-    up1 = wp.exp(-0.5 * phi / p[8])
-    down1 = wp.exp(-0.5 * phi / p[9])
-    up2 = wp.exp(-0.5 * h2 / p[8])
-    down2 = wp.exp(-0.5 * h2 / p[9])
+    up1 = keep[0]
+    down1 = keep[1]
+    up2 = keep[2]
+    down2 = keep[3]
     keep1 = wp.vec4(
         wp.where(older[0] > b.r[0], up1, down1),
         wp.where(older[1] > b.r[1], up1, down1),
@@ -131,27 +145,30 @@ def advance(p: ParamRow, b: Body, older: wp.vec4, newer: wp.vec4, outside: wp.ve
     f1 = p[4] * one + p[5] * mid1 + p[6] * wp.cw_mul(mid1, mid1)
     f2 = p[4] * one + p[5] * mid2 + p[6] * wp.cw_mul(mid2, mid2)
     # shares of the impulse and of the angle that each part's moment makes by the end of the step
-    impulse = (phi * f1 + h2 * f2) / h
-    angle = (phi * (h - 0.5 * phi) * f1 + 0.5 * h2 * h2 * f2) / h
+    impulse = (phi / h) * f1 + (h2 / h) * f2
+    angle = (phi * (h - 0.5 * phi) / h) * f1 + (0.5 * h2 * h2 / h) * f2
     x = wp.vec4(p[27], p[28], p[29], p[30])
     y = wp.vec4(p[31], p[32], p[33], p[34])
     spin = p[7] * wp.vec4(p[35], p[36], p[37], p[38])
     inertia = wp.vec3(p[1], p[2], p[3])
+    inverse = wp.vec3(1.0 / p[1], 1.0 / p[2], 1.0 / p[3])
     steady = wp.vec3(p[20], p[21], p[22])
     moment = steady + wp.vec3(wp.dot(y, impulse), -wp.dot(x, impulse), wp.dot(spin, impulse))
-    w_mid = b.w + 0.5 * h * wp.cw_div(moment - wp.cross(b.w, wp.cw_mul(inertia, b.w)), inertia)
+    w_mid = b.w + 0.5 * h * wp.cw_mul(moment - wp.cross(b.w, wp.cw_mul(inertia, b.w)), inverse)
     gyroscopic = wp.cross(w_mid, wp.cw_mul(inertia, w_mid))
-    w_end = b.w + h * wp.cw_div(moment - gyroscopic, inertia)
+    w_end = b.w + h * wp.cw_mul(moment - gyroscopic, inverse)
     swept = 0.5 * h * (steady - gyroscopic) + wp.vec3(wp.dot(y, angle), -wp.dot(x, angle), wp.dot(spin, angle))
-    w_mean = b.w + wp.cw_div(swept, inertia)
+    w_mean = b.w + wp.cw_mul(swept, inverse)
     # exponential map by its series, to 1e-6 rad for |w| h < 0.5
     t2 = wp.dot(w_mean, w_mean) * h * h
-    turned = h * (0.5 - t2 / 48.0 + t2 * t2 / 3840.0) * w_mean
-    q_end = wp.normalize(b.q * wp.quat(turned[0], turned[1], turned[2], 1.0 - t2 / 8.0 + t2 * t2 / 384.0))
-    q_mid = wp.normalize(b.q + q_end)
+    turned = h * (0.5 - t2 * (1.0 / 48.0) + t2 * t2 * (1.0 / 3840.0)) * w_mean
+    q_far = b.q * wp.quat(turned[0], turned[1], turned[2], 1.0 - t2 * 0.125 + t2 * t2 * (1.0 / 384.0))
+    # one Newton step of the inverse root keeps the norm at 1; the mean of two unit quaternions has norm cos(angle / 4)
+    q_end = q_far * (1.5 - 0.5 * wp.dot(q_far, q_far))
+    q_mid = (b.q + q_end) * (0.5 + t2 * (1.0 / 64.0))
     drag = wp.cw_mul(wp.vec3(p[10], p[11], p[12]), wp.quat_rotate_inv(q_mid, b.v))
     lift = wp.vec3(0.0, 0.0, wp.dot(one, impulse))
-    a = (wp.quat_rotate(q_mid, lift - drag) + outside) / p[0] - wp.vec3(0.0, 0.0, 9.81)
+    a = (wp.quat_rotate(q_mid, lift - drag) + outside) * (1.0 / p[0]) - wp.vec3(0.0, 0.0, 9.81)
     n = Body()
     n.p = b.p + h * b.v + 0.5 * h * h * a
     n.v = b.v + h * a
@@ -191,8 +208,9 @@ def fly(
     b = load(s)
     u = volts(p, s[28], clamp4(command[i], p[13], p[14]))
     outside = wp.vec3(p[17], p[18], p[19])
+    keep = decay(p, 0.0, dt)
     for _ in range(steps):
-        b = advance(p, b, u, u, outside, 0.0, dt)
+        b = advance(p, b, u, u, outside, keep, 0.0, dt)
     for k in range(3):
         s[k] = b.p[k]
         s[4 + k] = b.q[k]

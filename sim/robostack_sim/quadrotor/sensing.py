@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import warp as wp
 
-from robostack_sim.quadrotor.physics import NoiseRow, ParamRow, ReferenceRow, StateRow, advance, clamp4, load, volts
+from robostack_sim.quadrotor.physics import (
+    NoiseRow,
+    ParamRow,
+    ReferenceRow,
+    StateRow,
+    advance,
+    clamp4,
+    decay,
+    load,
+    volts,
+)
 
 OBS_SIZE = 56
 NUM_TERMS = 8
@@ -41,13 +51,14 @@ def reference_kernel(
         dds = 1.0 / ramp
     for axis in range(3):
         amplitude = p[46 + axis]
-        f = p[49 + axis]
-        phase = p[52 + axis]
-        sine = wp.sin(f * s + phase)
-        cosine = wp.cos(f * s + phase)
-        r[axis] = amplitude * (sine - wp.sin(phase))
-        r[3 + axis] = amplitude * f * ds * cosine
-        r[6 + axis] = amplitude * f * (dds * cosine - f * ds * ds * sine)
+        if amplitude != 0.0:
+            f = p[49 + axis]
+            phase = p[52 + axis]
+            sine = wp.sin(f * s + phase)
+            cosine = wp.cos(f * s + phase)
+            r[axis] = amplitude * (sine - wp.sin(phase))
+            r[3 + axis] = amplitude * f * ds * cosine
+            r[6 + axis] = amplitude * f * (dds * cosine - f * ds * ds * sine)
     reference[k, i] = r
 
 
@@ -62,9 +73,7 @@ def sense(p: ParamRow, dt: float, s: StateRow, r: ReferenceRow, n: NoiseRow):
         w = s[10 + k]
         o[k] = x + late * (s[29 + k] - x) + p[42] * n[k]
         o[3 + k] = v + late * (s[36 + k] - v) + p[44] * n[7 + k]
-        o[10 + k] = (
-            w + late * (s[39 + k] - w) + p[39 + k] + p[45] * n[10 + k]
-        )
+        o[10 + k] = w + late * (s[39 + k] - w) + p[39 + k] + p[45] * n[10 + k]
         o[26 + k] = x
         o[33 + k] = v
         o[36 + k] = w
@@ -140,7 +149,7 @@ def step_kernel(
     b = load(s)
     sag_older = volts(p, battery, older)
     sag_newer = volts(p, battery, newer)
-    e = advance(p, b, sag_older, sag_newer, outside, phi, dt)
+    e = advance(p, b, sag_older, sag_newer, outside, decay(p, phi, dt), phi, dt)
     f = StateRow()
     share = wp.min(dt / p[24], 1.0)
     for k in range(3):

@@ -20,7 +20,14 @@ from robostack.recorded import RecordedOp, as_rows
 from robostack.task import Layout, Obs, Scenario, Task, Unroll
 from robostack_sim.quadrotor import interface
 from robostack_sim.quadrotor.physics import NUM_NOISE, P, S, gaussian
-from robostack_sim.quadrotor.sensing import NUM_TERMS, NUM_WEIGHTS, OBS_SIZE, observe_kernel, reference_kernel, step_kernel
+from robostack_sim.quadrotor.sensing import (
+    NUM_TERMS,
+    NUM_WEIGHTS,
+    OBS_SIZE,
+    observe_kernel,
+    reference_kernel,
+    step_kernel,
+)
 from robostack_sim.quadrotor.vehicle import Vehicle, load_vehicle
 
 if TYPE_CHECKING:
@@ -58,7 +65,7 @@ class QuadrotorConfig:
     box_m: float = 0.6
     """an episode ends when any axis is further than this from the reference (L2F)"""
     delay_s: Range = (0.0, 0.024)
-    """sensor to motor, past what is to be survived; split at random between observation (up to one period) and action"""
+    """sensor to motor, past what is to be survived; split at random between observation (to one period) and action"""
     force_std: float = 0.05
     """constant force, share of weight, each axis (L2F: 1/20)"""
     moment_std: float = 1e-4
@@ -172,7 +179,7 @@ class Quadrotor(Task):
             self.device,
             rows=True,
             carried=True,
-            constant_grads=wanted and (lambda slot: wanted),
+            constant_grads=None if wanted is None else lambda slot: wanted,
         )
 
     def draw_noise(self, noise: Tensor) -> None:
@@ -237,9 +244,7 @@ class Quadrotor(Task):
     def evaluation(self, num_envs: int) -> Quadrotor:
         """L2F's own question: hover from its starts, sensor-to-motor delay up to 20 ms."""
         delay = (self.config.delay_s[0], min(self.config.delay_s[1], 0.02))
-        return Quadrotor(
-            replace(self.config, num_envs=num_envs, moving_share=0.0, idle_share=0.0, delay_s=delay)
-        )
+        return Quadrotor(replace(self.config, num_envs=num_envs, moving_share=0.0, idle_share=0.0, delay_s=delay))
 
     def scenarios(self) -> Sequence[Scenario]:
         from robostack_sim.quadrotor.scenarios import scenarios
@@ -260,7 +265,9 @@ class Quadrotor(Task):
 
     def snapshot_units(self) -> Mapping[str, str]:
         units = ("m", "1", "m/s", "rad/s", "rad/s", "m")
-        return dict(zip(("position", "attitude", "velocity", "body_rate", "rotor_speed", "reference"), units, strict=True))
+        return dict(
+            zip(("position", "attitude", "velocity", "body_rate", "rotor_speed", "reference"), units, strict=True)
+        )
 
     def judge_flights(self, flights: Sequence[Flight]) -> list[dict[str, Any]]:
         from robostack_sim.quadrotor.scenarios import judge_flights
@@ -315,7 +322,10 @@ class Quadrotor(Task):
         p[:, P.MASS] = mass
         inertia = torch.tensor(v.inertia, device=self.device) * self._uniform(*c.inertia_scale)[:, None]
         p[:, P.INERTIA : P.INERTIA + 3] = inertia
-        curve = torch.tensor(v.thrust_curve, device=self.device) * self._spread(c.thrust_scale, cornered, 1.0 - c.corner_bias)[:, None]
+        curve = (
+            torch.tensor(v.thrust_curve, device=self.device)
+            * self._spread(c.thrust_scale, cornered, 1.0 - c.corner_bias)[:, None]
+        )
         p[:, P.THRUST_0 : P.THRUST_0 + 3] = curve
         p[:, P.TORQUE] = v.torque_to_thrust
         p[:, P.RISE], p[:, P.FALL] = v.rotor_rise_time, v.rotor_fall_time
