@@ -21,7 +21,7 @@ warp_start.start()
 
 
 def as_rows(tensor: Tensor) -> Any:
-    """Warp view of a contiguous (..., width) float32 tensor as an array of vectors, for kernels that load rows whole."""
+    """Warp view of a contiguous (..., width) float32 tensor as an array of vectors: kernels load whole rows."""
     return wp.from_torch(tensor, dtype=wp.types.vector(length=tensor.shape[-1], dtype=wp.float32))
 
 

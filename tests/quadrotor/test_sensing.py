@@ -30,10 +30,8 @@ def test_each_measurement_has_its_noise_and_no_bias() -> None:
     v = task.vehicle
     stds = (v.position_noise, v.velocity_noise, v.attitude_noise, v.rate_noise)
     for (name, noise), std in zip(noise_of(task, 10).items(), stds, strict=True):
-        if name == "attitude":
-            drawn = noise[:, 1:]  # level: the length of the quaternion takes the noise of its first element
-        else:
-            drawn = noise
+        # level: the length of the quaternion takes the noise of its first element
+        drawn = noise[:, 1:] if name == "attitude" else noise
         assert drawn.std(0).tolist() == pytest.approx([std] * drawn.shape[1], rel=0.03), name
         assert (drawn.mean(0).abs() < 4.5 * std / math.sqrt(len(drawn))).all(), name
 
