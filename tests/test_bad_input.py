@@ -108,7 +108,7 @@ def _change_a_weight(model):
 SPOILED = [
     (truncated, "truncated"),
     (foreign, "by somebody without a contract .*Export it with robostack"),
-    (of_another_version, "spec_version: .*99.*this robostack reads version 1: export the policy again"),
+    (of_another_version, "spec_version: .*99.*this robostack reads version 1: export"),
     (altered, "altered after export"),
 ]
 

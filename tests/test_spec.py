@@ -139,9 +139,7 @@ def test_a_refusal_names_the_element_and_both_values(quadrotor_spec):
     c = quadrotor_spec.observations[0]
     swapped = c.model_copy(update={"elements": ("py", "px", "pz")})
     other = quadrotor_spec.model_copy(update={"observations": (swapped, *quadrotor_spec.observations[1:])})
-    with pytest.raises(
-        ContractError, match=r"observations\[0\]\.elements\[0\]: policy has 'px', device has 'py'"
-    ):
+    with pytest.raises(ContractError, match=r"observations\[0\]\.elements\[0\]: policy has 'px', device has 'py'"):
         quadrotor_spec.check_interface(other)
 
 

@@ -7,11 +7,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from robostack.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,6 @@ class Command:
 def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     """Figures as a table, one line a row at 100 columns: what, measured, bar, reference."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from robostack.evaluate.html import meets, number, reference
@@ -56,11 +58,12 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("what", min_width=min(60, max(len(str(row["what"])) for row in rows)))
+    table.add_column("what")
     table.add_column("measured", justify="right", no_wrap=True)
     table.add_column("bar", justify="right", no_wrap=True)
     table.add_column("")
-    table.add_column("reference")
+    console = table_console()
+    table.add_column("reference", max_width=max(24, console.width - 76))  # it wraps before the others do
     marks = {True: "[green]✓[/]", False: "[red]✗[/]", None: ""}
     for row in rows:
         sign = "" if row.get("bar") is None else f"{'≤' if row.get('better') == 'lower' else '≥'} {number(row['bar'])}"
@@ -71,7 +74,12 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
             marks[meets(row)],
             reference(row),
         )
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(width=100)  # into a file or a log: rich takes 80
     console.print(table)
+
+
+def table_console() -> Console:
+    """Standard output as wide as the terminal; 100 columns into a file or a log, where rich would take 80."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=100)

@@ -78,12 +78,15 @@ def _verify(policy: LoadedPolicy, firmware: Path) -> list[PortResult]:
 
 def _print(results: Sequence[PortResult]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from robostack.commands.report import table_console
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("port", "vectors", "", "error", "allowed", "bits"):
-        table.add_column(column, justify="right" if column in ("error", "allowed") else "left", no_wrap=True)
+        table.add_column(
+            column, justify="right" if column in ("error", "allowed") else "left", no_wrap=column != "port"
+        )
     table.add_column("")
     verdicts = {"passed": "[green]agrees[/]", "failed": "[red]differs[/]", "missing": "[dim]not run[/]"}
     bits = {None: "", True: "same", False: "[red]differ[/]"}
@@ -91,4 +94,4 @@ def _print(results: Sequence[PortResult]) -> None:
         error = "" if r.error is None else f"{r.error:.1e}"
         vectors = f"{r.count} {r.vectors}".replace("_", "-")
         table.add_row(r.port, vectors, verdicts[r.status], error, f"{r.tolerance:.0e}", bits[r.bit_identical], r.note)
-    Console().print(table)
+    table_console().print(table)
