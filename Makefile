@@ -7,7 +7,7 @@ RUN := logs/$(TASK)/$(shell date +%Y-%m-%d_%H-%M-%S)_fly
 # $(call stage,what it does,verb and options): announced, timed, and the end of `make` when it fails
 stage = printf '\n\033[1m%s\033[0m\n' "$(1)"; start=$$(date +%s); $(RS) $(2) && echo "done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help fly test check bench tables setup clean
+.PHONY: help fly test check bench tables picture setup clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,6 +40,11 @@ bench:  ## run every benchmark and fill the tables of README and docs
 
 tables:
 	@$(PY) benchmarks/tables.py
+
+picture:  ## README's picture, from the newest run's report (needs chromium)
+	@mkdir -p docs/images
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1240,1500 \
+		--screenshot=docs/images/report.png file://$(CURDIR)/logs/$(TASK)/latest/report.html
 
 setup:  ## install every extra and tool
 	@./setup.sh --test-tools train dev bench
