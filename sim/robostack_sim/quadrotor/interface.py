@@ -80,7 +80,7 @@ def level_descend(vehicle: Vehicle) -> LevelDescend:
     """Attitude PD in rotor speed about 0.92 of hover thrust, linear in its six signals.
 
     The rotors' lag sets what a PD can do: with rate gain 2 / lag and tilt gain 1 / lag^2 roll and pitch obey
-    x^3 + x^2 + 2 x + 1 = 0 in x = s lag, stable with room for 20 ms of delay (tests/quadrotor/test_level_descend.py).
+    x^3 + x^2 + 2 x + 1 = 0 in x = s lag, stable with room for 20 ms of delay (tests/quadrotor/test_falls.py).
     Yaw rate is damped with 2 /s, vertical speed with 1 /s.
     """
     hover = vehicle.hover_speed_rad_s
