@@ -25,14 +25,13 @@ from robostack_sim.quadrotor.trials import Survival, survival
 
 TASK = QuadrotorConfig(vehicle="crazyflie_l2f")
 DEFAULT = SHAC()
+SHORT = replace(DEFAULT, horizon=DEFAULT.horizon // 2, iterations=2 * DEFAULT.iterations)
 SETTINGS = {
-    "no critic, horizon 50": DEFAULT,
-    "critic, horizon 50": replace(DEFAULT, critic=True, gamma=0.99),
-    "no critic, horizon 25, twice the updates": replace(DEFAULT, horizon=25, iterations=2 * DEFAULT.iterations),
-    "critic, horizon 25, twice the updates": replace(
-        DEFAULT, horizon=25, iterations=2 * DEFAULT.iterations, critic=True, gamma=0.99
-    ),
+    f"{name}, horizon {config.horizon}": config
+    for base in (DEFAULT, SHORT)
+    for name, config in (("no critic", base), ("critic", replace(base, critic=True, gamma=0.99)))
 }
+"""the short horizon has twice the updates, so that all see as many steps"""
 
 
 def one(config: SHAC, seed: int, episodes: int) -> tuple[Survival, float]:

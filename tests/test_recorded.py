@@ -20,7 +20,7 @@ F1, F2 = wp.array(dtype=wp.float32), wp.array2d(dtype=wp.float32)
 def push(gain: F1, x: F2, u: F2, moved: F2, seen: F2):
     """moved = x + gain u; seen = x * x summed over the row."""
     i = wp.tid()
-    total = 0.0
+    total = float(0.0)
     for k in range(x.shape[1]):
         moved[i, k] = x[i, k] + gain[0] * u[i, k]
         total += x[i, k] * x[i, k]

@@ -160,7 +160,7 @@ def test_the_policy_hash_covers_interface_and_graph(quadrotor_spec):
 
 def test_another_spec_version_is_refused_with_the_remedy(quadrotor_spec):
     text = quadrotor_spec.canonical_json().replace(b'"spec_version":1', b'"spec_version":2')
-    with pytest.raises(ContractError, match=r"spec_version: .*reads version 1: export the policy again"):
+    with pytest.raises(ContractError, match=r"spec_version: .*reads version 1: export again"):
         PolicySpec.from_json(text)
 
 
