@@ -20,7 +20,8 @@ from torch import Tensor
 
 from robostack.learn.shac import SHAC, ShacLearner
 from robostack.task import Obs
-from robostack_sim.quadrotor.task import Quadrotor, QuadrotorConfig
+from robostack_sim.quadrotor.config import QuadrotorConfig
+from robostack_sim.quadrotor.task import Quadrotor
 from robostack_sim.quadrotor.trials import Survival, survival
 
 TASK = QuadrotorConfig(vehicle="crazyflie_l2f")

@@ -23,8 +23,9 @@ import warp as wp
 from _results import row, write
 
 from robostack.recorded import as_rows
+from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.physics import fly
-from robostack_sim.quadrotor.task import Quadrotor, QuadrotorConfig
+from robostack_sim.quadrotor.task import Quadrotor
 
 BATCHES = (64, 512, 2048)
 CUDA_BATCHES = (2**18, 2**20)

@@ -25,7 +25,8 @@ from robostack.learn.trainer import export_policy, train
 from robostack.run_folder import RunFolder
 from robostack.runtime.runner import Runner
 from robostack.task import Obs
-from robostack_sim.quadrotor.task import Quadrotor, QuadrotorConfig
+from robostack_sim.quadrotor.config import QuadrotorConfig
+from robostack_sim.quadrotor.task import Quadrotor
 from robostack_sim.quadrotor.trials import FIGURE_EIGHT_PERIODS_S, figure_eight_rmse_m, survival
 
 L2F = QuadrotorConfig(vehicle="crazyflie_l2f")

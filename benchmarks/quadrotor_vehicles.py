@@ -21,7 +21,8 @@ from torch import Tensor
 
 from robostack.learn.shac import SHAC, ShacLearner
 from robostack.task import Obs
-from robostack_sim.quadrotor.task import Costs, Quadrotor, QuadrotorConfig
+from robostack_sim.quadrotor.config import Costs, QuadrotorConfig
+from robostack_sim.quadrotor.task import Quadrotor
 from robostack_sim.quadrotor.trials import Survival, survival
 
 ROTOR_TIMES_S, MASSES, THRUSTS = (0.05, 0.25), (0.8, 1.2), (0.9, 1.1)

@@ -86,7 +86,8 @@ def _trained_quadrotor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from robostack.learn.trained import export_policy
     from robostack.learn.trainer import train
     from robostack.run_folder import RunFolder
-    from robostack_sim.quadrotor.task import Quadrotor, QuadrotorConfig
+    from robostack_sim.quadrotor.config import QuadrotorConfig
+    from robostack_sim.quadrotor.task import Quadrotor
 
     run = RunFolder.at(tmp_path_factory.mktemp("run") / "quadrotor")
     config = QuadrotorConfig(num_envs=16, episode_s=1.0)

@@ -129,7 +129,8 @@ def test_torch_the_fused_kernel_and_onnx_agree_on_any_stack(chosen: tuple[Featur
 
 
 def test_the_quadrotors_own_stack_agrees_too() -> None:
-    from robostack_sim.quadrotor.task import Quadrotor, QuadrotorConfig
+    from robostack_sim.quadrotor.config import QuadrotorConfig
+    from robostack_sim.quadrotor.task import Quadrotor
 
     task = Quadrotor(QuadrotorConfig(num_envs=6))
     plain, fused = (FeatureStack(task.features, task.layout, DT, fused_slots=k) for k in (0, 3))

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.physics import GRAVITY_M_S2, P, S
-from robostack_sim.quadrotor.task import Quadrotor, QuadrotorConfig
+from robostack_sim.quadrotor.task import Quadrotor
 
 LEVEL = torch.tensor([1.0, 0.0, 0.0, 0.0])
 

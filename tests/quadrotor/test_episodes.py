@@ -6,8 +6,9 @@ import pytest
 import torch
 from plant import POSITION, command, hover_speed, plant
 
+from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.physics import P, S
-from robostack_sim.quadrotor.task import Quadrotor, QuadrotorConfig
+from robostack_sim.quadrotor.task import Quadrotor
 
 
 def test_leaving_the_box_terminates_and_final_obs_keeps_where_it_ended() -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from robostack.spec import LevelDescend
+from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.physics import S
-from robostack_sim.quadrotor.task import Quadrotor, QuadrotorConfig
+from robostack_sim.quadrotor.task import Quadrotor
 
 FALLS = 1000
 

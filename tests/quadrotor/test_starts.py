@@ -9,8 +9,9 @@ import torch
 from plant import ATTITUDE, POSITION, RATE, ROTOR, VELOCITY, columns, command
 from torch import Tensor
 
+from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.physics import P
-from robostack_sim.quadrotor.task import Quadrotor, QuadrotorConfig
+from robostack_sim.quadrotor.task import Quadrotor
 
 N = 20_000
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from robostack.spec import ContractError
-from robostack_sim.quadrotor.task import Quadrotor, QuadrotorConfig
+from robostack_sim.quadrotor.config import QuadrotorConfig
+from robostack_sim.quadrotor.task import Quadrotor
 from robostack_sim.quadrotor.vehicle import FIELDS, load_vehicle, shipped
 
 GOOD = files("robostack_sim.quadrotor").joinpath("parameters", "crazyflie_2_1.toml").read_text()

@@ -9,7 +9,8 @@ from typing import Any
 
 from robostack.evaluate.flight import Flight, rms_position_error, survival, survived
 from robostack.task import Scenario, Task
-from robostack_sim.quadrotor.task import Quadrotor, QuadrotorConfig
+from robostack_sim.quadrotor.config import QuadrotorConfig
+from robostack_sim.quadrotor.task import Quadrotor
 from robostack_sim.quadrotor.trials import FIGURE_EIGHT_PERIODS_S, SETTLED_S, follow_figure_eight
 
 RECOVERIES = 24

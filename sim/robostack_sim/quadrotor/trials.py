@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from robostack.task import Obs
+from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.physics import P
-from robostack_sim.quadrotor.task import Quadrotor, QuadrotorConfig
+from robostack_sim.quadrotor.task import Quadrotor
 
 Policy = Callable[[Obs, Tensor], tuple[Tensor, Tensor]]
 FIGURE_EIGHT_PERIODS_S = (15.0, 5.5, 3.5)
