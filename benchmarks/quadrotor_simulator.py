@@ -22,9 +22,9 @@ import torch
 import warp as wp
 from _results import row, write
 
-from robostack.recorded import as_rows
+from robostack.lanes import as_lanes, columns, num_threads
 from robostack_sim.quadrotor.config import QuadrotorConfig
-from robostack_sim.quadrotor.physics import fly
+from robostack_sim.quadrotor.physics import S, fly
 from robostack_sim.quadrotor.task import Quadrotor
 
 BATCHES = (64, 512, 2048)
@@ -48,10 +48,12 @@ def rate(call: Callable[[], Any], steps: int, seconds: float) -> float:
 
 def ours_state_only(num_envs: int, seconds: float, device: str) -> float:
     task = Quadrotor(QuadrotorConfig(num_envs=num_envs, vehicle="crazyflie_l2f", device=device))
-    command = torch.full((num_envs, 4), task.vehicle.hover_speed_rad_s, device=device)
-    out = torch.zeros_like(task.state)
-    arguments = [as_rows(task.params), task.step_dt, PERIODS, as_rows(task.state), as_rows(command), as_rows(out)]
-    launch = wp.launch(fly, num_envs, arguments, device=wp.device_from_torch(task.device), record_cmd=True)
+    command = columns(num_envs, 4, task.device).fill_(task.vehicle.hover_speed_rad_s)
+    out = columns(num_envs, S.SIZE, task.device)
+    arrays = [as_lanes(t) for t in (task.params, task.state, command, out)]
+    arguments = [arrays[0], task.step_dt, PERIODS, *arrays[1:]]
+    threads = num_threads(num_envs, task.device)
+    launch = wp.launch(fly, threads, arguments, device=wp.device_from_torch(task.device), record_cmd=True)
 
     def call() -> None:
         launch.launch()

@@ -4,30 +4,31 @@ A table of rows (see `features.Row`) drives a small interpreter, so one compiled
 torch spends some forty small operators a step on the same work.
 """
 
+# ruff: noqa: F401  (Warp finds add, div, mul and sub by name when it meets an operator)
+
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import warp as wp
 from torch import Tensor
 
+from robostack.lanes import add, get, lower, mul, put, sub, upper
 from robostack.recorded import RecordedOp
 
 if TYPE_CHECKING:
     from robostack.features import FeatureStack
 
-F2 = wp.array2d(dtype=wp.float32)
-
 
 @wp.kernel
 def features_kernel(
     ints: wp.array2d(dtype=wp.int32),
-    floats: F2,
-    x: F2,
-    state: F2,
-    out: F2,
-    next_state: F2,
+    floats: wp.array2d(dtype=wp.float32),
+    x: wp.array2d(dtype=Any),
+    state: wp.array2d(dtype=Any),
+    out: wp.array2d(dtype=Any),
+    next_state: wp.array2d(dtype=Any),
 ):
     i = wp.tid()
     for r in range(ints.shape[0]):
@@ -38,47 +39,54 @@ def features_kernel(
         o = ints[r, 4]
         s = ints[r, 5]
         gain = floats[r, 0]
-        bias = floats[r, 1]
-        limit = floats[r, 2]
+        one = type(get(x, 0, i))(1.0)
+        bias = floats[r, 1] * one
+        limit = floats[r, 2] * one
         rate = floats[r, 3]
         if op == 0:
             for k in range(n):
-                out[i, o + k] = (x[i, a + k] - bias) * gain
+                put(out, o + k, i, gain * (get(x, a + k, i) - bias))
         if op == 1:
             for k in range(n):
-                out[i, o + k] = wp.clamp(x[i, a + k] - x[i, b + k], -limit, limit) * gain
+                put(out, o + k, i, gain * within(get(x, a + k, i) - get(x, b + k, i), limit))
         if op == 2:
-            qw = x[i, a]
-            qx = x[i, a + 1]
-            qy = x[i, a + 2]
-            qz = x[i, a + 3]
-            out[i, o] = qw * qw + qx * qx - qy * qy - qz * qz
-            out[i, o + 1] = 2.0 * (qx * qy - qw * qz)
-            out[i, o + 2] = 2.0 * (qw * qy + qx * qz)
-            out[i, o + 3] = 2.0 * (qw * qz + qx * qy)
-            out[i, o + 4] = qw * qw - qx * qx + qy * qy - qz * qz
-            out[i, o + 5] = 2.0 * (qy * qz - qw * qx)
-            out[i, o + 6] = 2.0 * (qx * qz - qw * qy)
-            out[i, o + 7] = 2.0 * (qw * qx + qy * qz)
-            out[i, o + 8] = qw * qw - qx * qx - qy * qy + qz * qz
+            qw = get(x, a, i)
+            qx = get(x, a + 1, i)
+            qy = get(x, a + 2, i)
+            qz = get(x, a + 3, i)
+            put(out, o, i, qw * qw + qx * qx - qy * qy - qz * qz)
+            put(out, o + 1, i, 2.0 * (qx * qy - qw * qz))
+            put(out, o + 2, i, 2.0 * (qw * qy + qx * qz))
+            put(out, o + 3, i, 2.0 * (qw * qz + qx * qy))
+            put(out, o + 4, i, qw * qw - qx * qx + qy * qy - qz * qz)
+            put(out, o + 5, i, 2.0 * (qy * qz - qw * qx))
+            put(out, o + 6, i, 2.0 * (qx * qz - qw * qy))
+            put(out, o + 7, i, 2.0 * (qw * qx + qy * qz))
+            put(out, o + 8, i, qw * qw - qx * qx - qy * qy + qz * qz)
         if op == 3:
             for k in range(n):
-                lagged = state[i, s + k] + (x[i, a + k] - state[i, s + k]) * rate
-                next_state[i, s + k] = lagged
-                out[i, o + k] = (lagged - bias) * gain
+                lagged = get(state, s + k, i) + rate * (get(x, a + k, i) - get(state, s + k, i))
+                put(next_state, s + k, i, lagged)
+                put(out, o + k, i, gain * (lagged - bias))
         if op == 4:
             for k in range(n):
-                error = wp.clamp(x[i, a + k] - x[i, b + k], -bias, bias)
-                total = wp.clamp(state[i, s + k] + error * rate, -limit, limit)
-                next_state[i, s + k] = total
-                out[i, o + k] = total * gain
+                error = within(get(x, a + k, i) - get(x, b + k, i), bias)
+                total = within(get(state, s + k, i) + rate * error, limit)
+                put(next_state, s + k, i, total)
+                put(out, o + k, i, gain * total)
         if op == 5:
             for k in range(n):
-                out[i, o + k] = (state[i, s + k] - bias) * gain
+                put(out, o + k, i, gain * (get(state, s + k, i) - bias))
                 if k < b:
-                    next_state[i, s + k] = x[i, a + k]
+                    put(next_state, s + k, i, get(x, a + k, i))
                 else:
-                    next_state[i, s + k] = state[i, s + k - b]
+                    put(next_state, s + k, i, get(state, s + k - b, i))
+
+
+@wp.func
+def within(a: Any, limit: Any):
+    """a, or the nearer of +-limit."""
+    return upper(lower(a, limit), -1.0 * limit)
 
 
 class FusedFeatures:

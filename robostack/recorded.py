@@ -16,59 +16,61 @@ import warp as wp
 from torch import Tensor
 
 from robostack import warp_start
+from robostack.lanes import as_lanes, columns, num_threads
 
 warp_start.start()
-
-
-def as_rows(tensor: Tensor) -> Any:
-    """Warp view of a contiguous (..., width) float32 tensor as an array of vectors: kernels load whole rows."""
-    return wp.from_torch(tensor, dtype=wp.types.vector(length=tensor.shape[-1], dtype=wp.float32))
 
 
 class _Slot:
     """Buffers and recorded launches of one call. Gradients of the inputs share one block, zeroed at once."""
 
+    outputs: list[Tensor]
+
     def __init__(self, op: RecordedOp, index: int, before: _Slot | None) -> None:
         n, device = op.num_rows, op.device
-        self.generation = 0
-        self.outputs: list[Tensor] = []
-        self.inputs = [torch.zeros(n, w, device=device) for w in op.input_widths]
+        self.op, self.index, self.generation = op, index, 0
+        self.inputs = [columns(n, w, device) for w in op.input_widths]
         if op.carried and before is not None:
             self.inputs[0] = before.outputs[0]
-        self.outputs = [torch.zeros(n, w, device=device) for w in op.output_widths]
-        self.block = torch.zeros(n * sum(op.input_widths), device=device)
-        self.grad_in: list[Tensor] = []
-        start = 0
-        for w in op.input_widths:
-            self.grad_in.append(self.block[start : start + n * w].view(n, w))
-            start += n * w
-        self.grad_out = [torch.zeros_like(o) for o in self.outputs]
-        constants = op.constants(index)
-        constant_grads = op.constant_grads(index) if op.constant_grads else [None] * len(constants)
-        view = as_rows if op.rows else wp.from_torch
-        arrays, grads_in = [*map(view, self.inputs)], [*map(view, self.grad_in)]
-        outputs, grads_out = [*map(view, self.outputs)], [*map(view, self.grad_out)]
-        common: dict[str, Any] = {"kernel": op.kernel, "dim": n, "device": op.wp_device, "record_cmd": True}
-        self.forward = wp.launch(inputs=[*constants, *arrays], outputs=outputs, **common)
-        self.adjoint = wp.launch(
-            inputs=[*constants, *arrays],
-            outputs=outputs,
-            adj_inputs=[*constant_grads, *grads_in],
-            adj_outputs=grads_out,
+        self.outputs = [columns(n, w, device) for w in op.output_widths]
+        self.forward = self._record()
+        self.adjoint: Any = None
+
+    def _record(self, **adjoint: Any) -> Any:
+        op = self.op
+        return wp.launch(
+            op.kernel,
+            num_threads(op.num_rows, op.device),
+            inputs=[*op.constants(self.index), *map(as_lanes, self.inputs)],
+            outputs=[*map(as_lanes, self.outputs)],
+            device=op.wp_device,
+            record_cmd=True,
+            **adjoint,
+        )
+
+    def record_adjoint(self) -> None:
+        """With its buffers: a task that only steps needs neither."""
+        op, n = self.op, self.op.num_rows
+        self.block = columns(n, sum(op.input_widths), op.device)
+        self.grad_in = self.block.split(op.input_widths, 1)
+        self.grad_out = [columns(n, w, op.device) for w in op.output_widths]
+        constants = op.constants(self.index)
+        of_constants = op.constant_grads(self.index) if op.constant_grads else [None] * len(constants)
+        self.adjoint = self._record(
+            adj_inputs=[*of_constants, *map(as_lanes, self.grad_in)],
+            adj_outputs=[*map(as_lanes, self.grad_out)],
             adjoint=True,
-            **common,
         )
 
 
 class RecordedOp:
-    """`kernel(constants..., inputs..., outputs...)`, one row of every input and output a thread.
+    """`kernel(constants..., inputs..., outputs...)` over arrays [column, thread] (see robostack.lanes).
 
     `input_widths` and `output_widths` give the columns of each (num_rows, width) float32 array. `constants(slot)`
     returns the kernel's leading arguments for a slot. Calling it returns the output tensors of the next slot: they
-    alias buffers that are written again `slots` calls later. With `rows` the kernel takes arrays of vectors, else 2-D
-    arrays of float32. With `carried` a call's first output is meant to be the next call's first input, and shares its
-    buffer. `constant_grads(slot)` gives, for each constant, an array that every `backward` adds its gradient to, or
-    None: zeroing it is the caller's business.
+    alias buffers that are written again `slots` calls later. With `carried` a call's first output is meant to be
+    the next call's first input, and shares its buffer. `constant_grads(slot)` gives, for each constant, an array
+    that every `backward` adds its gradient to, or None: zeroing it is the caller's business.
     """
 
     def __init__(
@@ -80,13 +82,12 @@ class RecordedOp:
         constants: Callable[[int], list[Any]],
         slots: int,
         device: torch.device,
-        rows: bool = False,
         carried: bool = False,
         constant_grads: Callable[[int], list[Any]] | None = None,
     ) -> None:
         self.kernel, self.num_rows, self.device = kernel, num_rows, device
         self.input_widths, self.output_widths = tuple(input_widths), tuple(output_widths)
-        self.constants, self.rows, self.carried = constants, rows, carried
+        self.constants, self.carried = constants, carried
         self.constant_grads = constant_grads
         self.wp_device = wp.device_from_torch(device)
         self._ring: list[_Slot | None] = [None] * slots
@@ -125,6 +126,8 @@ class _Call(torch.autograd.Function):
                 "backward through a window whose buffers have been reused: call backward before the next begin(), "
                 "or make the window's horizon longer"
             )
+        if slot.adjoint is None:
+            slot.record_adjoint()
         for buffer, value in zip(slot.grad_out, grads, strict=True):
             if value is None:
                 buffer.zero_()

@@ -27,14 +27,14 @@ def plant(num_envs: int = 1, seed: int = 0, **changes: Any) -> Quadrotor:
     return task
 
 
-def columns(start: int, count: int) -> slice:
+def span(start: int, count: int) -> slice:
     return slice(int(start), int(start) + count)
 
 
 POSITION, ATTITUDE, VELOCITY, RATE = (
-    columns(c, n) for c, n in ((S.POSITION, 3), (S.ATTITUDE, 4), (S.VELOCITY, 3), (S.RATE, 3))
+    span(c, n) for c, n in ((S.POSITION, 3), (S.ATTITUDE, 4), (S.VELOCITY, 3), (S.RATE, 3))
 )
-ROTOR, GUST = columns(S.ROTOR, 4), columns(S.GUST, 3)
+ROTOR, GUST = span(S.ROTOR, 4), span(S.GUST, 3)
 
 
 def hover_speed(task: Quadrotor) -> Tensor:
@@ -61,10 +61,10 @@ def fine_flight(params: Tensor, state: Tensor, commands: Tensor, dt: float, step
     classical Runge-Kutta in float64 with steps of `step_s`. The action delay must be a multiple of it. Written from
     the equations of motion, sharing nothing with the kernel; no gust, no battery."""
     p, x = params.double(), state[:, :17].double()
-    mass, inertia, drag = p[:, [P.MASS]], p[:, columns(P.INERTIA, 3)], p[:, columns(P.DRAG, 3)]
+    mass, inertia, drag = p[:, [P.MASS]], p[:, span(P.INERTIA, 3)], p[:, span(P.DRAG, 3)]
     c0, c1, c2 = (p[:, [P.THRUST_0 + k]] for k in range(3))
-    arms_x, arms_y, spin = (p[:, columns(c, 4)] for c in (P.ROTOR_X, P.ROTOR_Y, P.ROTOR_SPIN))
-    force, moment = p[:, columns(P.FORCE, 3)], p[:, columns(P.MOMENT, 3)]
+    arms_x, arms_y, spin = (p[:, span(c, 4)] for c in (P.ROTOR_X, P.ROTOR_Y, P.ROTOR_SPIN))
+    force, moment = p[:, span(P.FORCE, 3)], p[:, span(P.MOMENT, 3)]
     down = torch.tensor([0.0, 0.0, -GRAVITY_M_S2], dtype=torch.float64)
 
     def slope(x: Tensor, u: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def fine_flight(params: Tensor, state: Tensor, commands: Tensor, dt: float, step
         return torch.cat([v, 0.5 * turn, (rotate(q, lift) + force) / mass + down, spinning, (u - rotor) / tau], 1)
 
     late = torch.round(p[:, P.ACTION_DELAY] / step_s).long()
-    before = torch.stack([state[:, columns(S.COMMAND_2, 4)], state[:, columns(S.COMMAND_1, 4)]]).double()
+    before = torch.stack([state[:, span(S.COMMAND_2, 4)], state[:, span(S.COMMAND_1, 4)]]).double()
     issued = torch.cat([before, commands.double()])
     substeps = round(dt / step_s)
     envs = torch.arange(len(x))

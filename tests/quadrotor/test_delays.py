@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from plant import ATTITUDE, LEVEL, POSITION, RATE, ROTOR, VELOCITY, columns, command, plant
+from plant import ATTITUDE, LEVEL, POSITION, RATE, ROTOR, VELOCITY, command, plant, span
 from torch.nn.functional import normalize
 
 from robostack_sim.quadrotor.physics import P, S
@@ -94,6 +94,6 @@ def test_drawn_delays_split_their_sum_between_sensor_and_motor() -> None:
 
 def test_the_hidden_row_starts_where_the_machine_is() -> None:
     task = plant(3)
-    assert torch.equal(task.state[:, columns(S.BEFORE, 13)], task.state[:, :13])
+    assert torch.equal(task.state[:, span(S.BEFORE, 13)], task.state[:, :13])
     assert torch.equal(task.state[:, ATTITUDE], LEVEL.expand(3, 4))
-    assert (task.state[:, ROTOR] == task.state[:, columns(S.COMMAND_1, 4)]).all()
+    assert (task.state[:, ROTOR] == task.state[:, span(S.COMMAND_1, 4)]).all()

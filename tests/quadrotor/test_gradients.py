@@ -1,6 +1,6 @@
 """The adjoint of the quadrotor against central differences, and what a window does with it.
 
-Differences are taken along random directions in float32, with columns scaled to what is a small step for each and
+Differences are taken along random directions in float32, with span scaled to what is a small step for each and
 Richardson's extrapolation, so that both truncation and rounding stay near 1e-4. Starts keep away from kinks: rotor
 limits, the ends of the position cost's quadratic part, rise against fall (equal here).
 """
@@ -11,26 +11,28 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from plant import ROTOR, columns, hover_speed, plant
+import warp as wp
+from plant import ROTOR, hover_speed, plant, span
 from torch import Tensor
 
-from robostack.recorded import RecordedOp, as_rows
+from robostack.lanes import as_lanes, columns
+from robostack.recorded import RecordedOp
 from robostack_sim.quadrotor.physics import NUM_NOISE, P, S
 from robostack_sim.quadrotor.sensing import NUM_TERMS, OBS_SIZE, step_kernel
 from robostack_sim.quadrotor.task import Quadrotor
 
 N = 256
 STATE_STEP = torch.ones(S.SIZE)
-STATE_STEP[columns(S.POSITION, 3)] = 0.01
-STATE_STEP[columns(S.ATTITUDE, 4)] = 0.02
-STATE_STEP[columns(S.VELOCITY, 3)] = 0.05
-STATE_STEP[columns(S.RATE, 3)] = 0.2
-STATE_STEP[columns(S.ROTOR, 12)] = 30.0
-STATE_STEP[columns(S.GUST, 3)] = 0.01
+STATE_STEP[span(S.POSITION, 3)] = 0.01
+STATE_STEP[span(S.ATTITUDE, 4)] = 0.02
+STATE_STEP[span(S.VELOCITY, 3)] = 0.05
+STATE_STEP[span(S.RATE, 3)] = 0.2
+STATE_STEP[span(S.ROTOR, 12)] = 30.0
+STATE_STEP[span(S.GUST, 3)] = 0.01
 STATE_STEP[S.BATTERY] = 0.01
-STATE_STEP[columns(S.BEFORE, 3)] = 0.01
-STATE_STEP[columns(S.BEFORE + 3, 4)] = 0.02
-STATE_STEP[columns(S.BEFORE + 7, 6)] = 0.1
+STATE_STEP[span(S.BEFORE, 3)] = 0.01
+STATE_STEP[span(S.BEFORE + 3, 4)] = 0.02
+STATE_STEP[span(S.BEFORE + 7, 6)] = 0.1
 STATE_STEP[S.TIME] = 0.0
 ACTION_STEP = torch.full((4,), 30.0)
 
@@ -42,13 +44,13 @@ def gentle(num_envs: int, seed: int = 0) -> Quadrotor:
         angle_max_rad=0.5, delay_s=(0.001, 0.019), force_std=0.03, moment_std=3e-5, gust_std=0.03, noise_scale=1.0,
         mass_scale=(0.9, 1.1), rotor_time_s=(0.06, 0.2),
     )  # fmt: skip
-    task.params[:, columns(P.DRAG, 3)] = torch.tensor(task.vehicle.drag)
+    task.params[:, span(P.DRAG, 3)] = torch.tensor(task.vehicle.drag)
     task.params[:, P.SAG], task.params[:, P.DISCHARGE] = 0.05, 0.001
     draw = torch.Generator().manual_seed(seed)
     spread = 1.0 + 0.1 * torch.randn(num_envs, 12, generator=draw)
-    task.state[:, columns(S.ROTOR, 12)] = hover_speed(task)[:, None] * spread
+    task.state[:, span(S.ROTOR, 12)] = hover_speed(task)[:, None] * spread
     task.state[:, S.BATTERY] = 0.97
-    task.state[:, columns(S.BEFORE, 13)] = task.state[:, :13] + 0.01 * torch.randn(num_envs, 13, generator=draw)
+    task.state[:, span(S.BEFORE, 13)] = task.state[:, :13] + 0.01 * torch.randn(num_envs, 13, generator=draw)
     return task
 
 
@@ -69,18 +71,19 @@ class OneStep:
 
     def __init__(self, task: Quadrotor, params_grad: Tensor | None = None) -> None:
         self.task, draw = task, torch.Generator().manual_seed(3)
-        self.noise, reference = torch.zeros(N, NUM_NOISE), torch.zeros(N, 9)
+        self.noise, reference = (columns(N, width, task.device) for width in (NUM_NOISE, 9))
         task.draw_noise(self.noise)
         constants = [
-            *map(as_rows, (task.params, task._weights)),
+            as_lanes(task.params),
+            wp.from_torch(task._weights),
             task.step_dt,
-            as_rows(self.noise),
-            as_rows(reference),
+            as_lanes(self.noise),
+            as_lanes(reference),
         ]
-        grads = [None if params_grad is None else as_rows(params_grad), None, None, None, None]
+        grads = [None if params_grad is None else as_lanes(params_grad), None, None, None, None]
         sizes = (S.SIZE, OBS_SIZE, 1, NUM_TERMS)
         self.op = RecordedOp(
-            step_kernel, N, (S.SIZE, 4), sizes, lambda slot: constants, 1, torch.device("cpu"), rows=True,
+            step_kernel, N, (S.SIZE, 4), sizes, lambda slot: constants, 1, torch.device("cpu"),
             constant_grads=lambda slot: grads,
         )  # fmt: skip
         of_state, of_obs = torch.randn(S.SIZE, generator=draw), torch.randn(OBS_SIZE, generator=draw)
@@ -144,7 +147,7 @@ def test_every_column_of_the_state_has_its_own_gradient() -> None:
 
 def test_the_gradient_with_respect_to_parameters_agrees_with_differences() -> None:
     task = gentle(N)
-    found = torch.zeros_like(task.params)
+    found = columns(N, P.SIZE, task.device)
     step = OneStep(task, found)
     action = (hover_speed(task)[:, None] * 1.05).repeat(1, 4).requires_grad_()
     step(task.state, action).sum().backward()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from plant import ATTITUDE, POSITION, RATE, ROTOR, columns, fine_flight, plant
+from plant import ATTITUDE, POSITION, RATE, ROTOR, fine_flight, plant, span
 from torch import Tensor
 
 from robostack_sim.quadrotor.physics import P, S
@@ -21,7 +21,7 @@ def tumbling_flight(vehicle: str, dt: float, delay_s: float) -> tuple[Quadrotor,
         n, vehicle=vehicle, step_dt=dt, origin_share=0.0, velocity_max_m_s=1.0, rate_max_rad_s=1.0,
         force_std=0.05, moment_std=1e-4,
     )  # fmt: skip
-    task.params[:, columns(P.DRAG, 3)] = torch.tensor(task.vehicle.drag)
+    task.params[:, span(P.DRAG, 3)] = torch.tensor(task.vehicle.drag)
     task.params[:, P.RISE], task.params[:, P.FALL] = 0.06, 0.1
     task.params[:, P.ACTION_DELAY] = (torch.rand(n, generator=draw) * delay_s * 1e4).round() / 1e4
     task.state[:, S.COMMAND_1 : S.GUST] = task.state[:, S.ROTOR, None]

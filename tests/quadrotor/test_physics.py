@@ -7,24 +7,22 @@ import math
 import pytest
 import torch
 import warp as wp
-from plant import ATTITUDE, POSITION, RATE, ROTOR, VELOCITY, columns, command, hover_speed, plant, rotate
+from plant import ATTITUDE, POSITION, RATE, ROTOR, VELOCITY, command, hover_speed, plant, rotate, span
 from torch import Tensor
 
-from robostack.recorded import as_rows
+from robostack.lanes import as_lanes, columns, num_threads
 from robostack_sim.quadrotor.physics import GRAVITY_M_S2, P, S, fly
 from robostack_sim.quadrotor.task import Quadrotor
 
 
 def coast(task: Quadrotor, seconds: float, command: Tensor) -> Tensor:
     """The state (num_envs, S.SIZE) after `seconds` under one command (num_envs, 4), with no sensors."""
-    after = torch.empty_like(task.state)
+    after = columns(task.num_envs, S.SIZE, task.device)
+    held = columns(task.num_envs, 4, task.device)
+    held.copy_(command)
     steps = round(seconds / task.step_dt)
-    wp.launch(
-        fly,
-        task.num_envs,
-        [as_rows(task.params), task.step_dt, steps, as_rows(task.state), as_rows(command), as_rows(after)],
-        device="cpu",
-    )
+    arrays = [as_lanes(task.params), task.step_dt, steps, as_lanes(task.state), as_lanes(held), as_lanes(after)]
+    wp.launch(fly, num_threads(task.num_envs, task.device), arrays, device="cpu")
     return after
 
 
@@ -73,7 +71,7 @@ def test_at_hover_speed_it_stays_for_a_minute(vehicle: str) -> None:
 
 def spinning(inertia: tuple[float, float, float], rate: tuple[float, float, float]) -> Quadrotor:
     task = plant()
-    task.params[:, columns(P.INERTIA, 3)] = torch.tensor(inertia)
+    task.params[:, span(P.INERTIA, 3)] = torch.tensor(inertia)
     task.state[:, ROTOR] = 0.0
     task.state[:, RATE] = torch.tensor(rate)
     return task
@@ -129,7 +127,7 @@ def test_a_rotor_follows_a_step_with_its_time_constant_exactly(start: float, goa
 def test_thrust_is_the_vehicles_curve_of_rotor_speed() -> None:
     speed = torch.linspace(0.0, 2200.0, 12)
     task = plant(len(speed))
-    task.params[:, columns(P.THRUST_0, 3)] = torch.tensor([0.002, 3e-6, 2.5e-8])
+    task.params[:, span(P.THRUST_0, 3)] = torch.tensor([0.002, 3e-6, 2.5e-8])
     task.state[:, ROTOR] = speed[:, None]
     task.step(speed[:, None].expand(-1, 4).contiguous())
     lift = 4 * (0.002 + 3e-6 * speed + 2.5e-8 * speed**2)
@@ -164,7 +162,7 @@ def test_a_faster_rotor_turns_the_body_the_way_its_place_and_spin_say(
     p = task.params[0]
     excess = p[P.THRUST_2] * 0.21 * hover_speed(task)[0] ** 2
     lever = torch.stack([p[P.ROTOR_Y + rotor].abs(), p[P.ROTOR_X + rotor].abs(), p[P.TORQUE]])
-    expected = torch.tensor([roll, pitch, yaw]) * excess * lever / p[columns(P.INERTIA, 3)] * task.step_dt
+    expected = torch.tensor([roll, pitch, yaw]) * excess * lever / p[span(P.INERTIA, 3)] * task.step_dt
     torch.testing.assert_close(task.state[0, RATE], expected, rtol=2e-2, atol=0.0)
 
 
@@ -181,7 +179,7 @@ def test_the_reaction_of_a_rotor_turns_the_body_against_the_rotor() -> None:
 def test_a_constant_force_and_moment_push_as_newton_says() -> None:
     task = plant()
     force, moment = torch.tensor([0.01, -0.02, 0.03]), torch.tensor([0.0, 0.0, 1e-6])
-    task.params[:, columns(P.FORCE, 3)], task.params[:, columns(P.MOMENT, 3)] = force, moment
+    task.params[:, span(P.FORCE, 3)], task.params[:, span(P.MOMENT, 3)] = force, moment
     task.state[:, ROTOR] = hover_speed(task)[:, None]
     after = coast(task, 0.5, hover_speed(task)[:, None].expand(-1, 4).contiguous())
     torch.testing.assert_close(after[0, VELOCITY], force / task.params[0, P.MASS] * 0.5, rtol=1e-3, atol=1e-5)

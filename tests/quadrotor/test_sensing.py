@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
-from plant import ATTITUDE, GUST, POSITION, RATE, VELOCITY, columns, command, hover_speed, plant
+from plant import ATTITUDE, GUST, POSITION, RATE, VELOCITY, command, hover_speed, plant, span
 from torch import Tensor
 
+from robostack.lanes import columns
 from robostack_sim.quadrotor.physics import NUM_NOISE, P, S
 from robostack_sim.quadrotor.task import Quadrotor
 
@@ -38,22 +39,22 @@ def test_each_measurement_has_its_noise_and_no_bias() -> None:
 
 def test_noise_is_independent_between_elements_environments_and_periods() -> None:
     task = plant(2048)
-    noise = torch.zeros(10 * 2048, NUM_NOISE)
+    noise = columns(10 * 2048, NUM_NOISE, task.device)
     task.draw_noise(noise)
     limit = 4.5 / math.sqrt(len(noise))
     between_elements = noise.T.corrcoef() - torch.eye(NUM_NOISE)
     assert between_elements.abs().max() < limit
-    by_period = noise.view(10, 2048, NUM_NOISE)
+    by_period = noise.unflatten(0, (10, 2048))
     assert abs((by_period[1:] * by_period[:-1]).mean().item()) < limit
     assert abs((by_period[:, 1:] * by_period[:, :-1]).mean().item()) < limit
-    again = torch.zeros_like(noise)
+    again = columns(10 * 2048, NUM_NOISE, task.device)
     task.draw_noise(again)
     assert abs((noise * again).mean().item()) < limit / 4
 
 
 def test_noise_is_close_to_normal() -> None:
     task = plant(1)
-    noise = torch.zeros(20_000, NUM_NOISE)
+    noise = columns(20_000, NUM_NOISE, task.device)
     task.draw_noise(noise)
     x = noise.double().flatten()
     assert x.mean().item() == pytest.approx(0.0, abs=0.01)
@@ -67,7 +68,7 @@ def test_noise_is_close_to_normal() -> None:
 def test_a_gyro_bias_is_drawn_once_an_episode_and_shows_in_the_rate_alone() -> None:
     task = plant(512, rate_bias_std=0.05)
     found = noise_of(task, 2)
-    bias = task.params[:, columns(P.RATE_BIAS, 3)].double()
+    bias = task.params[:, span(P.RATE_BIAS, 3)].double()
     torch.testing.assert_close(found["body_rate"], bias.repeat(2, 1), rtol=1e-4, atol=1e-6)
     assert bias.std().item() == pytest.approx(0.05, rel=0.1)
     assert all(found[name].abs().max() < 1e-6 for name in ("position", "velocity", "attitude"))
@@ -107,9 +108,9 @@ def test_the_critic_is_told_the_truth() -> None:
     obs, *_ = task.step(command(task, 1500.0))
     p, s = task.params, task.state
     assert torch.equal(obs["true_state"], s[:, :13])
-    assert torch.equal(obs["rotor_speed"], s[:, columns(S.ROTOR, 4)])
-    force = p[:, columns(P.FORCE, 3)] + s[:, GUST]
-    torch.testing.assert_close(obs["disturbance"], torch.cat([force, p[:, columns(P.MOMENT, 3)]], 1))
+    assert torch.equal(obs["rotor_speed"], s[:, span(S.ROTOR, 4)])
+    force = p[:, span(P.FORCE, 3)] + s[:, GUST]
+    torch.testing.assert_close(obs["disturbance"], torch.cat([force, p[:, span(P.MOMENT, 3)]], 1))
     plant_row = [P.MASS, P.THRUST_2, P.RISE, P.FALL, P.ACTION_DELAY, P.OBS_DELAY]
     assert torch.equal(obs["plant"], torch.cat([p[:, plant_row], s[:, [S.BATTERY]]], 1))
 
@@ -117,7 +118,7 @@ def test_the_critic_is_told_the_truth() -> None:
 def test_a_references_velocity_and_acceleration_are_the_derivatives_of_its_position() -> None:
     task = plant(256, moving_share=1.0)
     task.params[::2, P.REF_RAMP] = 1.0
-    reference = torch.zeros(300, task.num_envs, 9)
+    reference = columns(task.num_envs, 9, task.device, 300)
     task.look_ahead(reference)
     dt = task.step_dt
     position, velocity, acceleration = reference.double().split(3, 2)
@@ -134,7 +135,7 @@ def test_a_references_velocity_and_acceleration_are_the_derivatives_of_its_posit
 
 def test_a_drawn_reference_keeps_within_the_asked_acceleration() -> None:
     task = plant(512, moving_share=1.0, reference_acceleration_m_s2=(0.0, 5.0))
-    reference = torch.zeros(400, task.num_envs, 9)
+    reference = columns(task.num_envs, 9, task.device, 400)
     task.look_ahead(reference)
     assert reference[..., 6:].abs().max().item() <= 5.0 + 1e-3
     assert (reference[..., 8].abs().max() < reference[..., 6].abs().max()).item()  # less of it upwards

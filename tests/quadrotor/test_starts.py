@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from plant import ATTITUDE, POSITION, RATE, ROTOR, VELOCITY, columns, command
+from plant import ATTITUDE, POSITION, RATE, ROTOR, VELOCITY, command, span
 from torch import Tensor
 
 from robostack_sim.quadrotor.config import QuadrotorConfig
@@ -62,7 +62,7 @@ def test_positions_velocities_and_rates_are_uniform_in_their_boxes(starts: Quadr
 def test_disturbances_are_shares_of_the_weight(starts: Quadrotor) -> None:
     weight = starts.vehicle.mass * 9.81
     for at, share in ((P.FORCE, 0.05), (P.MOMENT, 1e-4)):
-        drawn = starts.params[:, columns(at, 3)].double()
+        drawn = starts.params[:, span(at, 3)].double()
         assert drawn.std(0).tolist() == pytest.approx([share * weight] * 3, rel=0.03)
 
 

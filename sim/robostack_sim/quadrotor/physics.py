@@ -1,15 +1,42 @@
-"""Rigid-body quadrotor as one Warp kernel a control period, with its adjoint, for CPU and CUDA.
+"""Rigid-body quadrotor in Warp, with its adjoint, for CPU and CUDA from one source (see robostack.lanes).
 
 World frame ENU, body frame FLU, quaternion (w, x, y, z) body to world. Rotors follow a delayed command that switches
 once within a control period, exactly (first order, time constants for rise and fall); the body takes one explicit
 midpoint step. Second order; the tests state its error against a fine reference.
 """
 
+# ruff: noqa: F401  (Warp finds add, div, mul and sub by name when it meets an operator)
+
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 import warp as wp
+
+from robostack.lanes import (
+    add,
+    cross,
+    decay,
+    div,
+    dot,
+    dot4,
+    get,
+    get3,
+    get4,
+    lower,
+    mix,
+    mul,
+    normal,
+    put,
+    put3,
+    put4,
+    root,
+    sub,
+    upper,
+    vec3,
+    vec4,
+)
 
 GRAVITY_M_S2 = 9.81
 
@@ -69,170 +96,157 @@ NUM_NOISE = 16
 """standard normal numbers a step: position 3, attitude 4, velocity 3, rate 3, gust 3"""
 
 
-StateRow = wp.types.vector(length=int(S.SIZE), dtype=wp.float32)
-ParamRow = wp.types.vector(length=int(P.SIZE), dtype=wp.float32)
-NoiseRow = wp.types.vector(length=NUM_NOISE, dtype=wp.float32)
-ReferenceRow = wp.types.vector(length=9, dtype=wp.float32)
-"""A row is loaded and stored whole: element by element, Warp's adjoint spends most of its time on addresses."""
-
-
-@wp.struct
-class Body:
-    p: wp.vec3
-    q: wp.quat  # Warp keeps (x, y, z, w); rows are (w, x, y, z)
-    v: wp.vec3
-    w: wp.vec3
-    r: wp.vec4
+@wp.func
+def rotate(w: Any, u: Any, v: Any):
+    """v by the unit quaternion (w, u); by its inverse with -w."""
+    t = cross(u, v)
+    return v + 2.0 * (w * t + cross(u, t))
 
 
 @wp.func
-def load(s: StateRow):
-    b = Body()
-    b.p = wp.vec3(s[0], s[1], s[2])
-    b.q = wp.quat(s[4], s[5], s[6], s[3])
-    b.v = wp.vec3(s[7], s[8], s[9])
-    b.w = wp.vec3(s[10], s[11], s[12])
-    b.r = wp.vec4(s[13], s[14], s[15], s[16])
-    return b
+def settle(speed: Any, goal: Any, down: Any, faster: Any):
+    """A rotor after a time in which it keeps `down` of what it has above its goal, `down + faster` of what it lacks."""
+    gap = speed - goal
+    return goal + down * gap + faster * lower(gap, 0.0 * gap)
 
 
 @wp.func
-def decay(p: ParamRow, phi: float, h: float):
-    """exp(-t / 2 tau) of the part before phi and of the part after it, each for rising and falling rotors; squared, it
-    is the whole part's."""
-    return wp.vec4(
-        wp.exp(-0.5 * phi / p[8]),
-        wp.exp(-0.5 * phi / p[9]),
-        wp.exp(-0.5 * (h - phi) / p[8]),
-        wp.exp(-0.5 * (h - phi) / p[9]),
+def settle4(speed: Any, goal: Any, down: Any, faster: Any):
+    return vec4(
+        settle(speed.x, goal.x, down, faster),
+        settle(speed.y, goal.y, down, faster),
+        settle(speed.z, goal.z, down, faster),
+        settle(speed.w, goal.w, down, faster),
     )
 
 
 @wp.func
 def advance(
-    p: ParamRow, b: Body, older: wp.vec4, newer: wp.vec4, outside: wp.vec3, keep: wp.vec4, phi: float, h: float
-):
+    params: wp.array2d(dtype=Any), i: int, h: Any, phi: Any,
+    p: Any, qw: Any, qu: Any, v: Any, w: Any, rotor: Any, older: Any, newer: Any, outside: Any,
+):  # fmt: skip
     """h seconds under rotor command `older` until phi and `newer` after (rad/s), and an outside force (N, world).
 
-    Rotors are exact; thrust and moment of each part are taken at its middle; the body takes one midpoint step with
-    the time average of its rate. Called once a kernel, and of built-ins only: Warp's adjoint runs a function forward
-    once more, and a function called twice is no longer inlined.
+    Position, quaternion (scalar and vector), velocity, rate, rotor speeds in and out. Rotors are exact; thrust and
+    moment of each part are taken at its middle; the body takes one midpoint step with the time average of its rate.
     """
+    one = type(h)(1.0)
     h2 = h - phi
-    up1 = keep[0]
-    down1 = keep[1]
-    up2 = keep[2]
-    down2 = keep[3]
-    keep1 = wp.vec4(
-        wp.where(older[0] > b.r[0], up1, down1),
-        wp.where(older[1] > b.r[1], up1, down1),
-        wp.where(older[2] > b.r[2], up1, down1),
-        wp.where(older[3] > b.r[3], up1, down1),
-    )
-    gap1 = wp.cw_mul(b.r - older, keep1)
-    mid1 = older + gap1
-    end1 = older + wp.cw_mul(gap1, keep1)
-    keep2 = wp.vec4(
-        wp.where(newer[0] > end1[0], up2, down2),
-        wp.where(newer[1] > end1[1], up2, down2),
-        wp.where(newer[2] > end1[2], up2, down2),
-        wp.where(newer[3] > end1[3], up2, down2),
-    )
-    gap2 = wp.cw_mul(end1 - newer, keep2)
-    mid2 = newer + gap2
-    end2 = newer + wp.cw_mul(gap2, keep2)
-    one = wp.vec4(1.0, 1.0, 1.0, 1.0)
-    f1 = p[4] * one + p[5] * mid1 + p[6] * wp.cw_mul(mid1, mid1)
-    f2 = p[4] * one + p[5] * mid2 + p[6] * wp.cw_mul(mid2, mid2)
+    rise = 0.5 * one / get(params, 8, i)
+    fall = 0.5 * one / get(params, 9, i)
+    down1 = decay(phi * fall)
+    down2 = decay(h2 * fall)
+    faster1 = decay(phi * rise) - down1
+    faster2 = decay(h2 * rise) - down2
+    mid1 = settle4(rotor, older, down1, faster1)
+    end1 = settle4(mid1, older, down1, faster1)
+    mid2 = settle4(end1, newer, down2, faster2)
+    end2 = settle4(mid2, newer, down2, faster2)
+    ones = vec4(one, one, one, one)
+    f1 = get(params, 4, i) * ones + mid1 * (get(params, 5, i) * ones + get(params, 6, i) * mid1)
+    f2 = get(params, 4, i) * ones + mid2 * (get(params, 5, i) * ones + get(params, 6, i) * mid2)
     # shares of the impulse and of the angle that each part's moment makes by the end of the step
-    impulse = (phi / h) * f1 + (h2 / h) * f2
-    angle = (phi * (h - 0.5 * phi) / h) * f1 + (0.5 * h2 * h2 / h) * f2
-    x = wp.vec4(p[27], p[28], p[29], p[30])
-    y = wp.vec4(p[31], p[32], p[33], p[34])
-    spin = p[7] * wp.vec4(p[35], p[36], p[37], p[38])
-    inertia = wp.vec3(p[1], p[2], p[3])
-    inverse = wp.vec3(1.0 / p[1], 1.0 / p[2], 1.0 / p[3])
-    steady = wp.vec3(p[20], p[21], p[22])
-    moment = steady + wp.vec3(wp.dot(y, impulse), -wp.dot(x, impulse), wp.dot(spin, impulse))
-    w_mid = b.w + 0.5 * h * wp.cw_mul(moment - wp.cross(b.w, wp.cw_mul(inertia, b.w)), inverse)
-    gyroscopic = wp.cross(w_mid, wp.cw_mul(inertia, w_mid))
-    w_end = b.w + h * wp.cw_mul(moment - gyroscopic, inverse)
-    swept = 0.5 * h * (steady - gyroscopic) + wp.vec3(wp.dot(y, angle), -wp.dot(x, angle), wp.dot(spin, angle))
-    w_mean = b.w + wp.cw_mul(swept, inverse)
+    share1 = phi / h
+    share2 = one - share1
+    impulse = share1 * f1 + share2 * f2
+    angle = (phi * (one - 0.5 * share1)) * f1 + (0.5 * (h2 * share2)) * f2
+    x = get4(params, 27, i)
+    y = get4(params, 31, i)
+    spin = get(params, 7, i) * get4(params, 35, i)
+    inertia = get3(params, 1, i)
+    steady = get3(params, 20, i)
+    moment = steady + vec3(dot4(y, impulse), -1.0 * dot4(x, impulse), dot4(spin, impulse))
+    per_inertia = vec3(one, one, one) / inertia
+    w_mid = w + (0.5 * h) * (per_inertia * (moment - cross(w, inertia * w)))
+    gyroscopic = cross(w_mid, inertia * w_mid)
+    w_end = w + h * (per_inertia * (moment - gyroscopic))
+    swept = vec3(dot4(y, angle), -1.0 * dot4(x, angle), dot4(spin, angle))
+    w_mean = w + per_inertia * ((0.5 * h) * (steady - gyroscopic) + swept)
     # exponential map by its series, to 1e-6 rad for |w| h < 0.5
-    t2 = wp.dot(w_mean, w_mean) * h * h
-    turned = h * (0.5 - t2 * (1.0 / 48.0) + t2 * t2 * (1.0 / 3840.0)) * w_mean
-    q_far = b.q * wp.quat(turned[0], turned[1], turned[2], 1.0 - t2 * 0.125 + t2 * t2 * (1.0 / 384.0))
-    # one Newton step of the inverse root keeps the norm at 1; the mean of two unit quaternions has norm cos(angle / 4)
-    q_end = q_far * (1.5 - 0.5 * wp.dot(q_far, q_far))
-    q_mid = (b.q + q_end) * (0.5 + t2 * (1.0 / 64.0))
-    drag = wp.cw_mul(wp.vec3(p[10], p[11], p[12]), wp.quat_rotate_inv(q_mid, b.v))
-    lift = wp.vec3(0.0, 0.0, wp.dot(one, impulse))
-    a = (wp.quat_rotate(q_mid, lift - drag) + outside) * (1.0 / p[0]) - wp.vec3(0.0, 0.0, 9.81)
-    n = Body()
-    n.p = b.p + h * b.v + 0.5 * h * h * a
-    n.v = b.v + h * a
-    n.q = q_end
-    n.w = w_end
-    n.r = end2
-    return n
+    turn = h * w_mean
+    t2 = dot(turn, turn)
+    turn = (0.5 * one - t2 * ((1.0 / 48.0) * one - (1.0 / 3840.0) * t2)) * turn
+    still = one - t2 * (0.125 * one - (1.0 / 384.0) * t2)
+    ew = qw * still - dot(qu, turn)
+    eu = qw * turn + still * qu + cross(qu, turn)
+    unit = one / root(ew * ew + dot(eu, eu))
+    ew = unit * ew
+    eu = unit * eu
+    # the attitude half way, for what acts in body axes
+    mw = qw + ew
+    mu = qu + eu
+    unit = one / root(mw * mw + dot(mu, mu))
+    mw = unit * mw
+    mu = unit * mu
+    zero = 0.0 * one
+    along = vec3(zero, zero, dot4(ones, impulse)) - get3(params, 10, i) * rotate(-1.0 * mw, mu, v)
+    a = (one / get(params, 0, i)) * (rotate(mw, mu, along) + outside) - vec3(zero, zero, type(h)(9.81))
+    return p + h * (v + (0.5 * h) * a), ew, eu, v + h * a, w_end, end2
 
 
 @wp.func
-def volts(p: ParamRow, battery: float, u: wp.vec4):
+def volts(params: wp.array2d(dtype=Any), i: int, battery: Any, u: Any):
     """What a brushed rotor makes of a speed command: less voltage, less speed; sag grows with the square of speed."""
-    high = p[14]
-    return u * (battery * (1.0 - p[26] * wp.dot(u, u) / (4.0 * high * high)))
+    high = get(params, 14, i)
+    load = get(params, 26, i) * dot4(u, u) / (high * high)
+    return (battery * (type(battery)(1.0) - 0.25 * load)) * u
 
 
 @wp.func
-def clamp4(u: wp.vec4, low: float, high: float):
-    return wp.vec4(
-        wp.clamp(u[0], low, high), wp.clamp(u[1], low, high), wp.clamp(u[2], low, high), wp.clamp(u[3], low, high)
+def limited(params: wp.array2d(dtype=Any), i: int, u: Any):
+    """Four commands within the rotor limits."""
+    low = get(params, 13, i)
+    high = get(params, 14, i)
+    return vec4(
+        upper(lower(u.x, high), low),
+        upper(lower(u.y, high), low),
+        upper(lower(u.z, high), low),
+        upper(lower(u.w, high), low),
     )
 
 
-@wp.kernel
+@wp.kernel(enable_backward=False)
 def fly(
-    params: wp.array(dtype=ParamRow),
+    params: wp.array2d(dtype=Any),
     dt: float,
     steps: int,
-    state: wp.array(dtype=StateRow),
-    command: wp.array(dtype=wp.vec4),
-    next_state: wp.array(dtype=StateRow),
+    state: wp.array2d(dtype=Any),
+    command: wp.array2d(dtype=Any),
+    next_state: wp.array2d(dtype=Any),
 ):
     """`steps` periods under one command with no sensors: the bare simulator, for benchmarks and references."""
     i = wp.tid()
-    p = params[i]
-    s = state[i]
-    b = load(s)
-    u = volts(p, s[28], clamp4(command[i], p[13], p[14]))
-    outside = wp.vec3(p[17], p[18], p[19])
-    keep = decay(p, 0.0, dt)
+    battery = get(state, 28, i)
+    h = type(battery)(dt)
+    phi = type(battery)(0.0)
+    u = volts(params, i, battery, limited(params, i, get4(command, 0, i)))
+    outside = get3(params, 17, i)
+    p = get3(state, 0, i)
+    qw = get(state, 3, i)
+    qu = get3(state, 4, i)
+    v = get3(state, 7, i)
+    w = get3(state, 10, i)
+    r = get4(state, 13, i)
     for _ in range(steps):
-        b = advance(p, b, u, u, outside, keep, 0.0, dt)
-    for k in range(3):
-        s[k] = b.p[k]
-        s[4 + k] = b.q[k]
-        s[7 + k] = b.v[k]
-        s[10 + k] = b.w[k]
-    s[3] = b.q[3]
-    for k in range(4):
-        s[13 + k] = b.r[k]
-    s[42] = s[42] + float(steps) * dt
-    next_state[i] = s
+        p, qw, qu, v, w, r = advance(params, i, h, phi, p, qw, qu, v, w, r, u, u, outside)
+    put3(next_state, 0, i, p)
+    put(next_state, 3, i, qw)
+    put3(next_state, 4, i, qu)
+    put3(next_state, 7, i, v)
+    put3(next_state, 10, i, w)
+    put4(next_state, 13, i, r)
+    for k in range(17, 42):
+        put(next_state, k, i, get(state, k, i))
+    put(next_state, 42, i, get(state, 42, i) + float(steps) * h)
 
 
-@wp.kernel
-def gaussian(seed: wp.array(dtype=wp.int32), noise: wp.array(dtype=NoiseRow)):
-    """Standard normal numbers by the sum of four bytes (excess kurtosis -0.3), a third of the price of Box-Muller.
-    `seed` is (seed, counter), both read on the device so that a recorded launch needs no new argument."""
+GOLDEN = wp.constant(wp.uint32(0x9E3779B9))
+
+
+@wp.kernel(enable_backward=False)
+def gaussian(seed: wp.array(dtype=wp.int32), noise: wp.array(dtype=Any)):
+    """Standard normal numbers. `seed` is (seed, counter), both read on the device so that a recorded launch needs no
+    new argument."""
     i = wp.tid()
-    rng = wp.rand_init(seed[0], seed[1] + i)
-    row = NoiseRow()
-    for k in range(NUM_NOISE):
-        bits = wp.randu(rng)
-        total = (bits & wp.uint32(255)) + ((bits >> wp.uint32(8)) & wp.uint32(255))
-        total = total + ((bits >> wp.uint32(16)) & wp.uint32(255)) + (bits >> wp.uint32(24))
-        row[k] = (float(total) - 510.0) * 0.0067658751
-    noise[i] = row
+    first = mix(wp.uint32(seed[0]) ^ GOLDEN)
+    noise[i] = normal(noise[i], first, mix(first + wp.uint32(seed[1])), i)

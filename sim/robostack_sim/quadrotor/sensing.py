@@ -1,20 +1,40 @@
 """What a quadrotor's sensors, references and rewards make of its state: the kernels around `physics.advance`."""
 
+# ruff: noqa: F401  (Warp finds add, div, mul and sub by name when it meets an operator)
+
 from __future__ import annotations
+
+from typing import Any
 
 import warp as wp
 
-from robostack_sim.quadrotor.physics import (
-    NoiseRow,
-    ParamRow,
-    ReferenceRow,
-    StateRow,
-    advance,
-    clamp4,
-    decay,
-    load,
-    volts,
+from robostack.lanes import (
+    add,
+    div,
+    dot,
+    dot4,
+    get,
+    get3,
+    get4,
+    lower,
+    mul,
+    put,
+    put3,
+    put4,
+    reaches,
+    root,
+    sine,
+    size,
+    sub,
+    upper,
+    vec3,
+    vec4,
 )
+from robostack_sim.quadrotor.physics import advance, limited, rotate, volts
+
+# inline less than Warp would: a third of the compile time, for a seventh of the adjoint's speed
+FLAGS = "-march=native -mllvm=-inline-threshold=700 -mllvm=-slp-recursion-max-depth=4"
+wp.set_module_options({"cpu_compiler_flags": FLAGS})
 
 OBS_SIZE = 56
 NUM_TERMS = 8
@@ -22,183 +42,214 @@ NUM_TERMS = 8
 NUM_WEIGHTS = 10
 """one a term, then the width of the position term's quadratic part (m) and the free excursion (m)"""
 
-ObsRow = wp.types.vector(length=OBS_SIZE, dtype=wp.float32)
-RewardRow = wp.types.vector(length=1, dtype=wp.float32)
-CostRow = wp.types.vector(length=NUM_TERMS, dtype=wp.float32)
-WeightRow = wp.types.vector(length=NUM_WEIGHTS, dtype=wp.float32)
 
-
-@wp.kernel
+@wp.kernel(enable_backward=False)
 def reference_kernel(
-    params: wp.array(dtype=ParamRow),
+    params: wp.array2d(dtype=Any),
     dt: float,
-    state: wp.array(dtype=StateRow),
-    reference: wp.array2d(dtype=ReferenceRow),
+    state: wp.array2d(dtype=Any),
+    reference: wp.array3d(dtype=Any),
 ):
-    """reference[k, i] is position, velocity and acceleration at the time of state plus k periods: of
+    """reference[k] is position, velocity and acceleration at the time of state plus k periods: of
     amplitude * (sin(frequency * s(t) + phase) - sin(phase)) on each axis. No action changes it: no adjoint."""
     k, i = wp.tid()
-    p = params[i]
-    t = state[i][42] + float(k) * dt
-    ramp = p[55]
-    r = ReferenceRow()
-    s = t - 0.5 * ramp
-    ds = float(1.0)
-    dds = float(0.0)
-    if t < ramp:
-        s = 0.5 * t * t / ramp
-        ds = t / ramp
-        dds = 1.0 / ramp
+    now = get(state, 42, i)
+    one = type(now)(1.0)
+    t = now + (float(k) * dt) * one
+    # s = t - ramp / 2 after the ramp, t2 / (2 ramp) on it: with c, the time on the ramp so far
+    ramp = get(params, 55, i)
+    c = lower(t, ramp)
+    on = one - reaches(t, ramp)
+    per_ramp = one / upper(ramp, 1.0e-6 * one)
+    s = t - c + 0.5 * (c * (c * per_ramp))
+    ds = one - on + on * (c * per_ramp)
+    dds = on * per_ramp
+    quarter = 1.57079632679 * one
     for axis in range(3):
-        amplitude = p[46 + axis]
-        if amplitude != 0.0:
-            f = p[49 + axis]
-            phase = p[52 + axis]
-            sine = wp.sin(f * s + phase)
-            cosine = wp.cos(f * s + phase)
-            r[axis] = amplitude * (sine - wp.sin(phase))
-            r[3 + axis] = amplitude * f * ds * cosine
-            r[6 + axis] = amplitude * f * (dds * cosine - f * ds * ds * sine)
-    reference[k, i] = r
+        amplitude = get(params, 46 + axis, i)
+        f = get(params, 49 + axis, i)
+        phase = get(params, 52 + axis, i)
+        at = f * s + phase
+        swing = sine(at)
+        push = sine(at + quarter)
+        put(reference[k], axis, i, amplitude * (swing - sine(phase)))
+        put(reference[k], 3 + axis, i, amplitude * (f * (ds * push)))
+        put(reference[k], 6 + axis, i, amplitude * (f * (dds * push - f * (ds * (ds * swing)))))
 
 
 @wp.func
-def sense(p: ParamRow, dt: float, s: StateRow, r: ReferenceRow, n: NoiseRow):
-    """The packed observation of one row: noisy, late measurements, then what only a critic sees."""
-    o = ObsRow()
-    late = p[16] / dt
-    for k in range(3):
-        x = s[k]
-        v = s[7 + k]
-        w = s[10 + k]
-        o[k] = x + late * (s[29 + k] - x) + p[42] * n[k]
-        o[3 + k] = v + late * (s[36 + k] - v) + p[44] * n[7 + k]
-        o[10 + k] = w + late * (s[39 + k] - w) + p[39 + k] + p[45] * n[10 + k]
-        o[26 + k] = x
-        o[33 + k] = v
-        o[36 + k] = w
-        o[43 + k] = p[17 + k] + s[25 + k]
-        o[46 + k] = p[20 + k]
-    q = wp.vec4()
-    for k in range(4):
-        a = s[3 + k]
-        q[k] = a + late * (s[32 + k] - a) + p[43] * n[3 + k]
-        o[29 + k] = a
-    q = q / wp.sqrt(wp.dot(q, q))
+def sense(
+    params: wp.array2d(dtype=Any), i: int, h: Any,
+    p: Any, qw: Any, qu: Any, v: Any, w: Any,
+    before: wp.array2d(dtype=Any), column: int,
+    noise: wp.array2d(dtype=Any), obs: wp.array2d(dtype=Any),
+):  # fmt: skip
+    """What sensors make of position, quaternion, velocity and rate, and of those one period ago, which begin at
+    `column` of `before`: late and noisy."""
+    late = get(params, 16, i) / h
+    late_p = p + late * (get3(before, column, i) - p) + get(params, 42, i) * get3(noise, 0, i)
+    late_w = qw + late * (get(before, column + 3, i) - qw) + get(params, 43, i) * get(noise, 3, i)
+    late_u = qu + late * (get3(before, column + 4, i) - qu) + get(params, 43, i) * get3(noise, 4, i)
+    late_v = v + late * (get3(before, column + 7, i) - v) + get(params, 44, i) * get3(noise, 7, i)
+    late_r = w + late * (get3(before, column + 10, i) - w) + get(params, 45, i) * get3(noise, 10, i)
+    unit = type(late)(1.0) / root(late_w * late_w + dot(late_u, late_u))
+    put3(obs, 0, i, late_p)
+    put3(obs, 3, i, late_v)
+    put(obs, 6, i, unit * late_w)
+    put3(obs, 7, i, unit * late_u)
+    put3(obs, 10, i, late_r + get3(params, 39, i))
+
+
+@wp.func
+def tell(
+    params: wp.array2d(dtype=Any), i: int,
+    p: Any, qw: Any, qu: Any, v: Any, w: Any, rotor: Any, command: Any, gust: Any, battery: Any,
+    reference: wp.array2d(dtype=Any), obs: wp.array2d(dtype=Any),
+):  # fmt: skip
+    """What needs no sensor: setpoint and applied action, then what only a critic sees."""
     for k in range(9):
-        o[13 + k] = r[k]
-    for k in range(4):
-        o[6 + k] = q[k]
-        o[22 + k] = s[17 + k]
-        o[39 + k] = s[13 + k]
-    o[49] = p[0]
-    o[50] = p[6]
-    o[51] = p[8]
-    o[52] = p[9]
-    o[53] = p[15]
-    o[54] = p[16]
-    o[55] = s[28]
-    return o
+        put(obs, 13 + k, i, get(reference, k, i))
+    put4(obs, 22, i, command)
+    put3(obs, 26, i, p)
+    put(obs, 29, i, qw)
+    put3(obs, 30, i, qu)
+    put3(obs, 33, i, v)
+    put3(obs, 36, i, w)
+    put4(obs, 39, i, rotor)
+    put3(obs, 43, i, get3(params, 17, i) + gust)
+    put3(obs, 46, i, get3(params, 20, i))
+    put(obs, 49, i, get(params, 0, i))
+    put(obs, 50, i, get(params, 6, i))
+    put(obs, 51, i, get(params, 8, i))
+    put(obs, 52, i, get(params, 9, i))
+    put(obs, 53, i, get(params, 15, i))
+    put(obs, 54, i, get(params, 16, i))
+    put(obs, 55, i, battery)
 
 
-@wp.kernel
+@wp.kernel(enable_backward=False)
 def observe_kernel(
-    params: wp.array(dtype=ParamRow),
+    params: wp.array2d(dtype=Any),
     dt: float,
-    noise: wp.array(dtype=NoiseRow),
-    reference: wp.array(dtype=ReferenceRow),
-    state: wp.array(dtype=StateRow),
-    obs: wp.array(dtype=ObsRow),
+    noise: wp.array2d(dtype=Any),
+    reference: wp.array2d(dtype=Any),
+    state: wp.array2d(dtype=Any),
+    obs: wp.array2d(dtype=Any),
 ):
     i = wp.tid()
-    obs[i] = sense(params[i], dt, state[i], reference[i], noise[i])
+    p = get3(state, 0, i)
+    qw = get(state, 3, i)
+    qu = get3(state, 4, i)
+    v = get3(state, 7, i)
+    w = get3(state, 10, i)
+    sense(params, i, type(qw)(dt), p, qw, qu, v, w, state, 29, noise, obs)
+    rotor = get4(state, 13, i)
+    tell(params, i, p, qw, qu, v, w, rotor, get4(state, 17, i), get3(state, 25, i), get(state, 28, i), reference, obs)
+
+
+@wp.func
+def near_and_far(error: Any, width: Any, free: Any):
+    """Quadratic within `width` and linear beyond; and what is beyond `free`."""
+    a = size(error)
+    m = lower(a, width)
+    return (m / width) * (a - 0.5 * m), upper(a - free, 0.0 * a)
 
 
 @wp.kernel
 def step_kernel(
-    params: wp.array(dtype=ParamRow),
-    weights: wp.array(dtype=WeightRow),
+    params: wp.array2d(dtype=Any),
+    weights: wp.array2d(dtype=wp.float32),
     dt: float,
-    noise: wp.array(dtype=NoiseRow),
-    reference: wp.array(dtype=ReferenceRow),
-    state: wp.array(dtype=StateRow),
-    action: wp.array(dtype=wp.vec4),
-    next_state: wp.array(dtype=StateRow),
-    obs: wp.array(dtype=ObsRow),
-    reward: wp.array(dtype=RewardRow),
-    costs: wp.array(dtype=CostRow),
+    noise: wp.array2d(dtype=Any),
+    reference: wp.array2d(dtype=Any),
+    state: wp.array2d(dtype=Any),
+    action: wp.array2d(dtype=Any),
+    next_state: wp.array2d(dtype=Any),
+    obs: wp.array2d(dtype=Any),
+    reward: wp.array2d(dtype=Any),
+    costs: wp.array2d(dtype=Any),
 ):
     """Envelope limits, physics, gust, sensors and costs of one control period; action is (N, 4) rad/s, reference
-    (N, 9) at the period's end. Written out, not in functions: see `physics.advance`."""
+    (N, 9) at the period's end."""
     i = wp.tid()
-    p = params[i]
-    s = state[i]
-    r = reference[i]
-    n = noise[i]
-    weight = weights[0]
-    command = clamp4(action[i], p[13], p[14])
+    battery = get(state, 28, i)
+    one = type(battery)(1.0)
+    h = type(battery)(dt)
+    command = limited(params, i, get4(action, 0, i))
     # the command that acts switches once within the period, at phi
-    one = wp.vec4(s[17], s[18], s[19], s[20])
-    two = wp.vec4(s[21], s[22], s[23], s[24])
-    late = p[15] >= dt
-    older = wp.where(late, two, one)
-    newer = wp.where(late, one, command)
-    phi = wp.min(p[15] - wp.where(late, dt, 0.0), dt)
-    battery = s[28]
-    outside = wp.vec3(p[17] + s[25], p[18] + s[26], p[19] + s[27])
-    b = load(s)
-    sag_older = volts(p, battery, older)
-    sag_newer = volts(p, battery, newer)
-    e = advance(p, b, sag_older, sag_newer, outside, decay(p, phi, dt), phi, dt)
-    f = StateRow()
-    share = wp.min(dt / p[24], 1.0)
-    for k in range(3):
-        f[k] = e.p[k]
-        f[4 + k] = e.q[k]
-        f[7 + k] = e.v[k]
-        f[10 + k] = e.w[k]
-        # first-order Gauss-Markov gust of standard deviation GUST_STD
-        kick = p[23] * wp.sqrt(2.0 * share) * n[13 + k]
-        f[25 + k] = s[25 + k] * (1.0 - share) + kick
-    f[3] = e.q[3]
-    for k in range(4):
-        f[13 + k] = e.r[k]
-        f[17 + k] = command[k]
-        f[21 + k] = one[k]
-    for k in range(13):
-        f[29 + k] = s[k]
-    f[28] = wp.max(battery - dt * p[25], 0.0)
-    f[42] = s[42] + dt
+    last = get4(state, 17, i)
+    delay = get(params, 15, i)
+    late = reaches(delay, h)
+    prompt = one - late
+    older = prompt * last + late * get4(state, 21, i)
+    newer = prompt * command + late * last
+    phi = lower(delay - late * h, h)
+    gust = get3(state, 25, i)
+    p0 = get3(state, 0, i)
+    qw0 = get(state, 3, i)
+    qu0 = get3(state, 4, i)
+    v0 = get3(state, 7, i)
+    w0 = get3(state, 10, i)
+    p, qw, qu, v, w, rotor = advance(
+        params, i, h, phi, p0, qw0, qu0, v0, w0, get4(state, 13, i),
+        volts(params, i, battery, older), volts(params, i, battery, newer), get3(params, 17, i) + gust,
+    )  # fmt: skip
+    # first-order Gauss-Markov gust of standard deviation GUST_STD
+    share = lower(h / get(params, 24, i), one)
+    gust = (one - share) * gust + (get(params, 23, i) * root(2.0 * share)) * get3(noise, 13, i)
+    left = upper(battery - h * get(params, 25, i), 0.0 * one)
+    put3(next_state, 0, i, p)
+    put(next_state, 3, i, qw)
+    put3(next_state, 4, i, qu)
+    put3(next_state, 7, i, v)
+    put3(next_state, 10, i, w)
+    put4(next_state, 13, i, rotor)
+    put4(next_state, 17, i, command)
+    put4(next_state, 21, i, last)
+    put3(next_state, 25, i, gust)
+    put(next_state, 28, i, left)
+    put3(next_state, 29, i, p0)
+    put(next_state, 32, i, qw0)
+    put3(next_state, 33, i, qu0)
+    put3(next_state, 36, i, v0)
+    put3(next_state, 39, i, w0)
+    put(next_state, 42, i, get(state, 42, i) + h)
+    sense(params, i, h, p, qw, qu, v, w, state, 0, noise, obs)
+    tell(params, i, p, qw, qu, v, w, rotor, command, gust, left, reference, obs)
 
-    next_state[i] = f
-    obs[i] = sense(p, dt, f, r, n)
-
-    error = e.p - wp.vec3(r[0], r[1], r[2])
-    drift = e.v - wp.vec3(r[3], r[4], r[5])
-    wanted = wp.normalize(wp.vec3(r[6], r[7], r[8] + 9.81))
-    up = wp.quat_rotate(e.q, wp.vec3(0.0, 0.0, 1.0))
-    width = weight[8]
-    free = weight[9]
-    near = float(0.0)
-    far = float(0.0)
-    for k in range(3):
-        a = wp.abs(error[k])
-        near += wp.where(a < width, 0.5 * a * a / width, a - 0.5 * width)
-        far += wp.max(a - free, 0.0)
-    c = CostRow()
-    c[0] = weight[0] * near
-    c[1] = weight[1] * far
-    c[2] = weight[2] * wp.sqrt(wp.dot(drift, drift) + 1.0e-6)
-    c[3] = weight[3] * wp.sqrt(wp.dot(e.w, e.w) + 1.0e-6)
-    c[4] = weight[4] * 0.5 * (1.0 - wp.dot(up, wanted))
-    c[5] = weight[5] * e.q[2] * e.q[2]
+    error = p - get3(reference, 0, i)
+    width = weights[0, 8] * one
+    free = weights[0, 9] * one
+    near_x, far_x = near_and_far(error.x, width, free)
+    near_y, far_y = near_and_far(error.y, width, free)
+    near_z, far_z = near_and_far(error.z, width, free)
+    drift = v - get3(reference, 3, i)
+    wanted = get3(reference, 6, i) + vec3(0.0 * one, 0.0 * one, 9.81 * one)
+    up = rotate(qw, qu, vec3(0.0 * one, 0.0 * one, one))
+    tilt = one - dot(up, wanted) / root(dot(wanted, wanted))
     # rotor command as a share of its range, against the speed at which this machine hovers
-    span = p[14] - p[13]
-    root = p[5] * p[5] - 4.0 * p[6] * (p[4] - p[0] * 2.4525)
-    hover = (wp.sqrt(wp.max(root, 0.0)) - p[5]) / (2.0 * p[6])
-    off = (command - hover * wp.vec4(1.0, 1.0, 1.0, 1.0)) / span
-    change = (command - one) / span
-    c[6] = weight[6] * wp.dot(off, off)
-    c[7] = weight[7] * wp.dot(change, change)
-    costs[i] = c
-    reward[i] = RewardRow(-(c[0] + c[1] + c[2] + c[3] + c[4] + c[5] + c[6] + c[7]))
+    per_span = one / (get(params, 14, i) - get(params, 13, i))
+    linear = get(params, 5, i)
+    square = get(params, 6, i)
+    roots = linear * linear - 4.0 * (square * (get(params, 4, i) - 2.4525 * get(params, 0, i)))
+    hover = (root(upper(roots, 0.0 * one)) - linear) / (2.0 * square)
+    off = per_span * (command - vec4(hover, hover, hover, hover))
+    change = per_span * (command - last)
+    tiny = 1.0e-6 * one
+    c0 = weights[0, 0] * (near_x + near_y + near_z)
+    c1 = weights[0, 1] * (far_x + far_y + far_z)
+    c2 = weights[0, 2] * root(dot(drift, drift) + tiny)
+    c3 = weights[0, 3] * root(dot(w, w) + tiny)
+    c4 = (0.5 * weights[0, 4]) * tilt
+    c5 = weights[0, 5] * (qu.z * qu.z)
+    c6 = weights[0, 6] * dot4(off, off)
+    c7 = weights[0, 7] * dot4(change, change)
+    put(costs, 0, i, c0)
+    put(costs, 1, i, c1)
+    put(costs, 2, i, c2)
+    put(costs, 3, i, c3)
+    put(costs, 4, i, c4)
+    put(costs, 5, i, c5)
+    put(costs, 6, i, c6)
+    put(costs, 7, i, c7)
+    put(reward, 0, i, -1.0 * (c0 + c1 + c2 + c3 + c4 + c5 + c6 + c7))

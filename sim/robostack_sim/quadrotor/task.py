@@ -15,7 +15,8 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from robostack.recorded import RecordedOp, as_rows
+from robostack.lanes import as_lanes, columns
+from robostack.recorded import RecordedOp
 from robostack.task import Layout, Obs, Scenario, Task, Unroll
 from robostack_sim.quadrotor import interface
 from robostack_sim.quadrotor.config import QuadrotorConfig
@@ -60,16 +61,17 @@ class Quadrotor(Task):
         self.layout = Layout(self.channels)
         assert self.layout.size == OBS_SIZE
         self._starts = Starts(self.config, self.vehicle)
-        self.params = torch.zeros(num_envs, P.SIZE, device=self.device)
-        self.state = torch.zeros(num_envs, S.SIZE, device=self.device)
+        self.params = columns(num_envs, P.SIZE, self.device)
+        self.state = columns(num_envs, S.SIZE, self.device)
         self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long, device=self.device)
         c = self.config.costs
         weights = [c.position, c.excursion, c.velocity, c.rate, c.tilt, c.yaw, c.action, c.action_rate]
         self._weights = torch.tensor([[*weights, c.position_width_m, c.free_excursion_m]], device=self.device)
         assert len(weights) == NUM_TERMS and self._weights.shape[1] == NUM_WEIGHTS
+        self._launches: dict[Any, Any] = {}
         self._seed = torch.zeros(2, dtype=torch.int32, device=self.device)
-        self._noise = torch.zeros(num_envs, NUM_NOISE, device=self.device)
-        self._reference = torch.zeros(2, num_envs, 9, device=self.device)
+        self._noise = columns(num_envs, NUM_NOISE, self.device)
+        self._reference = columns(num_envs, 9, self.device, 2)
         self._step = self._record(1, lambda slot: self._noise, lambda slot: self._reference[1])
         self._observe = RecordedOp(
             observe_kernel,
@@ -77,14 +79,13 @@ class Quadrotor(Task):
             (S.SIZE,),
             (OBS_SIZE,),
             lambda slot: [
-                as_rows(self.params),
+                as_lanes(self.params),
                 self.step_dt,
-                as_rows(self._noise),
-                as_rows(self._reference[0]),
+                as_lanes(self._noise),
+                as_lanes(self._reference[0]),
             ],
             1,
             self.device,
-            rows=True,
         )
         self.reset(seed)
 
@@ -95,44 +96,48 @@ class Quadrotor(Task):
         reference: Callable[[int], Tensor],
         params_grad: Tensor | None = None,
     ) -> RecordedOp:
-        wanted = None if params_grad is None else [as_rows(params_grad), None, None, None, None]
+        wanted = None if params_grad is None else [as_lanes(params_grad), None, None, None, None]
         return RecordedOp(
             step_kernel,
             self.num_envs,
             (S.SIZE, self.action_size),
             (S.SIZE, OBS_SIZE, 1, NUM_TERMS),
             lambda slot: [
-                as_rows(self.params),
-                as_rows(self._weights),
+                as_lanes(self.params),
+                wp.from_torch(self._weights),
                 self.step_dt,
-                as_rows(noise(slot)),
-                as_rows(reference(slot)),
+                as_lanes(noise(slot)),
+                as_lanes(reference(slot)),
             ],
             slots,
             self.device,
-            rows=True,
             carried=True,
             constant_grads=None if wanted is None else lambda slot: wanted,
         )
 
     def draw_noise(self, noise: Tensor) -> None:
-        """Fills (rows, NUM_NOISE) with standard normal numbers and moves the counter on."""
-        self._seed[1] += noise.shape[0]
-        wp.launch(
-            gaussian,
-            noise.shape[0],
-            [wp.from_torch(self._seed), as_rows(noise)],
-            device=wp.device_from_torch(self.device),
-        )
+        """Fills what `columns` made with standard normal numbers and moves the counter on."""
+        self._seed[1] += 1
+        self._launch(gaussian, noise, lambda: [wp.from_torch(self._seed), as_lanes(noise).flatten()])
 
     def look_ahead(self, reference: Tensor) -> None:
         """Fills (periods, num_envs, 9) with the reference from now on, one row a period."""
-        wp.launch(
+        self._launch(
             reference_kernel,
-            reference.shape[:2],
-            [as_rows(self.params), self.step_dt, as_rows(self.state), as_rows(reference)],
-            device=wp.device_from_torch(self.device),
+            reference,
+            lambda: [as_lanes(self.params), self.step_dt, as_lanes(self.state), as_lanes(reference)],
         )
+
+    def _launch(self, kernel: Any, result: Tensor, arguments: Callable[[], list[Any]]) -> None:
+        """A kernel into `result`, its last argument, by the launch recorded when it was last asked for: putting the
+        arguments together takes ten times as long as a small kernel."""
+        key = (kernel.key, result.data_ptr(), result.shape)
+        if key not in self._launches:
+            wp_device, given = wp.device_from_torch(self.device), arguments()
+            across = given[-1].shape
+            dim = across[0] if len(across) == 1 else (across[0], across[2])
+            self._launches[key] = wp.launch(kernel, dim, given, device=wp_device, record_cmd=True)
+        self._launches[key].launch()
 
     def reset(self, seed: int | None = None) -> tuple[Obs, dict[str, Any]]:
         if seed is not None:
@@ -242,9 +247,9 @@ class QuadrotorUnroll(Unroll):
 
     def __init__(self, task: Quadrotor, horizon: int, with_params: bool = False) -> None:
         self.task, self.horizon = task, horizon
-        self.params_grad = torch.zeros_like(task.params) if with_params else None
-        self._noise = torch.zeros(horizon, task.num_envs, NUM_NOISE, device=task.device)
-        self._reference = torch.zeros(horizon + 1, task.num_envs, 9, device=task.device)
+        self.params_grad = columns(task.num_envs, P.SIZE, task.device) if with_params else None
+        self._noise = columns(task.num_envs, NUM_NOISE, task.device, horizon)
+        self._reference = columns(task.num_envs, 9, task.device, horizon + 1)
         self._op = task._record(
             horizon, lambda slot: self._noise[slot], lambda slot: self._reference[slot + 1], self.params_grad
         )
@@ -254,7 +259,7 @@ class QuadrotorUnroll(Unroll):
 
     def begin(self) -> Obs:
         task = self.task
-        task.draw_noise(self._noise.view(-1, NUM_NOISE))
+        task.draw_noise(self._noise)
         obs = task.observe()
         error = obs.flat[:, 26:29] - obs.flat[:, 13:16]
         self.restarted = ~(

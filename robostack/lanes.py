@@ -1,0 +1,403 @@
+"""Arithmetic for kernels that run sixteen environments a thread on a CPU and one on a GPU, from one source.
+
+A kernel's arrays are indexed [column, thread]. Their elements are `Lanes`, sixteen float32 that fill one AVX-512
+register (or two of AVX2), on a CPU, and on a GPU plain float32, so that neighbouring threads read neighbouring
+numbers. Written with the functions below and `Any` for the types, one kernel serves both, with its adjoint.
+
+Warp looks an operator up by name among the globals of the kernel's module: a module that writes `a * b` for Lanes
+imports `add, div, mul, sub` from here. What they do not cover falls to Warp's own. They are native snippets because
+Warp's own loops over sixteen elements take the compiler minutes to turn back into the instructions that they are.
+(Warp reads a snippet's return type as it stands: no `from __future__ import annotations` in this file.)
+"""
+
+# ruff: noqa: F811
+# mypy: disable-error-code="no-redef, no-untyped-def, valid-type, empty-body, operator"
+
+from typing import Any
+
+import torch
+import warp as wp
+from torch import Tensor
+
+LANES = 16
+Lanes = wp.types.vector(length=LANES, dtype=wp.float32)
+
+
+@wp.struct
+class Lanes3:
+    """What a wp.vec3 is to one environment."""
+
+    x: Lanes
+    y: Lanes
+    z: Lanes
+
+
+@wp.struct
+class Lanes4:
+    x: Lanes
+    y: Lanes
+    z: Lanes
+    w: Lanes
+
+
+def columns(num_rows: int, width: int, device: torch.device, *ahead: int) -> Tensor:
+    """Zeros that torch sees as (*ahead, num_rows, width) and a kernel as [column, thread]: stored column by column,
+    each padded to whole Lanes."""
+    padded = -(-num_rows // LANES) * LANES
+    return torch.zeros(*ahead, width, padded, device=device)[..., :num_rows].transpose(-1, -2)
+
+
+def stored(tensor: Tensor) -> Tensor:
+    """What lies behind a tensor that `columns` made, or a slice of it: (*ahead, width, padded), contiguous."""
+    padded = tensor.stride(-1)
+    if padded % LANES or tensor.stride(-2) != 1:
+        raise ValueError(f"strides {tensor.stride()}: not stored column by column; make it with columns()")
+    ahead = tensor.shape[:-2]
+    return tensor.as_strided((*ahead, tensor.shape[-1], padded), (*tensor.stride()[:-2], padded, 1))
+
+
+def as_lanes(tensor: Tensor) -> Any:
+    """Warp's [..., column, thread] array over what `columns` made, or over a slice of it."""
+    if tensor.device.type == "cpu":
+        return wp.from_torch(stored(tensor).unflatten(-1, (-1, LANES)), dtype=Lanes)
+    return wp.from_torch(stored(tensor))
+
+
+def num_threads(num_rows: int, device: torch.device) -> int:
+    """Threads that a kernel over `num_rows` environments needs."""
+    return -(-num_rows // LANES) if device.type == "cpu" else num_rows
+
+
+_AT = "((wp::vec_t<16, wp::float32>*){0}.data)[(size_t)column * {0}.shape[1] + i]"
+"""an element of an array that lies in one piece: Warp's own indexing, with its strides and its choice of where the
+adjoint may be, is most of the instructions of a kernel that does little else"""
+_LANES = "typedef float lanes __attribute__((ext_vector_type(16), aligned(4), may_alias));\n"
+
+
+def _elementwise(value: str, *adjoints: str) -> tuple[str, str]:
+    """Forward and adjoint snippets of a function of one or two Lanes, `a` and `b`. `value` is C++ of x and y, which
+    stand for them; `adjoints` are what each argument's adjoint grows by: of x, y, and r, the adjoint of the value."""
+    pairs = list(zip("ab", "xy", adjoints, strict=False))
+    take = _LANES + "".join(f"const lanes {v} = *(const lanes*)&{name};\n" for name, v, _ in pairs)
+    forward = f"{take}wp::vec_t<16, wp::float32> out;\n*(lanes*)&out = {value};\nreturn out;"
+    grow = "".join(f"*(lanes*)&adj_{name} += {adjoint};\n" for name, _, adjoint in pairs)
+    return forward, f"{take}const lanes r = *(const lanes*)&adj_ret;\n{grow}"
+
+
+@wp.func_native(
+    f"return {_AT.format('rows')};",
+    f"{_LANES}if (adj_rows.data) *(lanes*)&{_AT.format('adj_rows')} += *(const lanes*)&adj_ret;",
+)
+def get(rows: wp.array2d(dtype=Lanes), column: int, i: int) -> Lanes: ...
+
+
+@wp.func
+def get(rows: wp.array2d(dtype=float), column: int, i: int):
+    """rows[column, i]"""
+    return rows[column, i]
+
+
+@wp.func_native(
+    f"{_AT.format('rows')} = a;",
+    f"{_LANES}if (adj_rows.data) *(lanes*)&adj_a += *(const lanes*)&{_AT.format('adj_rows')};",
+    "",
+)
+def put(rows: wp.array2d(dtype=Lanes), column: int, i: int, a: Lanes): ...
+
+
+@wp.func
+def put(rows: wp.array2d(dtype=float), column: int, i: int, a: float):
+    """rows[column, i] = a"""
+    rows[column, i] = a
+
+
+@wp.func_native(*_elementwise("x + y", "r", "r"))
+def add(a: Lanes, b: Lanes) -> Lanes: ...
+
+
+@wp.func_native(*_elementwise("x - y", "r", "-r"))
+def sub(a: Lanes, b: Lanes) -> Lanes: ...
+
+
+@wp.func_native(*_elementwise("x * y", "r * y", "r * x"))
+def mul(a: Lanes, b: Lanes) -> Lanes: ...
+
+
+@wp.func_native(*_elementwise("x / y", "r / y", "-r * x / (y * y)"))
+def div(a: Lanes, b: Lanes) -> Lanes: ...
+
+
+@wp.func_native(*_elementwise("x < y ? x : y", "x < y ? r : (lanes)0.0f", "x < y ? (lanes)0.0f : r"))
+def lower(a: Lanes, b: Lanes) -> Lanes: ...
+
+
+@wp.func
+def lower(a: float, b: float):
+    """The smaller of two."""
+    return wp.min(a, b)
+
+
+@wp.func_native(*_elementwise("x > y ? x : y", "x > y ? r : (lanes)0.0f", "x > y ? (lanes)0.0f : r"))
+def upper(a: Lanes, b: Lanes) -> Lanes: ...
+
+
+@wp.func
+def upper(a: float, b: float):
+    """The larger of two."""
+    return wp.max(a, b)
+
+
+@wp.func_native(*_elementwise("__builtin_elementwise_sqrt(x)", "0.5f * r / __builtin_elementwise_sqrt(x)"))
+def root(a: Lanes) -> Lanes: ...
+
+
+@wp.func
+def root(a: float):
+    return wp.sqrt(a)
+
+
+@wp.func_native(*_elementwise("__builtin_elementwise_abs(x)", "x < 0.0f ? -r : r"))
+def size(a: Lanes) -> Lanes: ...
+
+
+@wp.func
+def size(a: float):
+    """Without its sign."""
+    return wp.abs(a)
+
+
+@wp.func_native(*_elementwise("__builtin_elementwise_rint(x)", "0.0f * r"))
+def nearest(a: Lanes) -> Lanes: ...
+
+
+@wp.func
+def nearest(a: float):
+    """The nearest whole number."""
+    return wp.rint(a)
+
+
+@wp.func_native(*_elementwise("x >= y ? (lanes)1.0f : (lanes)0.0f", "0.0f * r", "0.0f * r"))
+def reaches(a: Lanes, b: Lanes) -> Lanes: ...
+
+
+@wp.func
+def reaches(a: float, b: float):
+    """1 where a >= b, else 0; no gradient."""
+    return wp.where(a >= b, 1.0, 0.0)
+
+
+@wp.func
+def mul(a: float, b: Lanes):
+    return mul(Lanes(a), b)
+
+
+@wp.func
+def vec3(x: Lanes, y: Lanes, z: Lanes):
+    a = Lanes3()
+    a.x = x
+    a.y = y
+    a.z = z
+    return a
+
+
+@wp.func
+def vec3(x: float, y: float, z: float):
+    return wp.vec3(x, y, z)
+
+
+@wp.func
+def vec4(x: Lanes, y: Lanes, z: Lanes, w: Lanes):
+    a = Lanes4()
+    a.x = x
+    a.y = y
+    a.z = z
+    a.w = w
+    return a
+
+
+@wp.func
+def vec4(x: float, y: float, z: float, w: float):
+    return wp.vec4(x, y, z, w)
+
+
+@wp.func
+def add(a: Lanes3, b: Lanes3):
+    return vec3(a.x + b.x, a.y + b.y, a.z + b.z)
+
+
+@wp.func
+def sub(a: Lanes3, b: Lanes3):
+    return vec3(a.x - b.x, a.y - b.y, a.z - b.z)
+
+
+@wp.func
+def mul(a: Lanes, b: Lanes3):
+    return vec3(a * b.x, a * b.y, a * b.z)
+
+
+@wp.func
+def mul(a: float, b: Lanes3):
+    return vec3(a * b.x, a * b.y, a * b.z)
+
+
+@wp.func
+def mul(a: Lanes3, b: Lanes3):
+    return vec3(a.x * b.x, a.y * b.y, a.z * b.z)
+
+
+@wp.func
+def mul(a: wp.vec3, b: wp.vec3):
+    return wp.cw_mul(a, b)
+
+
+@wp.func
+def add(a: Lanes4, b: Lanes4):
+    return vec4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w)
+
+
+@wp.func
+def sub(a: Lanes4, b: Lanes4):
+    return vec4(a.x - b.x, a.y - b.y, a.z - b.z, a.w - b.w)
+
+
+@wp.func
+def mul(a: Lanes, b: Lanes4):
+    return vec4(a * b.x, a * b.y, a * b.z, a * b.w)
+
+
+@wp.func
+def mul(a: Lanes4, b: Lanes4):
+    return vec4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w)
+
+
+@wp.func
+def mul(a: wp.vec4, b: wp.vec4):
+    return wp.cw_mul(a, b)
+
+
+@wp.func
+def div(a: Lanes3, b: Lanes3):
+    return vec3(a.x / b.x, a.y / b.y, a.z / b.z)
+
+
+@wp.func
+def div(a: wp.vec3, b: wp.vec3):
+    return wp.cw_div(a, b)
+
+
+@wp.func
+def dot(a: Any, b: Any):
+    return a.x * b.x + a.y * b.y + a.z * b.z
+
+
+@wp.func
+def dot4(a: Any, b: Any):
+    return a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w
+
+
+@wp.func
+def cross(a: Any, b: Any):
+    return vec3(a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x)
+
+
+@wp.func
+def decay(x: Any):
+    """exp(-x) for x >= 0, to 1e-7 up to 2 and 1e-5 up to 8, where it stays. By a polynomial of exp(-x / 8) - 1 and
+    three doublings of the exponent: a call of exp would take each lane out of its register."""
+    one = type(x)(1.0)
+    y = -0.125 * lower(x, type(x)(8.0))
+    e = one + 0.125 * y
+    e = one + (1.0 / 7.0) * (y * e)
+    e = one + (1.0 / 6.0) * (y * e)
+    e = one + 0.2 * (y * e)
+    e = one + 0.25 * (y * e)
+    e = one + (1.0 / 3.0) * (y * e)
+    e = y * (one + 0.5 * (y * e))
+    two = type(x)(2.0)
+    e = e * (e + two)
+    e = e * (e + two)
+    e = e * (e + two)
+    return one + e
+
+
+@wp.func
+def sine(x: Any):
+    """sin(x), to 1e-6 for |x| < 1000."""
+    turns = nearest(0.15915494309 * x)
+    y = (x - 6.28125 * turns) - 0.0019353071795864769 * turns
+    # within a quarter turn, by sin(y) = sin(pi - y), and there its series
+    half = type(x)(3.14159265359)
+    y = upper(lower(y, half - y), -1.0 * half - y)
+    z = y * y
+    one = type(x)(1.0)
+    s = one - (1.0 / 110.0) * z
+    s = one - (1.0 / 72.0) * (z * s)
+    s = one - (1.0 / 42.0) * (z * s)
+    s = one - 0.05 * (z * s)
+    s = one - (1.0 / 6.0) * (z * s)
+    return y * s
+
+
+@wp.func
+def get3(rows: Any, column: int, i: int):
+    return vec3(get(rows, column, i), get(rows, column + 1, i), get(rows, column + 2, i))
+
+
+@wp.func
+def get4(rows: Any, column: int, i: int):
+    return vec4(
+        get(rows, column, i), get(rows, column + 1, i), get(rows, column + 2, i), get(rows, column + 3, i)
+    )  # fmt: skip
+
+
+@wp.func
+def put3(rows: Any, column: int, i: int, a: Any):
+    put(rows, column, i, a.x)
+    put(rows, column + 1, i, a.y)
+    put(rows, column + 2, i, a.z)
+
+
+@wp.func
+def put4(rows: Any, column: int, i: int, a: Any):
+    put(rows, column, i, a.x)
+    put(rows, column + 1, i, a.y)
+    put(rows, column + 2, i, a.z)
+    put(rows, column + 3, i, a.w)
+
+
+MIX_1, MIX_2 = wp.constant(wp.uint32(0x7FEB352D)), wp.constant(wp.uint32(0x846CA68B))
+"""multipliers of C. Wellons' 32-bit hash `lowbias32`"""
+
+
+@wp.func
+def mix(x: wp.uint32):
+    """A bijection in which every bit of x moves every other."""
+    a = (x ^ (x >> wp.uint32(16))) * MIX_1
+    b = (a ^ (a >> wp.uint32(15))) * MIX_2
+    return b ^ (b >> wp.uint32(16))
+
+
+@wp.func
+def normal(like: float, first: wp.uint32, second: wp.uint32, i: int):
+    """A standard normal number of its own for each place i under two keys: the sum of the four bytes of a hash, whose
+    excess kurtosis is -0.3. `like` only says by its type what is wanted."""
+    bits = mix(mix(wp.uint32(i) ^ first) + second)
+    total = (bits & wp.uint32(255)) + ((bits >> wp.uint32(8)) & wp.uint32(255))
+    total = total + ((bits >> wp.uint32(16)) & wp.uint32(255)) + (bits >> wp.uint32(24))
+    return (float(total) - 510.0) * 0.0067658751
+
+
+_MIX = "{0} ^= {0} >> 16; {0} *= 0x7FEB352Du; {0} ^= {0} >> 15; {0} *= 0x846CA68Bu; {0} ^= {0} >> 16;\n"
+
+
+@wp.func_native(
+    "typedef unsigned whole __attribute__((ext_vector_type(16)));\n"
+    + _LANES
+    + "whole bits = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};\n"
+    + f"bits = (bits + 16u * (unsigned)i) ^ first;\n{_MIX.format('bits')}bits += second;\n{_MIX.format('bits')}"
+    + "const whole total = (bits & 255u) + ((bits >> 8) & 255u) + ((bits >> 16) & 255u) + (bits >> 24);\n"
+    + "wp::vec_t<16, wp::float32> out;\n"
+    + "*(lanes*)&out = (__builtin_convertvector(total, lanes) - 510.0f) * 0.0067658751f;\nreturn out;",
+    "",
+)
+def normal(like: Lanes, first: wp.uint32, second: wp.uint32, i: int) -> Lanes: ...
