@@ -316,8 +316,7 @@ def decay(x: Any):
     two = type(x)(2.0)
     e = e * (e + two)
     e = e * (e + two)
-    e = e * (e + two)
-    return one + e
+    return one + e * (e + two)
 
 
 @wp.func
@@ -345,9 +344,7 @@ def get3(rows: Any, column: int, i: int):
 
 @wp.func
 def get4(rows: Any, column: int, i: int):
-    return vec4(
-        get(rows, column, i), get(rows, column + 1, i), get(rows, column + 2, i), get(rows, column + 3, i)
-    )  # fmt: skip
+    return vec4(get(rows, column, i), get(rows, column + 1, i), get(rows, column + 2, i), get(rows, column + 3, i))
 
 
 @wp.func
