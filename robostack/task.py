@@ -134,6 +134,8 @@ class Task(ABC):
     obs_delay_s: tuple[float, float] = (0.0, 0.0)
     action_delay_s: tuple[float, float] = (0.0, 0.0)
     parameters: tuple[Parameter, ...] = ()
+    machine: Mapping[str, float | tuple[float, ...]] = {}
+    """Numbers of the simulated machine, in SI, that its firmware needs beyond the contract (`machine.h`)."""
 
     @abstractmethod
     def reset(self, seed: int | None = None) -> tuple[Obs, dict[str, Any]]:

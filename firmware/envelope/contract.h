@@ -40,6 +40,7 @@ typedef struct {
   uint16_t action_size;
   uint16_t state_size;
   const rs_channel_t *channels;
+  const char *const *action_names; /* action_size times "channel.element" */
   const float *action_low;
   const float *action_high;
   const float *action_neutral;

@@ -41,7 +41,10 @@ def contract_table(spec: PolicySpec, policy_hash: str) -> str:
         "action_size": _uint16(spec.action_size, "action size"),
         "state_size": _uint16(spec.state.size, "state size"),
         "channels": _channels(arrays, spec),
+        "action_names": "action_names",
     }
+    names = [f'"{a.name}.{element}"' for a in spec.actions for element in a.elements]
+    arrays.append(_array("char *const", "action_names", names))
     limits: tuple[Literal["low", "high", "neutral"], ...] = ("low", "high", "neutral")
     for name in limits:
         limit = spec.action_limit(name)

@@ -17,6 +17,7 @@ import numpy as np
 from onnx import helper, numpy_helper
 
 from robostack.export.contract_c import contract_table
+from robostack.export.machine_c import machine_header
 from robostack.export.onnx import LoadedPolicy, load_policy
 from robostack.export.profile import Operand, row_shape
 from robostack.run_folder import RunFolderError, write_atomic
@@ -67,7 +68,7 @@ def firmware_source() -> Path:
 
 
 def generate_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) -> FirmwareReport:
-    """Writes `policy.c` and `policy_sizes.h` to `out_dir`, each in one step.
+    """Writes `policy.c`, `policy_sizes.h` and `machine.h` to `out_dir`, each in one step.
 
     Raises ContractError naming the node, its operator and the remedy when the graph is outside the profile;
     RunFolderError when a file cannot be written.
@@ -76,7 +77,11 @@ def generate_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) ->
     program = _Program(loaded)
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    files = {"policy.c": program.source(), "policy_sizes.h": program.sizes()}
+    files = {
+        "policy.c": program.source(),
+        "policy_sizes.h": program.sizes(),
+        "machine.h": machine_header(loaded.spec.provenance),
+    }
     for name, text in files.items():
         write_atomic(folder / name, text.encode("ascii"))
     return FirmwareReport(

@@ -88,7 +88,7 @@ def policy_spec(task: Task, reset: tuple[float, ...], provenance: dict[str, Any]
         actions=task.actions,
         state=State(reset=reset),
         envelope=task.envelope,
-        provenance=provenance,
+        provenance={**provenance, "machine": dict(task.machine)},
     )
 
 

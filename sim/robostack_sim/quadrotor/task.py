@@ -58,6 +58,7 @@ class Quadrotor(Task):
         half = min(self.config.delay_s[1], self.step_dt)
         self.obs_delay_s, self.action_delay_s = (0.0, half), (0.0, self.config.delay_s[1])
         self.parameters = interface.PARAMETERS
+        self.machine = self.vehicle.numbers
         self.layout = Layout(self.channels)
         assert self.layout.size == OBS_SIZE
         self._starts = Starts(self.config, self.vehicle)

@@ -75,6 +75,11 @@ class Vehicle:
         return c0 + c1 * speed_rad_s + c2 * speed_rad_s**2
 
     @property
+    def numbers(self) -> dict[str, float | tuple[float, ...]]:
+        """All of them by name."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+    @property
     def thrust_to_weight(self) -> float:
         return 4 * self.thrust_n(self.rotor_speed_max) / (self.mass * 9.81)
 

@@ -1,0 +1,228 @@
+"""The Crazyflie app, compiled for this machine: the very C that flies, a millisecond at a time.
+
+`firmware/crazyflie/host/` stands where the rest of the Crazyflie's firmware is: it hands the app an estimate, a
+supervisor's answers and a battery, and takes its answer through the firmware's battery compensation and cap to PWM
+ratios. Its stock controller is a cascade of our own, not the firmware's PID.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from robostack.export.firmware import firmware_source
+from robostack.export.host import compile_c
+
+FLAGS = ("-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Werror", "-ffp-contract=off")
+APP = ("app.c", "border.c", "motor_command.c", "output_bits.c")
+_GROUP = 0x80
+_PARAM_TYPES: Mapping[int, type[ctypes._SimpleCData]] = {0x08: ctypes.c_uint8, 0x06: ctypes.c_float}
+_LOG_TYPES: Mapping[int, type[ctypes._SimpleCData]] = {
+    1: ctypes.c_uint8, 2: ctypes.c_uint16, 3: ctypes.c_uint32, 4: ctypes.c_int8, 7: ctypes.c_float,
+}  # fmt: skip
+"""By the firmware's own type numbers, which are those of its radio protocol too."""
+
+
+class Obstacle(IntEnum):
+    """What stands in the policy's way, or ended its last flight: log variables rsp.obstacle and rsp.ended."""
+
+    NOTHING = 0
+    CONTRACT = 1
+    SELF_TEST = 2
+    DISARMED = 3
+    NOT_FLYING = 4
+    SETPOINT = 5
+    YAW = 6
+    ESTIMATOR = 7
+    SUPPLY = 8
+    CHANNEL = 9
+    TRIPPED = 10
+    NOT_ASKED = 11
+
+
+class Mode(IntEnum):
+    """What an axis of a setpoint asks for."""
+
+    DISABLE = 0
+    ABS = 1
+    VELOCITY = 2
+
+
+class _Stamped(ctypes.Structure):
+    _fields_ = [("timestamp", ctypes.c_uint32), ("x", ctypes.c_float), ("y", ctypes.c_float), ("z", ctypes.c_float)]
+
+
+class _Attitude(ctypes.Structure):
+    _fields_ = [
+        ("timestamp", ctypes.c_uint32), ("roll", ctypes.c_float), ("pitch", ctypes.c_float), ("yaw", ctypes.c_float),
+    ]  # fmt: skip
+
+
+class _Quaternion(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_float) for name in ("x", "y", "z", "w")]
+
+
+class _Modes(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int) for name in ("x", "y", "z", "roll", "pitch", "yaw", "quat")]
+
+
+class Setpoint(ctypes.Structure):
+    """setpoint_t of the firmware, in its units: deg, deg/s, m, m/s, m/s2, thrust 0 to 65535, milliseconds. A fresh
+    one stops the motors."""
+
+    _fields_ = [
+        ("timestamp", ctypes.c_uint32),
+        ("attitude", _Attitude),
+        ("attitude_rate", _Attitude),
+        ("attitude_quaternion", _Quaternion),
+        ("thrust", ctypes.c_float),
+        ("position", _Stamped),
+        ("velocity", _Stamped),
+        ("acceleration", _Stamped),
+        ("jerk", _Stamped),
+        ("velocity_body", ctypes.c_bool),
+        ("mode", _Modes),
+    ]
+
+
+def position_setpoint(x: float, y: float, z: float, yaw_deg: float = 0.0, timestamp_ms: int = 0) -> Setpoint:
+    """As the firmware's commander makes it from a position command."""
+    setpoint = Setpoint(timestamp=timestamp_ms, position=_Stamped(0, x, y, z))
+    setpoint.attitude.yaw = yaw_deg
+    setpoint.mode = _Modes(x=Mode.ABS, y=Mode.ABS, z=Mode.ABS, yaw=Mode.ABS)
+    return setpoint
+
+
+class World(ctypes.Structure):
+    """rs_cf_world_t of host.h: what is true in this millisecond, in SI, world ENU, body FLU. Fields may be assigned
+    tuples. As made it is a healthy Crazyflie that stands, armed, not flying yet."""
+
+    _fields_ = [
+        ("position_m", ctypes.c_float * 3),
+        ("velocity_m_s", ctypes.c_float * 3),
+        ("quat_wxyz", ctypes.c_float * 4),
+        ("rate_rad_s", ctypes.c_float * 3),
+        ("specific_force_m_s2", ctypes.c_float * 3),
+        ("position_std_m", ctypes.c_float * 3),
+        ("supply_v", ctypes.c_float),
+        ("armed", ctypes.c_uint8),
+        ("can_fly", ctypes.c_uint8),
+        ("flying", ctypes.c_uint8),
+        ("motors_allowed", ctypes.c_uint8),
+        ("new_estimate", ctypes.c_uint8),
+        ("estimator", ctypes.c_uint8),
+        ("gyro_age_us", ctypes.c_uint32),
+        ("elapsed_us", ctypes.c_uint32),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(
+            quat_wxyz=(1.0, 0.0, 0.0, 0.0), specific_force_m_s2=(0.0, 0.0, 9.81), position_std_m=(0.01, 0.01, 0.01),
+            supply_v=4.0, armed=1, can_fly=1, motors_allowed=1, new_estimate=1, estimator=2, gyro_age_us=500,
+        )  # fmt: skip
+
+
+class Motion(ctypes.Structure):
+    """rs_cf_motion_t of host.h: what came of it, rotors in the order front right, back right, back left, front left."""
+
+    _fields_ = [
+        ("rotor_speed_rad_s", ctypes.c_float * 4),
+        ("ratio", ctypes.c_uint16 * 4),
+        ("capped", ctypes.c_uint8),
+        ("control_mode", ctypes.c_uint8),
+        ("forces", ctypes.c_float * 4),
+        ("stock_forces", ctypes.c_float * 4),
+        ("stock_calls", ctypes.c_uint32),
+        ("time_ms", ctypes.c_uint32),
+    ]
+
+
+class _Entry(ctypes.Structure):
+    """log_s; param_s is the same but for one byte in log_s' padding."""
+
+    _fields_ = [("type", ctypes.c_uint8), ("name", ctypes.c_char_p), ("address", ctypes.c_void_p)]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A parameter or log variable where it lives in the library; `type` is the firmware's number for its C type."""
+
+    name: str
+    type: int
+    cell: ctypes._SimpleCData
+
+    @property
+    def value(self) -> float:
+        return float(self.cell.value)
+
+    @value.setter
+    def value(self, value: float) -> None:
+        self.cell.value = value if isinstance(self.cell, ctypes.c_float) else int(value)
+
+
+class CrazyflieApp:
+    """An app of its own, booted, with the policy in `generated` (`exported/firmware/generated` of a run).
+
+    `params` and `logs` are by full name, "rsp.enable". Compiles in a temporary folder. Raises ContractError when the
+    policy is not for a Crazyflie-like machine (no thrust curve) or does not compile, ToolMissingError without a
+    compiler.
+    """
+
+    def __init__(self, generated: Path, *, supply_v: float = 4.0, flags: tuple[str, ...] = ("-O2",)) -> None:
+        with tempfile.TemporaryDirectory(prefix="robostack-") as folder:
+            self._lib = ctypes.CDLL(str(build_app(generated, Path(folder), flags)))
+        self._lib.rs_cf_host_boot.argtypes = [ctypes.c_float]
+        self._lib.rs_cf_host_boot.restype = ctypes.c_uint8
+        self.test_passed = bool(self._lib.rs_cf_host_boot(supply_v))
+        """controllerOutOfTreeTest of the boot"""
+        self.world = World()
+        """what the next step finds; edit it in place"""
+        self.params = dict(self._table("rs_cf_host_params", _PARAM_TYPES))
+        self.logs = dict(self._table("rs_cf_host_logs", _LOG_TYPES))
+
+    @property
+    def time_ms(self) -> int:
+        """Milliseconds since boot: what a new setpoint is stamped with."""
+        return int(self._lib.rs_cf_host_time_ms())
+
+    def step(self, setpoint: Setpoint) -> Motion:
+        """One call of the stabilizer loop, a millisecond."""
+        motion = Motion()
+        self._lib.rs_cf_host_step(ctypes.byref(self.world), ctypes.byref(setpoint), ctypes.byref(motion))
+        return motion
+
+    def _table(self, function: str, types: Mapping[int, type[ctypes._SimpleCData]]) -> Iterator[tuple[str, Variable]]:
+        count = ctypes.c_uint32()
+        get = getattr(self._lib, function)
+        get.restype = ctypes.POINTER(_Entry)
+        entries, group = get(ctypes.byref(count)), ""
+        for entry in (entries[i] for i in range(count.value)):
+            if entry.name is None:
+                continue
+            if entry.type & _GROUP:
+                group = entry.name.decode()
+            else:
+                name = f"{group}.{entry.name.decode()}"
+                yield name, Variable(name, entry.type, types[entry.type].from_address(entry.address))
+
+
+def build_app(generated: Path, folder: Path, flags: tuple[str, ...] = ("-O2",), compiler: str = "cc") -> Path:
+    """Compiles app, policy and host into `folder`/libcrazyflie_app.so. Raises as CrazyflieApp."""
+    firmware = firmware_source()
+    app, library = firmware / "crazyflie", folder / "libcrazyflie_app.so"
+    policy = [firmware / "policy" / "kernels.c", *sorted(generated.glob("*.c"))]
+    include = [f"-I{folder}", f"-I{app}", f"-I{generated}", f"-I{firmware / 'envelope'}", f"-I{firmware / 'policy'}"]
+    command: list[str | Path] = [compiler, *FLAGS, *flags, *include]
+    bits = folder / "print_output_bits"
+    what = "the Crazyflie app"
+    compile_c([*command, app / "print_output_bits.c", app / "output_bits.c", *policy, "-o", bits], what)
+    (folder / "expected_bits.h").write_text(subprocess.run([bits], capture_output=True, text=True, check=True).stdout)
+    sources = [*(app / name for name in APP), *sorted((app / "host").glob("*.c"))]
+    sources += sorted((firmware / "envelope").glob("*.c"))
+    compile_c([*command, "-DRS_CF_INTERFACE", "-shared", "-fPIC", *sources, *policy, "-o", library, "-lm"], what)
+    return library
