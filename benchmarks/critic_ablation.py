@@ -2,13 +2,14 @@
 
     python benchmarks/critic_ablation.py [--quick]
 
-Each row is the mean over seeds of 1000 episodes from L2F's starts with delays of 0-20 ms. The default of
-`robostack.learn.shac.SHAC.critic` is what this table says.
+Each row is the mean over seeds of 1000 episodes from L2F's starts with delays of 0-20 ms, flown by the exported file.
+The default of `robostack.learn.shac.SHAC.critic` is what this table says.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,13 @@ from statistics import mean
 
 import torch
 from _results import row, write
-from torch import Tensor
 
 from robostack.learn.shac import SHAC, ShacLearner
-from robostack.task import Obs
+from robostack.learn.trained import export_actor
+from robostack.runtime.runner import Runner
 from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.task import Quadrotor
-from robostack_sim.quadrotor.trials import Survival, survival
+from robostack_sim.quadrotor.trials import Survival, exported, survival
 
 TASK = QuadrotorConfig(vehicle="crazyflie_l2f")
 DEFAULT = SHAC()
@@ -35,20 +36,15 @@ SETTINGS = {
 """the short horizon has twice the updates, so that all see as many steps"""
 
 
-def one(config: SHAC, seed: int, episodes: int) -> tuple[Survival, float]:
+def one(config: SHAC, seed: int, episodes: int, folder: Path) -> tuple[Survival, float]:
     torch.manual_seed(seed)
     start = time.perf_counter()
     learner = ShacLearner(Quadrotor(TASK, seed=seed), config)
     while learner.iteration < config.iterations:
         learner.iterate()
     seconds = time.perf_counter() - start
-
-    def policy(obs: Obs, state: Tensor) -> tuple[Tensor, Tensor]:
-        action, following = learner.actor(obs.flat, state)
-        return action, following
-
-    judged = replace(TASK, num_envs=episodes, delay_s=(0.0, 0.02))
-    return survival(policy, torch.tensor(learner.actor.reset_values), judged), seconds
+    runner = Runner(export_actor(learner.task, learner.actor, folder / "policy.onnx"))
+    return survival(*exported(runner), replace(TASK, num_envs=episodes, delay_s=(0.0, 0.02))), seconds
 
 
 def main() -> None:
@@ -59,13 +55,14 @@ def main() -> None:
     torch.set_num_threads(1)
     seeds, episodes = (1, 200) if options.quick else (3, 1000)
     rows = []
-    for name, config in SETTINGS.items():
-        found = [one(config, seed, episodes) for seed in range(seeds)]
-        rows += [
-            row(f"{name}: survival", 100 * mean(f.survived for f, _ in found), "%", better="higher"),
-            row(f"{name}: RMS error, last 2 s", mean(f.rms_m for f, _ in found), "m"),
-            row(f"{name}: training", mean(s for _, s in found), "s"),
-        ]
+    with tempfile.TemporaryDirectory(prefix="robostack-") as folder:
+        for name, config in SETTINGS.items():
+            found = [one(config, seed, episodes, Path(folder)) for seed in range(seeds)]
+            rows += [
+                row(f"{name}: survival", 100 * mean(f.survived for f, _ in found), "%", better="higher"),
+                row(f"{name}: RMS error, last 2 s", mean(f.rms_m for f, _ in found), "m"),
+                row(f"{name}: training", mean(s for _, s in found), "s"),
+            ]
     write("critic_ablation", rows, options.out)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,12 @@ from _results import row, write
 from torch import Tensor
 
 from robostack.learn.shac import SHAC, ShacLearner
+from robostack.learn.trained import export_actor
+from robostack.runtime.runner import Runner
 from robostack.task import Obs
 from robostack_sim.quadrotor.config import Costs, QuadrotorConfig
 from robostack_sim.quadrotor.task import Quadrotor
-from robostack_sim.quadrotor.trials import Survival, survival
+from robostack_sim.quadrotor.trials import Survival, exported, survival
 
 ROTOR_TIMES_S, MASSES, THRUSTS = (0.05, 0.25), (0.8, 1.2), (0.9, 1.1)
 COSTS = Costs(excursion=8.0, position=0.3)
@@ -59,11 +62,10 @@ def trained(config: QuadrotorConfig, learner: SHAC) -> tuple[ShacLearner, float]
 
 
 def flown(learner: ShacLearner, config: QuadrotorConfig, episodes: int) -> Survival:
-    def policy(obs: Obs, state: Tensor) -> tuple[Tensor, Tensor]:
-        action, following = learner.actor(obs.flat, state)
-        return action, following
-
-    return survival(policy, torch.tensor(learner.actor.reset_values), replace(config, num_envs=episodes))
+    """By its exported file."""
+    with tempfile.TemporaryDirectory(prefix="robostack-") as folder:
+        runner = Runner(export_actor(learner.task, learner.actor, Path(folder) / "policy.onnx"))
+    return survival(*exported(runner), replace(config, num_envs=episodes))
 
 
 def open_loop(config: QuadrotorConfig, first: ShacLearner, starts: int, iterations: int, steps: int = 150) -> float:

@@ -24,6 +24,8 @@ class Answer(Protocol):
     """What a board says of one control period."""
 
     action: np.ndarray
+    tick: int
+    """control periods of the board's own since its reset"""
     armed: bool
     tripped: bool
     ticks_spent: int

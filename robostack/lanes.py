@@ -71,22 +71,33 @@ def num_threads(num_rows: int, device: torch.device) -> int:
 _AT = "((wp::vec_t<16, wp::float32>*){0}.data)[(size_t)column * {0}.shape[1] + i]"
 """an element of an array that lies in one piece: Warp's own indexing, with its strides and its choice of where the
 adjoint may be, is most of the instructions of a kernel that does little else"""
-_LANES = "typedef float lanes __attribute__((ext_vector_type(16), aligned(4), may_alias));\n"
+
+
+def _vector(code: str) -> str:
+    """`code` with `lanes` a type of the compiler's own. A GPU's compiler has none: it sees this when one process uses
+    both, and never runs it."""
+    lanes = "typedef float lanes __attribute__((ext_vector_type(16), aligned(4), may_alias));"
+    return f"#ifdef __clang__\n{lanes}\n{code}\n#endif\n"
+
+
+def result(code: str) -> str:
+    """A snippet that returns the `out` which `code` fills."""
+    return f"wp::vec_t<16, wp::float32> out;\n{_vector(code)}return out;"
 
 
 def _elementwise(value: str, *adjoints: str) -> tuple[str, str]:
     """Forward and adjoint snippets of a function of one or two Lanes, `a` and `b`. `value` is C++ of x and y, which
     stand for them; `adjoints` are what each argument's adjoint grows by: of x, y, and r, the adjoint of the value."""
     pairs = list(zip("ab", "xy", adjoints, strict=False))
-    take = _LANES + "".join(f"const lanes {v} = *(const lanes*)&{name};\n" for name, v, _ in pairs)
-    forward = f"{take}wp::vec_t<16, wp::float32> out;\n*(lanes*)&out = {value};\nreturn out;"
+    take = "".join(f"const lanes {v} = *(const lanes*)&{name};\n" for name, v, _ in pairs)
     grow = "".join(f"*(lanes*)&adj_{name} += {adjoint};\n" for name, _, adjoint in pairs)
-    return forward, f"{take}const lanes r = *(const lanes*)&adj_ret;\n{grow}"
+    forward = result(f"{take}*(lanes*)&out = {value};")
+    return forward, _vector(f"{take}const lanes r = *(const lanes*)&adj_ret;\n{grow}")
 
 
 @wp.func_native(
     f"return {_AT.format('rows')};",
-    f"{_LANES}if (adj_rows.data) *(lanes*)&{_AT.format('adj_rows')} += *(const lanes*)&adj_ret;",
+    _vector(f"if (adj_rows.data) *(lanes*)&{_AT.format('adj_rows')} += *(const lanes*)&adj_ret;"),
 )
 def get(rows: wp.array2d(dtype=Lanes), column: int, i: int) -> Lanes: ...
 
@@ -99,7 +110,7 @@ def get(rows: wp.array2d(dtype=float), column: int, i: int):
 
 @wp.func_native(
     f"{_AT.format('rows')} = a;",
-    f"{_LANES}if (adj_rows.data) *(lanes*)&adj_a += *(const lanes*)&{_AT.format('adj_rows')};",
+    _vector(f"if (adj_rows.data) *(lanes*)&adj_a += *(const lanes*)&{_AT.format('adj_rows')};"),
     "",
 )
 def put(rows: wp.array2d(dtype=Lanes), column: int, i: int, a: Lanes): ...
@@ -360,41 +371,3 @@ def put4(rows: Any, column: int, i: int, a: Any):
     put(rows, column + 1, i, a.y)
     put(rows, column + 2, i, a.z)
     put(rows, column + 3, i, a.w)
-
-
-MIX_1, MIX_2 = wp.constant(wp.uint32(0x7FEB352D)), wp.constant(wp.uint32(0x846CA68B))
-"""multipliers of C. Wellons' 32-bit hash `lowbias32`"""
-
-
-@wp.func
-def mix(x: wp.uint32):
-    """A bijection in which every bit of x moves every other."""
-    a = (x ^ (x >> wp.uint32(16))) * MIX_1
-    b = (a ^ (a >> wp.uint32(15))) * MIX_2
-    return b ^ (b >> wp.uint32(16))
-
-
-@wp.func
-def normal(like: float, first: wp.uint32, second: wp.uint32, i: int):
-    """A standard normal number of its own for each place i under two keys: the sum of the four bytes of a hash, whose
-    excess kurtosis is -0.3. `like` only says by its type what is wanted."""
-    bits = mix(mix(wp.uint32(i) ^ first) + second)
-    total = (bits & wp.uint32(255)) + ((bits >> wp.uint32(8)) & wp.uint32(255))
-    total = total + ((bits >> wp.uint32(16)) & wp.uint32(255)) + (bits >> wp.uint32(24))
-    return (float(total) - 510.0) * 0.0067658751
-
-
-_MIX = "{0} ^= {0} >> 16; {0} *= 0x7FEB352Du; {0} ^= {0} >> 15; {0} *= 0x846CA68Bu; {0} ^= {0} >> 16;\n"
-
-
-@wp.func_native(
-    "typedef unsigned whole __attribute__((ext_vector_type(16)));\n"
-    + _LANES
-    + "whole bits = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};\n"
-    + f"bits = (bits + 16u * (unsigned)i) ^ first;\n{_MIX.format('bits')}bits += second;\n{_MIX.format('bits')}"
-    + "const whole total = (bits & 255u) + ((bits >> 8) & 255u) + ((bits >> 16) & 255u) + (bits >> 24);\n"
-    + "wp::vec_t<16, wp::float32> out;\n"
-    + "*(lanes*)&out = (__builtin_convertvector(total, lanes) - 510.0f) * 0.0067658751f;\nreturn out;",
-    "",
-)
-def normal(like: Lanes, first: wp.uint32, second: wp.uint32, i: int) -> Lanes: ...

@@ -21,6 +21,12 @@ from robostack.lanes import as_lanes, columns, num_threads
 warp_start.start()
 
 
+def current_stream(device: torch.device) -> Any:
+    """Torch's, for a recorded launch to run on; None on a CPU. Warp's own stream is one that torch neither waits for
+    nor captures."""
+    return wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
+
+
 class _Slot:
     """Buffers and recorded launches of one call. Gradients of the inputs share one block, zeroed at once."""
 
@@ -115,7 +121,7 @@ class _Call(torch.autograd.Function):
         slot.generation += 1
         ctx.slot, ctx.generation = slot, slot.generation
         ctx.set_materialize_grads(False)
-        slot.forward.launch()
+        slot.forward.launch(current_stream(slot.op.device))
         return tuple(o.detach() for o in slot.outputs)
 
     @staticmethod
@@ -134,5 +140,5 @@ class _Call(torch.autograd.Function):
             else:
                 buffer.copy_(value)
         slot.block.zero_()
-        slot.adjoint.launch()
+        slot.adjoint.launch(current_stream(slot.op.device))
         return None, *slot.grad_in

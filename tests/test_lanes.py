@@ -5,6 +5,7 @@ Plain float32 elements are what a GPU gets; here a CPU runs them too, so that th
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,6 @@ from robostack.lanes import (  # add, div, mul and sub are what the operators be
     lower,
     mul,
     nearest,
-    normal,
     num_threads,
     put,
     put3,
@@ -43,6 +43,7 @@ from robostack.lanes import (  # add, div, mul and sub are what the operators be
     upper,
     vec3,
 )  # fmt: skip
+from robostack.lanes_random import normal
 
 warp_start.start()
 OPERATORS = (add, div, mul, sub)
@@ -120,6 +121,13 @@ def test_every_operation_and_its_adjoint_is_that_of_torch_in_float64(as_arrays: 
     out, gradient = run(x, weights, as_arrays, threads)
     torch.testing.assert_close(out.double(), expected.detach(), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(gradient.double(), slope, rtol=1e-4, atol=1e-3)
+
+
+def test_a_process_that_runs_both_compiles_for_a_gpu(tmp_path: Path) -> None:
+    for array in (as_lanes, plain):
+        everything.add_overload([array(columns(N, SIZE_IN, CPU)), array(columns(N, SIZE_OUT, CPU))])
+    (made,) = wp.compile_aot_module(everything.module, arch=90, module_dir=tmp_path, use_ptx=True)
+    assert made.read_text().count(".entry everything_") == 4  # both, forward and adjoint
 
 
 @wp.kernel(enable_backward=False)

@@ -56,8 +56,9 @@ class Flight:
     `status` (T,) says who commanded. `timing` holds one array a measure, the unit in its name: `instructions`
     (a control period on the board), `answer_s` (from an observation to its actuation, with the wait for the board's
     next period in it), `echo_s` (round trips of the line alone). `about` is plain JSON: what was flown (`kind`:
-    "recover", "hover", "figure_eight"; `period_s`), on what (`transport`, `board`), and, where the board was lost
-    before the end, `cut_short`: why.
+    "recover", "hover", "figure_eight"; `period_s`), on what (`transport`, `board`); over a serial line `unmet_periods`:
+    how many of the board's periods had no new observation; and, where the board was lost before the end, `cut_short`:
+    why.
     """
 
     name: str

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from robostack.boards import Session, choose
+from robostack.boards import Answer, Session, choose
 from robostack.evaluate.flight import STATUS, Column, Flight, percentiles
 from robostack.export.onnx import load_policy
 from robostack.learn.trained import task_of
@@ -88,6 +88,7 @@ def _serial(field: _Airfield, session: Session, scenarios: Sequence[Scenario]) -
         _row("serial round trip, p50", 1e3 * float(np.percentile(echoes, 50)), "ms"),
         _row("serial round trip, p99", 1e3 * float(np.percentile(echoes, 99)), "ms"),
         _row("serial flight, paced by the board", len(flight) / (field.seconds - before), "periods/s"),
+        _row("of its periods, without a new observation", flight.about["unmet_periods"], f"of {len(flight)}"),
     ]
 
 
@@ -121,13 +122,15 @@ class _Airfield:
         lost = None
         try:
             log.arm(session)
-            for _ in range(round(scenario.seconds / task.step_dt)):
+            while len(log) < round(scenario.seconds / task.step_dt):
                 log.step(session)
         except ConnectionError as error:
             lost = error
         self.seconds += time.perf_counter() - start
         about = {**scenario.about, "kind": scenario.kind, "transport": transport, "board": self.board}
         name = scenario.name if transport == "lockstep" else f"{transport}_{scenario.name}"
+        if transport == "serial":
+            about["unmet_periods"] = len(log) - len(log.answer_s)
         own = {"answer_s": log.answer_s} if transport == "serial" else {"instructions": log.instructions}
         measures = {**{n: np.array(v, float) for n, v in own.items()}, **(timing or {})}
         flight = log.flight(name, measures, {**about, "cut_short": str(lost)} if lost else about)
@@ -162,8 +165,12 @@ class _Log:
         self._obs = task.observe()
         self._values: dict[str, list[np.ndarray]] = {}
         self._status: list[int] = []
+        self._last: Answer | None = None
         self.answer_s: list[float] = []
         self.instructions: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._status)
 
     def arm(self, session: Session) -> None:
         session.disarm()
@@ -172,16 +179,28 @@ class _Log:
         session.arm()
 
     def step(self, session: Session) -> None:
-        """Raises ConnectionError when the board is lost; the period is then not logged."""
-        before = {name: value[0].numpy().copy() for name, value in self._task.snapshot().items()}
+        """One observation, and as many periods of the machine as passed on the board until it acted on it: a line too
+        slow for the board's timer does not slow the machine down. Between two answers actuators keep what the first
+        one said.
+
+        Raises ConnectionError when the board is lost; the period is then not logged.
+        """
         measured, asked = self._measured(), time.perf_counter()
         answer = session.observe(measured)
         self.answer_s.append(time.perf_counter() - asked)
-        action = np.array(answer.action)
-        for name, value in {**before, "action": action}.items():
-            self._values.setdefault(name, []).append(value)
-        self._status.append(STATUS.index("fallback" if answer.tripped else "policy" if answer.armed else "disarmed"))
         self.instructions.append(answer.ticks_spent)
+        if self._last:
+            for _ in range(answer.tick - self._last.tick - 1):
+                self._advance(self._last)
+        self._advance(answer)
+        self._last = answer
+
+    def _advance(self, answer: Answer) -> None:
+        """A period of the machine under what a board said."""
+        action = np.array(answer.action)
+        for name, value in {**self._task.snapshot(), "action": torch.from_numpy(action)[None]}.items():
+            self._values.setdefault(name, []).append(value[0].numpy().copy())
+        self._status.append(STATUS.index("fallback" if answer.tripped else "policy" if answer.armed else "disarmed"))
         self._obs, *_ = self._task.step(torch.from_numpy(action)[None])
 
     def flight(self, name: str, timing: dict[str, np.ndarray], about: dict[str, Any]) -> Flight:

@@ -98,7 +98,6 @@ def export_policy(run: RunFolder, path: Path) -> LoadedPolicy:
     Two runs with one seed write the same bytes: nothing in the file depends on when or where it was trained.
     """
     from robostack import machine
-    from robostack.export.onnx import export_onnx
 
     task, actor = load_run(run)
     trained = run.metrics().get("train", {})
@@ -108,8 +107,14 @@ def export_policy(run: RunFolder, path: Path) -> LoadedPolicy:
         "settings": run.config()["settings"],
         **{k: trained[k] for k in ("iterations", "env_steps", "best_iteration", "best_score") if k in trained},
     }
+    return export_actor(task, actor, path, provenance)
 
-    spec = policy_spec(task, actor.reset_values, provenance)
+
+def export_actor(task: Task, actor: Actor, path: Path, provenance: dict[str, Any] | None = None) -> LoadedPolicy:
+    """Writes an actor of `task` as one ONNX file with its contract and self-test vectors."""
+    from robostack.export.onnx import export_onnx
+
+    spec = policy_spec(task, actor.reset_values, provenance or {})
     return export_onnx(actor, spec, path, reference=as_reference(actor))
 
 

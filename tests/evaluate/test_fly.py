@@ -1,5 +1,6 @@
 """Claims: the exported firmware flies the task's scenarios, a flight repeats, and a lost board loses nothing else."""
 
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from robostack.evaluate.flight import Flight, survived
 from robostack.evaluate.fly import BoardLostError, fly
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
+from robostack_real.link.client import BoardLink
 from robostack_real.twins.board import SerialBoard
 from robostack_real.twins.build import build_firmware
 from robostack_sim.quadrotor.task import Quadrotor
@@ -103,6 +105,24 @@ def test_the_line_is_timed_apart_from_the_flight_that_the_board_paces(run):
     assert rows["serial line, host"] == pytest.approx(1.0 / np.mean(flight.timing["echo_s"]))
     assert rows["serial round trip, p50"] == pytest.approx(1e3 * np.median(flight.timing["echo_s"]))
     assert np.sum(flight.timing["answer_s"]) >= 0.08  # ten periods of the board's own 10 ms, less the first's phase
+
+
+@pytest.mark.usefixtures("few")
+def test_a_host_too_slow_for_the_board_does_not_slow_the_machine_down(run, monkeypatch):
+    answers, observe = [], BoardLink.observe
+
+    def late(self, *values):
+        answers.append(observe(self, *values))
+        time.sleep(0.023)  # two more periods of the board's
+        return answers[-1]
+
+    monkeypatch.setattr(BoardLink, "observe", late)
+    rows = values(fly(run, board="host", transport="serial"))
+    flight, flown = Flight.load(run.flights / "serial_hover.npz"), answers[1:]  # the first is made disarmed
+    assert len(flight) == flown[-1].tick - flown[0].tick + 1 >= 10
+    assert rows["of its periods, without a new observation"] == len(flight) - len(flown) >= 4
+    held = np.repeat([a.action for a in flown], np.diff([f.tick for f in flown], append=flown[-1].tick + 1), axis=0)
+    assert np.array_equal(flight["action"], held)
 
 
 @pytest.mark.usefixtures("few")

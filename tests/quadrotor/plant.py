@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from robostack_sim.quadrotor.config import QuadrotorConfig
-from robostack_sim.quadrotor.physics import GRAVITY_M_S2, P, S
+from robostack_sim.quadrotor.physics import P, S
 from robostack_sim.quadrotor.task import Quadrotor
+from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2
 
 LEVEL = torch.tensor([1.0, 0.0, 0.0, 0.0])
 

@@ -9,6 +9,8 @@ import torch
 from plant import ATTITUDE, LEVEL, POSITION, RATE, ROTOR, VELOCITY, command, plant, span
 from torch.nn.functional import normalize
 
+from robostack.spec import ContractError
+from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.physics import P, S
 
 DELAYS_S = (0.0, 0.0001, 0.003, 0.0071, 0.0099, 0.01, 0.0137, 0.0199, 0.02)
@@ -82,14 +84,26 @@ def test_right_after_a_start_a_late_measurement_is_the_start_itself() -> None:
     torch.testing.assert_close(obs["position"], task.state[:, POSITION])
 
 
-def test_drawn_delays_split_their_sum_between_sensor_and_motor() -> None:
-    task = plant(4096, delay_s=(0.004, 0.024))
+def test_drawn_delays_split_their_sum_between_sensor_and_motor_as_far_as_each_can_be_late() -> None:
+    task = plant(4096, delay_s=(0.004, 0.028))
     sensing, acting = task.params[:, P.OBS_DELAY], task.params[:, P.ACTION_DELAY]
     total = sensing + acting
     assert sensing.min() >= 0 and sensing.max() <= task.step_dt + 1e-9
-    assert acting.min() >= 0
-    assert 0.004 - 1e-7 <= total.min() < 0.0041 and 0.0239 < total.max() <= 0.024 + 1e-7
-    assert total.mean().item() == pytest.approx(0.014, rel=0.02)
+    assert acting.min() >= 0 and acting.max() <= 2 * task.step_dt + 1e-9
+    assert 0.004 - 1e-7 <= total.min() < 0.0041 and 0.0279 < total.max() <= 0.028 + 1e-7
+    assert total.mean().item() == pytest.approx(0.016, rel=0.02)
+
+
+@pytest.mark.parametrize("delay_s", [(0.0, 0.031), (-0.001, 0.01), (0.02, 0.01), (0.0, math.nan)])
+def test_a_delay_longer_than_the_plant_keeps_or_out_of_order_is_refused(delay_s: tuple[float, float]) -> None:
+    with pytest.raises(ContractError, match=r"delay_s = .*within \[0, 0.03\] s"):
+        QuadrotorConfig(delay_s=delay_s)
+
+
+def test_what_is_flown_is_no_later_than_what_was_trained_for() -> None:
+    assert QuadrotorConfig().flown_delay_s == (0.0, 0.02)
+    assert QuadrotorConfig(delay_s=(0.0, 0.005)).flown_delay_s == (0.0, 0.005)
+    assert QuadrotorConfig(delay_s=(0.022, 0.03)).flown_delay_s == (0.02, 0.02)
 
 
 def test_the_hidden_row_starts_where_the_machine_is() -> None:

@@ -1,8 +1,12 @@
-"""The quadrotor's kernels give the same flight and the same gradient with one environment a thread, as on a GPU."""
+"""The quadrotor's kernels give the same flight and the same gradient with one environment a thread, as on a GPU, and
+compile for one."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,3 +50,13 @@ def test_a_step_and_its_adjoint_do_not_depend_on_how_many_environments_a_thread_
     for a, b in zip(wide, narrow, strict=True):
         scale = b.abs().amax(0).clamp(min=1e-3)
         torch.testing.assert_close(a / scale, b / scale, rtol=1e-4, atol=1e-5)
+
+
+def test_every_kernel_compiles_for_a_gpu_also_where_there_is_none(tmp_path: Path) -> None:
+    """In a process of its own: beside what a CPU runs of these it would take minutes (tests/test_lanes.py)."""
+    script = Path(__file__).with_name("compile_for_a_gpu.py")
+    subprocess.run([sys.executable, script, tmp_path], check=True)
+    made = "".join(path.read_text() for path in tmp_path.glob("*.ptx"))
+    for kernel in ("step_kernel", "observe_kernel", "reference_kernel", "fly", "gaussian", "features_kernel"):
+        assert f".entry {kernel}_" in made
+    assert ".entry step_kernel_" in made and "_cuda_kernel_backward" in made

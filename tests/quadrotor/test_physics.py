@@ -11,8 +11,9 @@ from plant import ATTITUDE, POSITION, RATE, ROTOR, VELOCITY, command, hover_spee
 from torch import Tensor
 
 from robostack.lanes import as_lanes, columns, num_threads
-from robostack_sim.quadrotor.physics import GRAVITY_M_S2, P, S, fly
+from robostack_sim.quadrotor.physics import P, S, fly
 from robostack_sim.quadrotor.task import Quadrotor
+from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2
 
 
 def coast(task: Quadrotor, seconds: float, command: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from robostack.lanes import columns
 from robostack_sim.quadrotor.physics import NUM_NOISE, P, S
 from robostack_sim.quadrotor.task import Quadrotor
+from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2
 
 MEASURED = {"position": POSITION, "velocity": VELOCITY, "attitude": ATTITUDE, "body_rate": RATE}
 
@@ -77,7 +78,7 @@ def test_a_gyro_bias_is_drawn_once_an_episode_and_shows_in_the_rate_alone() -> N
 def test_a_gust_has_its_standard_deviation_and_correlation_time() -> None:
     share, time_s = 0.1, 0.4
     task = plant(8192, gust_std=share, gust_time_s=time_s)
-    newtons = share * task.vehicle.mass * 9.81
+    newtons = share * task.vehicle.mass * GRAVITY_M_S2
     start = task.state[:, GUST].clone()
     assert start.std().item() == pytest.approx(newtons, rel=0.03)
     periods = round(time_s / task.step_dt)

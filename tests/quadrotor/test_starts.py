@@ -12,6 +12,7 @@ from torch import Tensor
 from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.physics import P
 from robostack_sim.quadrotor.task import Quadrotor
+from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2
 
 N = 20_000
 
@@ -60,7 +61,7 @@ def test_positions_velocities_and_rates_are_uniform_in_their_boxes(starts: Quadr
 
 
 def test_disturbances_are_shares_of_the_weight(starts: Quadrotor) -> None:
-    weight = starts.vehicle.mass * 9.81
+    weight = starts.vehicle.mass * GRAVITY_M_S2
     for at, share in ((P.FORCE, 0.05), (P.MOMENT, 1e-4)):
         drawn = starts.params[:, span(at, 3)].double()
         assert drawn.std(0).tolist() == pytest.approx([share * weight] * 3, rel=0.03)

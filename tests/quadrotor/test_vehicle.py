@@ -11,7 +11,7 @@ import pytest
 from robostack.spec import ContractError
 from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.task import Quadrotor
-from robostack_sim.quadrotor.vehicle import FIELDS, load_vehicle, shipped
+from robostack_sim.quadrotor.vehicle import FIELDS, GRAVITY_M_S2, load_vehicle, shipped
 
 GOOD = files("robostack_sim.quadrotor").joinpath("parameters", "crazyflie_2_1.toml").read_text()
 
@@ -37,7 +37,7 @@ def test_shipped_vehicles_fly_and_give_a_source_for_every_number() -> None:
     for name in shipped():
         vehicle = load_vehicle(name)
         assert 1.2 < vehicle.thrust_to_weight < 6.0
-        assert 4 * vehicle.thrust_n(vehicle.hover_speed_rad_s) == pytest.approx(vehicle.mass * 9.81)
+        assert 4 * vehicle.thrust_n(vehicle.hover_speed_rad_s) == pytest.approx(vehicle.mass * GRAVITY_M_S2)
         text = files("robostack_sim.quadrotor").joinpath("parameters", f"{name}.toml").read_text()
         assert len(re.findall(r'source = "[^"]{5,}"', text)) == len(FIELDS)
 

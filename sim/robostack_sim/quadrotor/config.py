@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from robostack.spec import ContractError
+
 Range = tuple[float, float]
 
 
@@ -37,7 +39,8 @@ class QuadrotorConfig:
     box_m: float = 0.6
     """an episode ends when any axis is further than this from the reference (L2F)"""
     delay_s: Range = (0.0, 0.024)
-    """sensor to motor, past what is to be survived; split at random between observation (to one period) and action"""
+    """sensor to motor, past what is to be survived, up to three periods; split at random between observation (to one
+    period) and action (to two)"""
     force_std: float = 0.05
     """constant force, share of weight, each axis (L2F: 1/20)"""
     moment_std: float = 1e-4
@@ -71,3 +74,17 @@ class QuadrotorConfig:
     reference_amplitude_m: Range = (0.2, 1.0)
     reference_acceleration_m_s2: Range = (0.0, 7.0)
     costs: Costs = Costs()
+
+    @property
+    def flown_delay_s(self) -> Range:
+        """What flights and evaluations ask for: no more than was trained for, nor than L2F's users meet, 20 ms."""
+        high = min(self.delay_s[1], 0.02)
+        return min(self.delay_s[0], high), high
+
+    def __post_init__(self) -> None:
+        low, high = self.delay_s
+        if not 0.0 <= low <= high <= 3.0 * self.step_dt:
+            raise ContractError(
+                f"delay_s = {self.delay_s}: must be two rising numbers within [0, {3.0 * self.step_dt:g}] s, three "
+                f"periods of step_dt = {self.step_dt:g} s"
+            )

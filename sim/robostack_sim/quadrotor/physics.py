@@ -25,9 +25,7 @@ from robostack.lanes import (
     get3,
     get4,
     lower,
-    mix,
     mul,
-    normal,
     put,
     put3,
     put4,
@@ -37,8 +35,10 @@ from robostack.lanes import (
     vec3,
     vec4,
 )
+from robostack.lanes_random import mix, normal
+from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2
 
-GRAVITY_M_S2 = 9.81
+GRAVITY = wp.constant(GRAVITY_M_S2)
 
 
 class S(IntEnum):
@@ -180,7 +180,7 @@ def advance(
     mu = unit * mu
     zero = 0.0 * one
     along = vec3(zero, zero, dot4(ones, impulse)) - get3(params, 10, i) * rotate(-1.0 * mw, mu, v)
-    a = (one / get(params, 0, i)) * (rotate(mw, mu, along) + outside) - vec3(zero, zero, type(h)(9.81))
+    a = (one / get(params, 0, i)) * (rotate(mw, mu, along) + outside) - vec3(zero, zero, type(h)(GRAVITY))
     return p + h * (v + (0.5 * h) * a), ew, eu, v + h * a, w_end, end2
 
 

@@ -20,7 +20,9 @@ L2F_FIGURE_EIGHT = ("L2F 0.17-0.23", "L2F 0.25-0.38", "L2F fails")
 
 def scenarios(config: QuadrotorConfig) -> list[Scenario]:
     """A board armed in the air: its last command was neutral, sensor to motor takes up to 20 ms, all noise is on."""
-    one = replace(config, num_envs=1, moving_share=0.0, idle_share=1.0, delay_s=(0.0, 0.02), box_m=100.0, episode_s=1e4)
+    one = replace(
+        config, num_envs=1, moving_share=0.0, idle_share=1.0, delay_s=config.flown_delay_s, box_m=100.0, episode_s=1e4
+    )
     still = replace(one, force_std=0.0, moment_std=0.0, origin_share=1.0, velocity_max_m_s=0.0, rate_max_rad_s=0.0)
     found = [
         Scenario(f"recover_{i:02d}", "recover", config.episode_s, lambda: Quadrotor(one), seed=1 + i)

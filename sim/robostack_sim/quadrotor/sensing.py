@@ -8,6 +8,7 @@ from typing import Any
 
 import warp as wp
 
+from robostack import machine
 from robostack.lanes import (
     add,
     div,
@@ -30,10 +31,12 @@ from robostack.lanes import (
     vec3,
     vec4,
 )
-from robostack_sim.quadrotor.physics import advance, limited, rotate, volts
+from robostack_sim.quadrotor.physics import GRAVITY, advance, limited, rotate, volts
 
 # inline less than Warp would: a third of the compile time, for a seventh of the adjoint's speed
 FLAGS = "-march=native -mllvm=-inline-threshold=700 -mllvm=-slp-recursion-max-depth=4"
+# what a definition nobody reads is for: a cache of kernels that unlike machines share keeps theirs apart
+FLAGS += f" -DINSTRUCTION_SET=0x{machine.instruction_set()}"
 wp.set_module_options({"cpu_compiler_flags": FLAGS})
 
 OBS_SIZE = 56
@@ -224,7 +227,7 @@ def step_kernel(
     near_y, far_y = near_and_far(error.y, width, free)
     near_z, far_z = near_and_far(error.z, width, free)
     drift = v - get3(reference, 3, i)
-    wanted = get3(reference, 6, i) + vec3(0.0 * one, 0.0 * one, 9.81 * one)
+    wanted = get3(reference, 6, i) + vec3(0.0 * one, 0.0 * one, GRAVITY * one)
     up = rotate(qw, qu, vec3(0.0 * one, 0.0 * one, one))
     tilt = one - dot(up, wanted) / root(dot(wanted, wanted))
     # rotor command as a share of its range, against the speed at which this machine hovers

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from robostack_sim.quadrotor.config import QuadrotorConfig, Range
 from robostack_sim.quadrotor.physics import P, S
-from robostack_sim.quadrotor.vehicle import Vehicle
+from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2, Vehicle
 
 
 class Starts:
@@ -39,7 +39,7 @@ class Starts:
         p = torch.zeros(self.config.num_envs, P.SIZE, device=self.device)
         cornered = self._uniform(0.0, 1.0) < c.corner_share
         mass = v.mass * self._spread(c.mass_scale, cornered, c.corner_bias)
-        weight = mass * 9.81
+        weight = mass * GRAVITY_M_S2
         p[:, P.MASS] = mass
         inertia = torch.tensor(v.inertia, device=self.device) * self._uniform(*c.inertia_scale)[:, None]
         p[:, P.INERTIA : P.INERTIA + 3] = inertia
@@ -57,7 +57,8 @@ class Starts:
         p[:, P.DRAG : P.DRAG + 3] = torch.tensor(v.drag, device=self.device)
         p[:, P.ROTOR_LOW], p[:, P.ROTOR_HIGH] = v.rotor_speed_min, v.rotor_speed_max
         delay, share = self._uniform(*c.delay_s), self._uniform(0.0, 1.0)
-        sensing = (delay * share).clamp(max=c.step_dt)
+        # the plant keeps one measurement and two commands: what is too long for these is the sensors'
+        sensing = (delay * share).clamp(max=c.step_dt).maximum(delay - 2 * c.step_dt)
         p[:, P.OBS_DELAY], p[:, P.ACTION_DELAY] = sensing, delay - sensing
         p[:, P.FORCE : P.FORCE + 3] = weight[:, None] * self._normal(c.force_std, 3)
         p[:, P.MOMENT : P.MOMENT + 3] = weight[:, None] * self._normal(c.moment_std, 3)
@@ -80,7 +81,9 @@ class Starts:
         c = self.config
         moving = (self._uniform(0.0, 1.0) < c.moving_share)[:, None]
         amplitude = self._uniform(*c.reference_amplitude_m, 3)
-        acceleration = self._uniform(*c.reference_acceleration_m_s2, 3) * torch.tensor([1.0, 1.0, 0.3])
+        acceleration = self._uniform(*c.reference_acceleration_m_s2, 3) * torch.tensor(
+            [1.0, 1.0, 0.3], device=self.device
+        )
         p[:, P.REF_AMPLITUDE : P.REF_AMPLITUDE + 3] = amplitude * moving
         p[:, P.REF_FREQUENCY : P.REF_FREQUENCY + 3] = (acceleration / amplitude).sqrt().clamp(max=6.0)
         p[:, P.REF_PHASE : P.REF_PHASE + 3] = self._uniform(-math.pi, math.pi, 3)

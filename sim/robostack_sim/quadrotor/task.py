@@ -16,7 +16,7 @@ import warp as wp
 from torch import Tensor
 
 from robostack.lanes import as_lanes, columns
-from robostack.recorded import RecordedOp
+from robostack.recorded import RecordedOp, current_stream
 from robostack.task import Layout, Obs, Scenario, Task, Unroll
 from robostack_sim.quadrotor import interface
 from robostack_sim.quadrotor.config import QuadrotorConfig
@@ -55,8 +55,9 @@ class Quadrotor(Task):
         self.actions = interface.actions(self.vehicle)
         self.envelope = interface.envelope(self.vehicle)
         self.features = interface.features(self.vehicle)
-        half = min(self.config.delay_s[1], self.step_dt)
-        self.obs_delay_s, self.action_delay_s = (0.0, half), (0.0, self.config.delay_s[1])
+        longest = self.config.delay_s[1]
+        self.obs_delay_s = (0.0, min(longest, self.step_dt))
+        self.action_delay_s = (0.0, min(longest, 2 * self.step_dt))
         self.parameters = interface.PARAMETERS
         self.machine = self.vehicle.numbers
         self.layout = Layout(self.channels)
@@ -138,7 +139,7 @@ class Quadrotor(Task):
             across = given[-1].shape
             dim = across[0] if len(across) == 1 else (across[0], across[2])
             self._launches[key] = wp.launch(kernel, dim, given, device=wp_device, record_cmd=True)
-        self._launches[key].launch()
+        self._launches[key].launch(current_stream(self.device))
 
     def reset(self, seed: int | None = None) -> tuple[Obs, dict[str, Any]]:
         if seed is not None:
@@ -182,8 +183,8 @@ class Quadrotor(Task):
 
     def evaluation(self, num_envs: int) -> Quadrotor:
         """L2F's own question: hover from its starts, sensor-to-motor delay up to 20 ms."""
-        delay = (self.config.delay_s[0], min(self.config.delay_s[1], 0.02))
-        return Quadrotor(replace(self.config, num_envs=num_envs, moving_share=0.0, idle_share=0.0, delay_s=delay))
+        c = self.config
+        return Quadrotor(replace(c, num_envs=num_envs, moving_share=0.0, idle_share=0.0, delay_s=c.flown_delay_s))
 
     def scenarios(self) -> Sequence[Scenario]:
         from robostack_sim.quadrotor.scenarios import scenarios
@@ -235,7 +236,7 @@ class Quadrotor(Task):
         rows = mask[:, None]
         self.params.copy_(torch.where(rows, self._starts.params(), self.params))
         self.state.copy_(torch.where(rows, self._starts.state(self.params), self.state))
-        self.episode_length_buf[mask] = 0
+        self.episode_length_buf.masked_fill_(mask, 0)
 
 
 class QuadrotorUnroll(Unroll):

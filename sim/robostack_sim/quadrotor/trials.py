@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from robostack.runtime.runner import Runner
 from robostack.task import Obs
 from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.physics import P
@@ -21,6 +22,19 @@ Policy = Callable[[Obs, Tensor], tuple[Tensor, Tensor]]
 FIGURE_EIGHT_PERIODS_S = (15.0, 5.5, 3.5)
 SETTLED_S = 2.0
 """the last seconds of an episode, over which errors are taken"""
+
+
+def exported(runner: Runner) -> tuple[Policy, Tensor]:
+    """An exported file as a policy, and its state at activation (state_size,)."""
+    names = [c.name for c in runner.spec.observations]
+
+    def policy(obs: Obs, state: Tensor) -> tuple[Tensor, Tensor]:
+        channels = {n: obs[n].numpy() for n in names}
+        action, following = runner.infer(channels, obs["applied_action"].numpy(), state.numpy())
+        assert following is not None
+        return torch.from_numpy(action), torch.from_numpy(following)
+
+    return policy, torch.tensor(runner.spec.state.reset)
 
 
 @dataclass(frozen=True)

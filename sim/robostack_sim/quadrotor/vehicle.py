@@ -12,6 +12,8 @@ from typing import Any
 
 from robostack.spec import ContractError
 
+GRAVITY_M_S2 = 9.81
+
 
 @dataclass(frozen=True)
 class Field:
@@ -81,13 +83,13 @@ class Vehicle:
 
     @property
     def thrust_to_weight(self) -> float:
-        return 4 * self.thrust_n(self.rotor_speed_max) / (self.mass * 9.81)
+        return 4 * self.thrust_n(self.rotor_speed_max) / (self.mass * GRAVITY_M_S2)
 
     @property
     def hover_speed_rad_s(self) -> float:
         """Rotor speed at which four rotors carry the machine."""
         c0, c1, c2 = self.thrust_curve
-        lift = self.mass * 9.81 / 4
+        lift = self.mass * GRAVITY_M_S2 / 4
         return (math.sqrt(c1 * c1 - 4 * c2 * (c0 - lift)) - c1) / (2 * c2)
 
 
