@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from robostack.run_folder import write_atomic
 
 FORMAT = 1
-STATUS = ("policy", "fallback", "disarmed")
-"""Who commanded a period. `Flight.status` holds indices into this."""
+STATUS = ("policy", "fallback", "disarmed", "stock")
+"""Who commanded a period; stock: the machine's own controller. `Flight.status` holds indices into this."""
+
+GUARDED = "guarded_"
+"""begins the names of flights of a machine that flew by itself (robostack.evaluate.guarded)"""
 
 Float32 = NDArray[np.float32]
 
@@ -89,6 +92,12 @@ class Flight:
         """(T,) start of each period."""
         return np.arange(len(self), dtype=np.float64) * self.dt_s
 
+    def under_policy(self) -> Flight:
+        """The periods that the policy commanded, as a flight of their own."""
+        rows = self.status == STATUS.index("policy")
+        columns = {n: replace(c, values=c.values[rows]) for n, c in self.columns.items()}
+        return replace(self, columns=columns, status=self.status[rows])
+
     def save(self, path: str | Path) -> Path:
         """Writes a compressed .npz, all or nothing. Raises RunFolderError when it cannot."""
         header = {
@@ -103,6 +112,18 @@ class Flight:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         write_atomic(Path(path), buffer.getvalue())
+        return Path(path)
+
+    def save_csv(self, path: str | Path) -> Path:
+        """Writes a row a period with a name for each element: what spreadsheets and plotters read."""
+        head, parts = ["time_s", "status"], [self.time_s[:, None], self.status[:, None]]
+        for name, c in self.columns.items():
+            elements = c.elements or [str(i) for i in range(c.values.shape[1])]
+            head += [f"{name}.{e} [{c.unit}]" for e in elements] if c.values.shape[1] > 1 else [f"{name} [{c.unit}]"]
+            parts.append(c.values)
+        table = np.concatenate(parts, 1)
+        lines = [",".join(f"{v:.9g}" for v in row) for row in table]
+        write_atomic(Path(path), ("\n".join([",".join(head), *lines]) + "\n").encode())
         return Path(path)
 
     @classmethod

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from robostack.boards import Answer, Session, choose
-from robostack.evaluate.flight import STATUS, Column, Flight, percentiles
+from robostack.evaluate.flight import GUARDED, STATUS, Column, Flight, percentiles
 from robostack.export.onnx import load_policy
 from robostack.learn.trained import task_of
 from robostack.run_folder import RunFolder
@@ -34,7 +34,7 @@ class BoardLostError(ConnectionError):
 def fly(run: RunFolder, *, board: str = "auto", transport: str = "both", seed: int = 0) -> list[dict[str, Any]]:
     """Flies every scenario of the run's task and saves each flight as it lands. Returns rows of figures for tables.
 
-    Flights of an earlier call go when the first of this one is saved. Raises ContractError when policy, task, board
+    Flights of an earlier call go when the first of this one is saved; those of a machine stay. Raises ContractError when policy, task, board
     and firmware do not fit or do not build, ConnectionError when the board does not come up, BoardLostError in flight.
     """
     torch.set_num_threads(1)
@@ -149,7 +149,8 @@ class _Airfield:
         if not self.landed:  # only now: neither a board that does not come up nor a full disk costs earlier flights
             self.run.record(fly={"rows": []})
             for old in set(self.run.flights.glob("*.npz")) - {path}:
-                old.unlink()
+                if not old.name.startswith(GUARDED):
+                    old.unlink()
         self.landed.append(flight)
 
     def _path(self, flight: Flight) -> Path:

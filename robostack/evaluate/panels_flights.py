@@ -10,7 +10,7 @@ import numpy as np
 
 from robostack.evaluate import chart
 from robostack.evaluate.chart import Level, Line
-from robostack.evaluate.flight import Flight, percentiles, position_error, rms_position_error, survived
+from robostack.evaluate.flight import GUARDED, Flight, percentiles, position_error, rms_position_error, survived
 from robostack.evaluate.html import THIN, nothing, number, row, section, words
 from robostack.evaluate.material import Material
 
@@ -70,7 +70,8 @@ def figure_eights(m: Material) -> str:
         ]
         svg = chart.lines(series, x_label="x, m", y_label="y, m", equal=True, size=(360, 230))
         rms = f"RMS error {number(100 * rms_position_error(f))} cm in three dimensions"
-        charts.append(f'<h3>{number(lap_s(f))} s a lap</h3>{svg}<p class="caption">{rms}</p>')
+        where = f", {escape(f.about['board'])}" if f.name.startswith(GUARDED) else ""
+        charts.append(f'<h3>{number(lap_s(f))} s a lap{where}</h3>{svg}<p class="caption">{rms}</p>')
     marks = chart.legend([("muted", "reference"), ("c1", "flown")], dashed="muted")
     return section("Figure-eight", "Seen from above; the dot is where the flight ended.", marks + row(charts))
 
@@ -143,6 +144,8 @@ def _title(flight: Flight) -> str:
     kind = flight.about.get("kind")
     title = f"figure-eight, {number(lap_s(flight))} s" if kind == "figure_eight" else words(str(kind or flight.name))
     over = " over the serial line" if flight.about.get("transport") == "serial" else ""
+    if flight.name.startswith(GUARDED):
+        over = f" on {flight.about.get('board')}"
     return f"{title}{over}{', cut short' if 'cut_short' in flight.about else ''}"
 
 

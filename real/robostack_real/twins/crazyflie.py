@@ -113,7 +113,9 @@ class VirtualCrazyflie:
         seed: int = 0,
         loss: float = 0.0,
     ) -> None:
-        config = config or QuadrotorConfig(num_envs=1, delay_s=(0.0, 0.0), force_std=0.0, moment_std=0.0, moving_share=0.0)
+        config = config or QuadrotorConfig(
+            num_envs=1, delay_s=(0.0, 0.0), force_std=0.0, moment_std=0.0, moving_share=0.0
+        )
         self.airframe = Airframe(config, seed)
         self.app = CrazyflieApp(generated, supply_v=FULL_V)
         self.supervisor = Supervisor()

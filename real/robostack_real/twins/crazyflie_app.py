@@ -148,7 +148,7 @@ class _Entry(ctypes.Structure):
     _fields_ = [("type", ctypes.c_uint8), ("name", ctypes.c_char_p), ("address", ctypes.c_void_p)]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Variable:
     """A parameter or log variable where it lives in the library; `type` is the firmware's number for its C type."""
 

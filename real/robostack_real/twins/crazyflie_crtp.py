@@ -139,7 +139,7 @@ class Crtp:
         if block is None:
             return NO_ENTRY
         if command in (6, 7):
-            for kind, index in struct.iter_unpack("<BH", rest):
+            for kind, index in struct.iter_unpack("<BH", rest[: len(rest) // 3 * 3]):  # cflib leaves half an entry
                 if index >= len(self._logs):
                     return NO_ENTRY
                 block.variables.append((self._logs[index], LOG_FORMATS[kind & 0xF]))
