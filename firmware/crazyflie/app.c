@@ -37,6 +37,7 @@ typedef enum {
   CHANNEL = 9,    /* one is stale, invalid or was never seen */
   TRIPPED = 10,   /* the envelope tripped: see reason and channel */
   NOT_ASKED = 11, /* rsp.enable was set to 0 */
+  FAR = 12,       /* the setpoint is further than any that the policy was trained with */
 } obstacle_t;
 
 /* Parameters, written by the radio's task. */
@@ -45,6 +46,7 @@ static uint8_t path = RS_CF_COMPENSATED;
 static float nominal_v = 3.7f;
 static float max_std_m = 0.3f;
 static float yaw_tolerance_deg = 5.0f;
+static float max_error_m = 1.0f;
 
 /* Log variables. */
 static uint8_t active, pending, obstacle, ended, tripped, reason, failed_tests, other_bits;
@@ -55,6 +57,7 @@ static float command[RS_MAX_ACTION]; /* rad/s, M1 to M4, held between control pe
 static float reach[RS_MAX_ACTION];   /* rad/s */
 static float supply_v, std_m, estimate_age_s;
 
+static bool examined;
 static obstacle_t verdict;     /* on the policy itself, at boot */
 static rs_contract_t contract; /* the policy's, but action_high is only as far as motors and supply reach */
 static rs_controller_t chain;  /* envelope, policy, envelope */
@@ -92,12 +95,14 @@ static obstacle_t examine_policy(void) {
 void controllerOutOfTreeInit(void) {
   controllerPidInit();
   enable = active = pending = ended = 0;
+  rs_controller_arm(&chain, false);
   supply_v = pmGetBatteryVoltage();
-  policy_hash = 0;
-  for (int i = 0; i < 4; i++) {
-    policy_hash = policy_hash << 8 | rs_policy.policy_hash[i];
+  if (!examined) { /* the firmware also calls when the controller is chosen in flight: no time for a self-test */
+    const uint8_t *hash = rs_policy.policy_hash;
+    policy_hash = (uint32_t)hash[0] << 24 | (uint32_t)hash[1] << 16 | (uint32_t)hash[2] << 8 | hash[3];
+    verdict = examine_policy();
+    examined = true;
   }
-  verdict = examine_policy();
   obstacle = (uint8_t)verdict;
 }
 
@@ -132,7 +137,7 @@ static float position_std_m(void) {
   static const char *const NAMES[3] = {"varX", "varY", "varZ"};
   float worst = 0.0f;
   for (int i = 0; i < 3; i++) {
-    if (periods == 0) { /* at boot the table may not be there yet */
+    if (variance_ids[i] == 0) { /* 0 is a group; at boot the table may not be there yet */
       variance_ids[i] = logGetVarId("kalman", NAMES[i]);
     }
     const float variance = logVarIdIsValid(variance_ids[i]) ? logGetFloat(variance_ids[i]) : INFINITY;
@@ -141,7 +146,13 @@ static float position_std_m(void) {
   return sqrtf(worst);
 }
 
-static obstacle_t find_obstacle(const setpoint_t *setpoint) {
+/* On any axis. What is not a number is for the envelope to judge. */
+static bool is_far(const point_t *goal, const point_t *at) {
+  return fabsf(goal->x - at->x) > max_error_m || fabsf(goal->y - at->y) > max_error_m ||
+         fabsf(goal->z - at->z) > max_error_m;
+}
+
+static obstacle_t find_obstacle(const setpoint_t *setpoint, const state_t *state) {
   const rs_cf_wish_t wish = rs_cf_wish(setpoint, yaw_tolerance_deg);
   if (verdict != NOTHING) {
     return verdict;
@@ -154,6 +165,9 @@ static obstacle_t find_obstacle(const setpoint_t *setpoint) {
   }
   if (wish != RS_CF_CAN_FLY) {
     return wish == RS_CF_OTHER_YAW ? YAW : SETPOINT;
+  }
+  if (is_far(&setpoint->position, &state->position)) {
+    return FAR;
   }
   if (stateEstimatorGetType() != StateEstimatorTypeKalman || !(std_m <= max_std_m)) {
     return ESTIMATOR;
@@ -207,7 +221,6 @@ static void control_period(const setpoint_t *setpoint, const sensorData_t *senso
                            uint32_t now_ms) {
   const uint64_t begin_us = usecTimestamp();
   const uint32_t missed = missed_periods(begin_us);
-  std_m = position_std_m();
   if (missed > 0) {
     rs_envelope_missed(&chain.envelope, missed);
     late = late < UINT16_MAX ? (uint16_t)(late + 1) : late;
@@ -242,15 +255,17 @@ static void control_period(const setpoint_t *setpoint, const sensorData_t *senso
 void controllerOutOfTree(control_t *control, const setpoint_t *setpoint, const sensorData_t *sensors,
                          const state_t *state, const stabilizerStep_t step) {
   const uint32_t now_ms = xTaskGetTickCount();
+  const bool due = verdict != CONTRACT && step % calls_per_period == PHASE;
   controllerPid(&stock, setpoint, sensors, state, step);
   if (verdict != CONTRACT) {
     track_estimate(state, now_ms);
     track_supply();
-    obstacle = (uint8_t)find_obstacle(setpoint);
+    std_m = due ? position_std_m() : std_m;
+    obstacle = (uint8_t)find_obstacle(setpoint, state);
     if (active && (!enable || obstacle != NOTHING)) {
       hand_back(enable ? (obstacle_t)obstacle : NOT_ASKED);
     }
-    if (step % calls_per_period == PHASE) {
+    if (due) {
       control_period(setpoint, sensors, state, now_ms);
     }
   } else if (enable) {
@@ -275,6 +290,8 @@ PARAM_ADD(PARAM_FLOAT, nominalV, &nominal_v)
 PARAM_ADD(PARAM_FLOAT, maxStd, &max_std_m)
 /* deg, largest yaw that a setpoint may ask of the policy */
 PARAM_ADD(PARAM_FLOAT, yawTol, &yaw_tolerance_deg)
+/* m, largest distance to a setpoint, each axis, that the policy may be asked to close */
+PARAM_ADD(PARAM_FLOAT, maxError, &max_error_m)
 PARAM_GROUP_STOP(rsp)
 
 LOG_GROUP_START(rsp)

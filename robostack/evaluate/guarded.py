@@ -3,8 +3,8 @@
     checks -> take off -> hand over -> follow -> hand back -> land
 
 Take-off and landing are the machine's own. The policy flies only between hand-over and hand-back; whatever the machine
-itself does against a bad policy (its envelope, its supervisor) does not depend on this host. If the link is lost nothing
-can be asked any more: the machine's own watchdog acts on setpoints that do not come.
+itself does against a bad policy (its envelope, its supervisor) does not depend on this host. When the link is lost
+nothing can be asked any more: the machine's own watchdog acts on setpoints that do not come.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ ratios. Its stock controller is a cascade of our own, not the firmware's PID.
 from __future__ import annotations
 
 import ctypes
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,7 @@ class Obstacle(IntEnum):
     CHANNEL = 9
     TRIPPED = 10
     NOT_ASKED = 11
+    FAR = 12
 
 
 class Mode(IntEnum):
@@ -148,7 +150,7 @@ class _Entry(ctypes.Structure):
     _fields_ = [("type", ctypes.c_uint8), ("name", ctypes.c_char_p), ("address", ctypes.c_void_p)]
 
 
-@dataclass(eq=False)
+@dataclass
 class Variable:
     """A parameter or log variable where it lives in the library; `type` is the firmware's number for its C type."""
 
@@ -166,24 +168,30 @@ class Variable:
 
 
 class CrazyflieApp:
-    """An app of its own, booted, with the policy in `generated` (`exported/firmware/generated` of a run).
+    """An app of its own, booted: with the policy in the folder `generated` (`exported/firmware/generated` of a run),
+    or from a library that `build_app` made.
 
-    `params` and `logs` are by full name, "rsp.enable". Compiles in a temporary folder. Raises ContractError when the
-    policy is not for a Crazyflie-like machine (no thrust curve) or does not compile, ToolMissingError without a
-    compiler.
+    `params` and `logs` are by full name, "rsp.enable"; `world` is what the next step finds, edited in place. Raises as
+    `build_app`.
     """
 
-    def __init__(self, generated: Path, *, supply_v: float = 4.0, flags: tuple[str, ...] = ("-O2",)) -> None:
-        with tempfile.TemporaryDirectory(prefix="robostack-") as folder:
-            self._lib = ctypes.CDLL(str(build_app(generated, Path(folder), flags)))
+    def __init__(self, generated: Path, *, supply_v: float = 4.0) -> None:
+        with tempfile.TemporaryDirectory(prefix="robostack-") as name:
+            folder = Path(name)
+            built = generated if generated.is_file() else build_app(generated, folder)
+            # a path of its own: one that is loaded already would share its static memory
+            self._lib = ctypes.CDLL(str(shutil.copy(built, folder / "own.so")))
         self._lib.rs_cf_host_boot.argtypes = [ctypes.c_float]
         self._lib.rs_cf_host_boot.restype = ctypes.c_uint8
-        self.test_passed = bool(self._lib.rs_cf_host_boot(supply_v))
-        """controllerOutOfTreeTest of the boot"""
         self.world = World()
-        """what the next step finds; edit it in place"""
         self.params = dict(self._table("rs_cf_host_params", _PARAM_TYPES))
         self.logs = dict(self._table("rs_cf_host_logs", _LOG_TYPES))
+        self.test_passed = self.boot(supply_v)
+        """controllerOutOfTreeTest of the boot"""
+
+    def boot(self, supply_v: float) -> bool:
+        """What the firmware does once at boot, and again whenever this controller is chosen."""
+        return bool(self._lib.rs_cf_host_boot(supply_v))
 
     @property
     def time_ms(self) -> int:
@@ -211,18 +219,23 @@ class CrazyflieApp:
                 yield name, Variable(name, entry.type, types[entry.type].from_address(entry.address))
 
 
-def build_app(generated: Path, folder: Path, flags: tuple[str, ...] = ("-O2",), compiler: str = "cc") -> Path:
-    """Compiles app, policy and host into `folder`/libcrazyflie_app.so. Raises as CrazyflieApp."""
+def build_app(generated: Path, folder: Path, flags: tuple[str, ...] = ("-O2",)) -> Path:
+    """Compiles app, policy and host into `folder`/libcrazyflie_app.so.
+
+    `flags` are for the library alone; the bits that its self-test must give are computed without. Raises ContractError
+    when the policy tells no thrust curve of its machine or does not compile, ToolMissingError without a compiler.
+    """
     firmware = firmware_source()
     app, library = firmware / "crazyflie", folder / "libcrazyflie_app.so"
-    policy = [firmware / "policy" / "kernels.c", *sorted(generated.glob("*.c"))]
+    policy = [*sorted((firmware / "policy").glob("*.c")), *sorted(generated.glob("*.c"))]
     include = [f"-I{folder}", f"-I{app}", f"-I{generated}", f"-I{firmware / 'envelope'}", f"-I{firmware / 'policy'}"]
-    command: list[str | Path] = [compiler, *FLAGS, *flags, *include]
-    bits = folder / "print_output_bits"
-    what = "the Crazyflie app"
-    compile_c([*command, app / "print_output_bits.c", app / "output_bits.c", *policy, "-o", bits], what)
-    (folder / "expected_bits.h").write_text(subprocess.run([bits], capture_output=True, text=True, check=True).stdout)
+    bits, what = folder / "print_output_bits", "the Crazyflie app"
+    sources = [app / "print_output_bits.c", app / "output_bits.c", *policy]
+    compile_c(["cc", *FLAGS, "-O2", *include, *sources, "-o", bits], what)
+    expected = subprocess.run([bits], capture_output=True, text=True, check=True).stdout
+    (folder / "expected_bits.h").write_text(expected)
     sources = [*(app / name for name in APP), *sorted((app / "host").glob("*.c"))]
-    sources += sorted((firmware / "envelope").glob("*.c"))
-    compile_c([*command, "-DRS_CF_INTERFACE", "-shared", "-fPIC", *sources, *policy, "-o", library, "-lm"], what)
+    sources += [*sorted((firmware / "envelope").glob("*.c")), *policy]
+    command = ["cc", *FLAGS, *flags, *include, "-DRS_CF_INTERFACE", "-shared", "-fPIC", *sources]
+    compile_c([*command, "-o", library, "-lm"], what)
     return library

@@ -80,8 +80,9 @@ class Crtp:
         self._params, self._logs = list(machine.params.values()), list(machine.logs.values())
         self._blocks: dict[int, _Block] = {}
         self._ports: dict[int, Callable[[Packet], Sequence[bytes]]] = {
-            PARAM: self._param, COMMANDER: self._commander, MEMORY: self._memory, LOG: self._log, GENERIC: self._generic,
-            HIGH_LEVEL: self._high_level, SUPERVISOR: self._supervisor, PLATFORM: self._platform, LINK: self._link,
+            PARAM: self._param, COMMANDER: self._commander, MEMORY: self._memory, LOG: self._log,
+            GENERIC: self._generic, HIGH_LEVEL: self._high_level, SUPERVISOR: self._supervisor,
+            PLATFORM: self._platform, LINK: self._link,
         }  # fmt: skip
 
     def answer(self, packet: Packet) -> list[Packet]:
