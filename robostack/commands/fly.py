@@ -76,6 +76,7 @@ class Command:
         """Exit status 1 when the flight was cut short."""
         from robostack import hosts
         from robostack.evaluate import guarded
+        from robostack.evaluate.flight import GUARDED
         from robostack.evaluate.trajectory import FigureEight, Hover
         from robostack.export.onnx import load_policy
 
@@ -99,7 +100,7 @@ class Command:
         )
         with switch or nullcontext(), host:
             outcome = flight.fly()
-        stamp = f"{guarded.GUARDED}{datetime.now():%Y-%m-%d_%H-%M-%S}_{trajectory.name}"
+        stamp = f"{GUARDED}{datetime.now():%Y-%m-%d_%H-%M-%S}_{trajectory.name}"
         saved = guarded.save(outcome, path, self.root, stamp)
         self._show({"log": str(saved), "doubt": outcome.doubt, "rows": guarded.judge(outcome, saved.parent)})
         if outcome.doubt:

@@ -116,7 +116,8 @@ class Flight:
 
     def save_csv(self, path: str | Path) -> Path:
         """Writes a row a period with a name for each element: what spreadsheets and plotters read."""
-        head, parts = ["time_s", "status"], [self.time_s[:, None], self.status[:, None]]
+        head: list[str] = ["time_s", "status"]
+        parts: list[NDArray[Any]] = [self.time_s[:, None], self.status[:, None]]
         for name, c in self.columns.items():
             elements = c.elements or [str(i) for i in range(c.values.shape[1])]
             head += [f"{name}.{e} [{c.unit}]" for e in elements] if c.values.shape[1] > 1 else [f"{name} [{c.unit}]"]

@@ -34,8 +34,8 @@ class BoardLostError(ConnectionError):
 def fly(run: RunFolder, *, board: str = "auto", transport: str = "both", seed: int = 0) -> list[dict[str, Any]]:
     """Flies every scenario of the run's task and saves each flight as it lands. Returns rows of figures for tables.
 
-    Flights of an earlier call go when the first of this one is saved; those of a machine stay. Raises ContractError when
-    policy, task, board and firmware do not fit or do not build, ConnectionError when the board does not come up,
+    Flights of an earlier call go when the first of this one is saved; those of a machine stay. Raises ContractError
+    when policy, task, board and firmware do not fit or do not build, ConnectionError when the board does not come up,
     BoardLostError in flight.
     """
     torch.set_num_threads(1)

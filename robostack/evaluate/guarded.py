@@ -237,7 +237,7 @@ def judge(outcome: Outcome, folder: Path) -> list[dict[str, Any]]:
     flown = outcome.flight.under_policy()
     kind, where = outcome.flight.about["kind"], outcome.flight.about["board"]
     words = str(kind).replace("_", "-")
-    row = {"bar": None, "better": "lower"}
+    row: dict[str, Any] = {"bar": None, "better": "lower"}
     rows = [{**row, "what": f"{words} on {where}, under the policy", "value": PERIOD_S * len(flown), "unit": "s"}]
     if len(flown):
         simulated = [rms_position_error(f) for f in _simulated(folder, outcome.flight.about)]

@@ -126,7 +126,7 @@ class Crazyflie:
                   "it needs Lighthouse, Loco, active marker or Flow v2"),
             Check("estimator", estimator == 2 and v["rsp.std"] <= CONVERGED_M,
                   f"number {estimator}, position known to {1000 * v['rsp.std']:.0f} mm",
-                  f"it has to be the Kalman filter (2), sure to {1000 * CONVERGED_M:.0f} mm: let it stand, or reset it"),
+                  f"has to be the Kalman filter (2), sure to {1000 * CONVERGED_M:.0f} mm: let it stand, or reset it"),
             Check("battery", v["pm.vbat"] >= LOWEST_TAKE_OFF_V, f"{v['pm.vbat']:.2f} V",
                   f"charge it to {LOWEST_TAKE_OFF_V:g} V at least"),
             Check("supervisor", bool(info & (CAN_BE_ARMED | IS_ARMED)) and not info & IS_FLYING,

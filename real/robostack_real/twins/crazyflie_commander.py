@@ -81,7 +81,8 @@ class Commander:
             self.plan = None
             return Setpoint(timestamp=time_ms)
         position, velocity, acceleration = self.plan.at(time_ms)
-        made = position_setpoint(*map(float, position), float(np.degrees(self.plan.yaw_rad)), time_ms)
+        x, y, z = position.tolist()
+        made = position_setpoint(x, y, z, float(np.degrees(self.plan.yaw_rad)), time_ms)
         for field, value in ((made.velocity, velocity), (made.acceleration, acceleration)):
             field.x, field.y, field.z = map(float, value)
         return made

@@ -48,10 +48,12 @@ class Packet:
 class Machine(Protocol):
     """What the protocol speaks for: robostack_real.twins.crazyflie.VirtualCrazyflie."""
 
-    params: Mapping[str, Variable]
-    logs: Mapping[str, Variable]
     commander: Commander
 
+    @property
+    def params(self) -> Mapping[str, Variable]: ...
+    @property
+    def logs(self) -> Mapping[str, Variable]: ...
     @property
     def time_ms(self) -> int: ...
     @property
@@ -201,8 +203,7 @@ class Crtp:
             machine.commander.stop()
         elif command in (7, 8):
             height, yaw, _, seconds = struct.unpack_from("<ff?f", p.data, 2)
-            goal = np.array([at[0], at[1], height])
-            machine.commander.go(goal, yaw, seconds, at, now, lands=command == 8)
+            machine.commander.go(np.array([at[0], at[1], height]), yaw, seconds, at, now, lands=command == 8)
         elif command == 12:
             relative, _, *goal, yaw, seconds = struct.unpack_from("<BB5f", p.data, 2)
             plan = machine.commander.plan
@@ -241,7 +242,7 @@ def _full_state(data: bytes) -> Setpoint:
     """Position, velocity and acceleration in thousandths, a compressed quaternion, body rates in mrad/s."""
     values = struct.unpack_from("<9hI3h", data, 1)
     position, velocity, acceleration = (np.array(values[i : i + 3]) / 1000.0 for i in (0, 3, 6))
-    setpoint = position_setpoint(*map(float, position))
+    setpoint = position_setpoint(*position.tolist())
     setpoint.mode.yaw, setpoint.mode.quat = Mode.DISABLE, Mode.ABS
     for to, value in ((setpoint.velocity, velocity), (setpoint.acceleration, acceleration)):
         to.x, to.y, to.z = map(float, value)
