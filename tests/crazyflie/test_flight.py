@@ -1,4 +1,4 @@
-"""A whole flight: the app's C, a stand-in for the stock controller, and the simulated Crazyflie 2.1 in the same loop."""
+"""A whole flight: the app's C, a stand-in for the stock controller, and the simulated Crazyflie 2.1 in one loop."""
 
 from __future__ import annotations
 
