@@ -13,7 +13,7 @@ import pytest
 
 from robostack.export.board import LINK
 from robostack.export.firmware import firmware_source
-from robostack_real.twins.crazyflie_app import APP, FLAGS, build_app
+from robostack_real.twins.crazyflie_app import APP, FLAGS, Obstacle, expect_bits
 
 CORE = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 THEIRS = (
@@ -33,8 +33,7 @@ STABILIZER_STACK_BYTES = 4 * 450
 def generated(quadrotor_run: Path) -> Path:
     """With the bits that this machine expects, as the app's Makefile leaves it."""
     folder = quadrotor_run / "exported" / "firmware" / "generated"
-    build_app(folder, folder.parent)
-    shutil.move(folder.parent / "expected_bits.h", folder)
+    expect_bits(folder, folder)
     return folder
 
 
@@ -90,3 +89,15 @@ def test_its_names_fit_the_radios_packets() -> None:
     text = (CRAZYFLIE / "app.c").read_text()
     names = re.findall(r"(?:PARAM|LOG)_ADD\(\w+, (\w+),", text)
     assert len(names) > 20 and all(len(f"rsp{name}") + 2 <= 26 for name in names)
+
+
+def test_the_obstacles_have_the_same_numbers_in_python() -> None:
+    enum = (CRAZYFLIE / "app.c").read_text().partition("typedef enum {")[2].partition("} obstacle_t;")[0]
+    assert dict(re.findall(r"(\w+) = (\d+),", enum)) == {o.name: str(o.value) for o in Obstacle}
+
+
+def test_the_page_names_every_parameter_and_log_variable() -> None:
+    text = (CRAZYFLIE / "app.c").read_text()
+    page = (FIRMWARE.parent / "docs" / "crazyflie.md").read_text()
+    named = set(re.findall(r"`rsp\.(\w+)`", page)) | {"m2", "m3"}  # m1 to m4
+    assert named == set(re.findall(r"(?:PARAM|LOG)_ADD\(\w+, (\w+),", text))
