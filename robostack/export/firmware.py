@@ -104,7 +104,7 @@ def export_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) -> F
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
             new, old = Path(name) / "new", Path(name) / "old"
-            ignore = shutil.ignore_patterns("build*", "__pycache__", "*.py")
+            ignore = shutil.ignore_patterns("build*", "__pycache__", "*.py", "*.o", ".*.cmd")
             shutil.copytree(firmware_source(), new, ignore=ignore)
             report = generate_firmware(policy, new / "generated")
             if folder.exists():

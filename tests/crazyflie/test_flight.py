@@ -1,4 +1,4 @@
-"""A whole flight: the app's C, a stand-in for the stock controller, and the simulated Crazyflie 2.1 in the same loop."""
+"""A whole flight: the app's C, a stand-in for the stock controller, and the simulated Crazyflie 2.1 in one loop."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ def test_take_off_hand_over_trip_and_hand_back_stay_within_ten_centimetres(
     for k in range(100):  # the high-level commander's ramp
         goal.x, goal.z = 0.0, 0.0 if k == 0 else goal.z + 0.01
         next(flight)
-    for _ in range(300):
+    for _ in range(200):
         state = next(flight)
     assert error_m(state, pilot) < 0.05
 
     pilot.ask()
-    errors = [error_m(next(flight), pilot) for _ in range(200)]
+    errors = [error_m(next(flight), pilot) for _ in range(150)]
     assert pilot.log("active") == 1 and max(errors) < 0.1 and errors[-1] < 0.05
 
     pilot.setpoint.acceleration.x = 1.0  # the policy's next action is not a number
     next(flight)
     assert pilot.log("active") == 0 and pilot.ended == Obstacle.TRIPPED
     pilot.setpoint.acceleration.x = 0.0
-    errors = [error_m(next(flight), pilot) for _ in range(200)]
+    errors = [error_m(next(flight), pilot) for _ in range(150)]
     assert max(errors) < 0.1 and errors[-1] < 0.05

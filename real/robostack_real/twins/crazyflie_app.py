@@ -225,17 +225,29 @@ def build_app(generated: Path, folder: Path, flags: tuple[str, ...] = ("-O2",)) 
     `flags` are for the library alone; the bits that its self-test must give are computed without. Raises ContractError
     when the policy tells no thrust curve of its machine or does not compile, ToolMissingError without a compiler.
     """
-    firmware = firmware_source()
-    app, library = firmware / "crazyflie", folder / "libcrazyflie_app.so"
-    policy = [*sorted((firmware / "policy").glob("*.c")), *sorted(generated.glob("*.c"))]
-    include = [f"-I{folder}", f"-I{app}", f"-I{generated}", f"-I{firmware / 'envelope'}", f"-I{firmware / 'policy'}"]
-    bits, what = folder / "print_output_bits", "the Crazyflie app"
-    sources = [app / "print_output_bits.c", app / "output_bits.c", *policy]
-    compile_c(["cc", *FLAGS, "-O2", *include, *sources, "-o", bits], what)
-    expected = subprocess.run([bits], capture_output=True, text=True, check=True).stdout
-    (folder / "expected_bits.h").write_text(expected)
+    expect_bits(generated, folder)
+    app, library = firmware_source() / "crazyflie", folder / "libcrazyflie_app.so"
     sources = [*(app / name for name in APP), *sorted((app / "host").glob("*.c"))]
-    sources += [*sorted((firmware / "envelope").glob("*.c")), *policy]
-    command = ["cc", *FLAGS, *flags, *include, "-DRS_CF_INTERFACE", "-shared", "-fPIC", *sources]
-    compile_c([*command, "-o", library, "-lm"], what)
+    sources += [*sorted((app.parent / "envelope").glob("*.c")), *_policy(generated)]
+    command = ["cc", *FLAGS, *flags, f"-I{folder}", *_include(generated), "-DRS_CF_INTERFACE", "-shared", "-fPIC"]
+    compile_c([*command, *sources, "-o", library, "-lm"], "the Crazyflie app")
     return library
+
+
+def expect_bits(generated: Path, folder: Path) -> None:
+    """Writes `folder`/expected_bits.h, as the app's Makefile does: what this machine makes of the self-test."""
+    app, program = firmware_source() / "crazyflie", folder / "print_output_bits"
+    sources = [app / "print_output_bits.c", app / "output_bits.c", *_policy(generated)]
+    compile_c(["cc", *FLAGS, "-O1", *_include(generated), *sources, "-o", program], "the policy's self-test")
+    printed = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+    (folder / "expected_bits.h").write_text(printed)
+
+
+def _policy(generated: Path) -> list[Path]:
+    return [*sorted((firmware_source() / "policy").glob("*.c")), *sorted(generated.glob("*.c"))]
+
+
+def _include(generated: Path) -> list[str]:
+    firmware = firmware_source()
+    rooms = (firmware / "crazyflie", generated, firmware / "envelope", firmware / "policy")
+    return [f"-I{room}" for room in rooms]

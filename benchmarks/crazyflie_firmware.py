@@ -1,0 +1,97 @@
+"""The Crazyflie app inside the real crazyflie-firmware: what it adds to the stock image.
+
+    CRAZYFLIE_BASE=path/to/crazyflie-firmware python benchmarks/crazyflie_firmware.py
+
+Builds the checkout twice with its own Makefile and default configuration: as it is, and with the app around the
+quadrotor's default policy (with random weights: sizes do not depend on them). Nothing of either is kept. Without
+CRAZYFLIE_BASE nothing is measured, and the recorded result stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+from _results import row, write
+
+from robostack.export.firmware import export_firmware
+from robostack.export.onnx import export_onnx
+from robostack.learn.trained import as_reference, policy_spec
+from robostack.nets.actor import Actor, ActorConfig
+from robostack_sim.quadrotor.config import QuadrotorConfig
+from robostack_sim.quadrotor.task import Quadrotor
+
+
+def export_app(folder: Path) -> Path:
+    """The firmware folder of an untrained policy."""
+    torch.manual_seed(0)
+    task = Quadrotor(QuadrotorConfig(num_envs=1))
+    actor = Actor(task, ActorConfig()).eval()
+    spec = policy_spec(task, actor.reset_values, {})
+    export_firmware(
+        export_onnx(actor, spec, folder / "policy.onnx", reference=as_reference(actor)), folder / "firmware"
+    )
+    return folder / "firmware"
+
+
+def make(folder: Path, *arguments: str) -> None:
+    done = subprocess.run(["make", "-C", folder, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"crazyflie_firmware: make {' '.join(arguments)} in {folder}:\n{done.stderr.strip()[-2000:]}")
+
+
+def sizes(elf: Path) -> dict[str, int]:
+    """Bytes of flash, RAM and core-coupled memory, as the firmware's own build counts them."""
+    listing = subprocess.run(["arm-none-eabi-size", "-A", elf], capture_output=True, text=True, check=True).stdout
+    lines = [line.split() for line in listing.splitlines()]
+    found = {words[0]: int(words[1]) for words in lines if len(words) == 3 and words[0].startswith(".")}
+    return {
+        "flash": found[".text"] + found[".data"],
+        "RAM": found[".data"] + found[".bss"],
+        "core-coupled memory": found[".ccmbss"],
+    }
+
+
+def object_bytes(*objects: Path) -> int:
+    """Code, constants and initial values."""
+    listing = subprocess.run(["arm-none-eabi-size", *objects], capture_output=True, text=True, check=True).stdout
+    return sum(int(line.split()[0]) + int(line.split()[1]) for line in listing.splitlines()[1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="no difference: a build is a build")
+    parser.add_argument("--out", type=Path, help="where the JSON goes")
+    options = parser.parse_args()
+    if "CRAZYFLIE_BASE" not in os.environ:
+        print("crazyflie_firmware: CRAZYFLIE_BASE names no checkout of crazyflie-firmware; nothing measured")
+        return
+    base = Path(os.environ["CRAZYFLIE_BASE"]).resolve()
+    asked = subprocess.run(["git", "-C", base, "describe", "--tags"], capture_output=True, text=True, check=True)
+    tag = asked.stdout.strip()
+    with tempfile.TemporaryDirectory(prefix="robostack-") as name:
+        folder = Path(name)
+        make(base, f"KBUILD_OUTPUT={folder / 'stock'}", "alldefconfig")
+        make(base, f"KBUILD_OUTPUT={folder / 'stock'}")
+        app = export_app(folder) / "crazyflie"
+        make(app, f"CRAZYFLIE_BASE={base}")
+        make(app, f"CRAZYFLIE_BASE={base}", "check")
+        stock, ours = sizes(folder / "stock" / "cf2.elf"), sizes(app / "build" / "cf2.elf")
+        rooms = {room: sorted((app.parent / room).glob("*.o")) for room in ("generated", "policy", "envelope")}
+        rooms["crazyflie"] = [o for o in sorted(app.glob("*.o")) if o.name not in ("built-in.o", "layout.o")]
+        parts = {room: object_bytes(*objects) for room, objects in rooms.items()}
+    rows = [row(f"{what} added to crazyflie-firmware {tag}", ours[what] - stock[what], "bytes") for what in stock]
+    rows += [
+        row("of the flash: weights, contract, self-test vectors (`generated/`)", parts["generated"], "bytes"),
+        row("of the flash: kernels and envelope", parts["policy"] + parts["envelope"], "bytes"),
+        row("of the flash: the app itself", parts["crazyflie"], "bytes"),
+    ]
+    write("crazyflie_firmware", rows, options.out)
+
+
+if __name__ == "__main__":
+    main()
