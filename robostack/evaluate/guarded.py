@@ -119,7 +119,7 @@ class GuardedFlight:
         try:
             self._in_the_air()
         except ConnectionError as error:
-            self._doubt = f"{error}; setpoints do not reach it: its own watchdog levels it out and stops it"
+            self._doubt = f"{self._doubt}; {error}" if self._doubt else str(error)
         return Outcome(checks, self._doubt, self._flight())
 
     def _in_the_air(self) -> None:
@@ -180,7 +180,7 @@ class GuardedFlight:
         if not self._held():
             self._stop("the dead man's switch was let go")
         if told.age_s > limits.telemetry_age_s:
-            self._stop(f"no telemetry for {told.age_s:.1f} s")
+            self._stop(f"no telemetry for {told.age_s:.1f} s: without setpoints it levels out and stops by itself")
         if not told.fit_to_fly:
             self._stop("the machine's supervisor does not let it fly")
         if told.supply_v < limits.supply_v:

@@ -69,6 +69,7 @@ class Crazyflie:
         self._values: dict[str, float] = {}
         self._heard = {name: 0.0 for name in LOGS}
         self._lost: str | None = None
+        self._floor_m = 0.0
         self._blocks: list[Any] = []
 
     def __enter__(self) -> Self:
@@ -158,8 +159,8 @@ class Crazyflie:
             raise Refused(f"{self.where} does not arm: {', '.join(self._client.supervisor.read_state_list())}")
 
     def take_off(self, height_m: float, seconds: float) -> None:
-        height = float(self._newest()["stateEstimate.z"]) + height_m
-        self._client.high_level_commander.takeoff(height, seconds)
+        self._floor_m = float(self._newest()["stateEstimate.z"])
+        self._client.high_level_commander.takeoff(self._floor_m + height_m, seconds)
 
     def setpoint(self, position_m: np.ndarray, velocity_m_s: np.ndarray, acceleration_m_s2: np.ndarray) -> None:
         level = (0.0, 0.0, 0.0, 1.0)
@@ -172,13 +173,14 @@ class Crazyflie:
         self._client.param.set_value("rsp.enable", 0)
 
     def land(self, seconds: float) -> None:
-        """And disarms it."""
+        """And disarms it. Raises LinkLost, NoAnswer when it stays armed."""
         self._newest()
         self._client.commander.send_notify_setpoint_stop()
-        floor_m = 0.0
-        self._client.high_level_commander.land(floor_m, seconds)
+        self._client.high_level_commander.land(self._floor_m, seconds)
         time.sleep(seconds + 0.5)
         self._client.supervisor.send_arming_request(False)
+        if not self._until(lambda: not int(self._newest()["supervisor.info"]) & IS_ARMED, 1.0):
+            raise NoAnswer(f"{self.where} does not say that it is disarmed: keep away, and take its battery out")
 
     def stop(self) -> None:
         if self._lost is None:
