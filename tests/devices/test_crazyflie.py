@@ -172,9 +172,10 @@ def test_a_check_that_fails_before_take_off_is_named_with_its_remedy(
     pytest.importorskip("cflib")
     spoil(machine, policy)
     time.sleep(0.1)
-    with Crazyflie(machine.uri) as crazyflie, pytest.raises(RefusedToFly, match=said):
+    with Crazyflie(machine.uri) as crazyflie:
         time.sleep(0.3)
-        fly(crazyflie, policy)
+        with pytest.raises(RefusedToFly, match=said):
+            fly(crazyflie, policy)
     assert machine.airframe.state[2] <= 0.0 and not machine.supervisor.armed
 
 
