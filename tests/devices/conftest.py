@@ -45,6 +45,5 @@ def machine(library: Callable[..., Path]) -> Iterator[VirtualCrazyflie]:
 
 @pytest.fixture
 def crazyflie(machine: VirtualCrazyflie) -> Iterator[Crazyflie]:
-    pytest.importorskip("cflib")
     with Crazyflie(machine.uri) as crazyflie:
         yield crazyflie

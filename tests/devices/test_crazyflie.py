@@ -169,7 +169,6 @@ def test_a_link_that_is_lost_in_flight_leaves_the_machine_to_its_own_watchdog(
 def test_a_check_that_fails_before_take_off_is_named_with_its_remedy(
     machine: VirtualCrazyflie, policy: SimpleNamespace, spoil: Callable[..., None], said: str
 ) -> None:
-    pytest.importorskip("cflib")
     spoil(machine, policy)
     time.sleep(0.1)
     with Crazyflie(machine.uri) as crazyflie:
@@ -180,13 +179,11 @@ def test_a_check_that_fails_before_take_off_is_named_with_its_remedy(
 
 
 def test_a_machine_that_can_hurt_somebody_needs_a_switch(policy: SimpleNamespace) -> None:
-    pytest.importorskip("cflib")
     with pytest.raises(RefusedToFly, match="--dead-man"):
         GuardedFlight(Crazyflie("radio://0/80/2M"), policy, Hover(), seconds=1.0)  # type: ignore[arg-type]
 
 
 def test_nobody_at_the_other_end_is_said_so() -> None:
-    pytest.importorskip("cflib")
     with pytest.raises(NoAnswer, match=r"udp://127.0.0.1:9: .*check its power"), Crazyflie("udp://127.0.0.1:9"):
         pass
 

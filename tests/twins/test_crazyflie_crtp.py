@@ -1,9 +1,11 @@
 """Claims: the virtual radio answers by the protocol, survives any bytes, and says no by the firmware's numbers."""
 
+import ctypes
 import struct
 
 import numpy as np
 import pytest
+from cflib.utils.encoding import compress_quaternion
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,8 +14,6 @@ from robostack_real.twins.crazyflie_app import Mode, Variable
 from robostack_real.twins.crazyflie_commander import Commander
 from robostack_real.twins.crazyflie_crtp import Crtp, Packet
 from robostack_real.twins.crazyflie_supervisor import Supervisor
-
-ctypes = pytest.importorskip("ctypes")
 
 
 class Machine:
@@ -110,9 +110,8 @@ def test_a_full_state_setpoint_carries_position_velocity_and_acceleration(machin
 
 @given(st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1))
 def test_a_compressed_quaternion_is_the_one_that_cflib_packed(q):
-    encoding = pytest.importorskip("cflib.utils.encoding")
     q = np.array(q) / np.linalg.norm(q)
-    back = np.array(crtp._quaternion(encoding.compress_quaternion(q)))
+    back = np.array(crtp._quaternion(compress_quaternion(q)))
     assert min(np.abs(back - q).max(), np.abs(back + q).max()) < 3e-3
 
 
