@@ -1,7 +1,7 @@
 """What an image takes of a board's memory, object file by object file, from the linker's own map.
 
 Flash is code, constants and the initial values of variables; RAM is variables. The stack is neither: it gets what
-RAM is left. The map lies beside the image (`firmware.elf`, `firmware.map`), where `firmware/Makefile` has the linker put it.
+RAM is left. The map lies beside the image (`firmware.elf`, `firmware.map`), where `firmware/Makefile` has it put.
 """
 
 from __future__ import annotations
