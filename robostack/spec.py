@@ -202,6 +202,14 @@ class SelfTest(Frozen):
     tolerance: dict[str, Finite] = {"onnxruntime": 1e-5, "c": 1e-4}
 
 
+class Calibration(Frozen):
+    """What the int16 port is scaled by: the largest magnitude of each element of what enters its network, by the
+    value's name in the graph, and where these were seen."""
+
+    source: str
+    ranges: dict[str, tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]]
+
+
 class PolicySpec(Frozen):
     """The contract of one policy; see the module's docstring."""
 
@@ -216,6 +224,7 @@ class PolicySpec(Frozen):
     state: State = State()
     envelope: Envelope
     self_test: SelfTest | None = None
+    calibration: Calibration | None = None
     provenance: dict[str, Any] = {}
 
     @model_validator(mode="after")

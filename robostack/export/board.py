@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robostack.export.firmware import firmware_source, generate_firmware
+from robostack.export.firmware import Precision, firmware_source, generate_firmware
 from robostack.export.host import WARNINGS, ToolMissingError, compile_c
 from robostack.export.onnx import LoadedPolicy, load_policy
 from robostack.spec import ContractError
@@ -31,13 +31,20 @@ class BoardPolicy:
     Raises ToolMissingError without cross compiler or emulator, ContractError when the policy cannot become C.
     """
 
-    def __init__(self, policy: str | Path | LoadedPolicy, folder: str | Path, *, optimise: str = "-O3") -> None:
+    def __init__(
+        self,
+        policy: str | Path | LoadedPolicy,
+        folder: str | Path,
+        precision: Precision = "float32",
+        *,
+        optimise: str = "-O3",
+    ) -> None:
         for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
             if shutil.which(tool) is None:
                 raise ToolMissingError(f"{tool} is not installed: {INSTALL}")
         loaded = policy if isinstance(policy, LoadedPolicy) else load_policy(policy)
         self.spec, self.folder = loaded.spec, Path(folder).resolve()
-        generate_firmware(loaded, self.folder / "generated")
+        generate_firmware(loaded, self.folder / "generated", precision)
         source = firmware_source()
         board = source / "boards" / "netduinoplus2"
         self.elf = self.folder / "replay.elf"

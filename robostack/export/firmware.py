@@ -10,11 +10,17 @@ import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+from robostack.export.calibration import calibrated
+from robostack.export.int16 import Int16Program
 from robostack.export.onnx import LoadedPolicy, load_policy
 from robostack.export.program import Program
 from robostack.run_folder import RunFolderError, write_atomic
 from robostack.spec import ContractError
+
+Precision = Literal["float32", "int16"]
+"""Of the network's weights and activations; features and envelope are float32 in both."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +47,17 @@ def firmware_source() -> Path:
     raise ContractError(f"firmware/policy/kernels.c is neither beside nor inside {here}; reinstall robostack")
 
 
-def generate_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) -> FirmwareReport:
+def generate_firmware(
+    policy: str | Path | LoadedPolicy, out_dir: str | Path, precision: Precision = "float32"
+) -> FirmwareReport:
     """Writes `policy.c` and `policy_sizes.h` to `out_dir`, each in one step.
 
+    An int16 network is scaled by the policy's calibration, or by one made for it (robostack.export.calibration).
     Raises ContractError naming the node, its operator and the remedy when the graph is outside the profile;
     RunFolderError when a file cannot be written.
     """
     loaded = policy if isinstance(policy, LoadedPolicy) else load_policy(policy)
-    program = Program(loaded)
+    program = Int16Program(calibrated(loaded)) if precision == "int16" else Program(loaded)
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     files = {"policy.c": program.source(), "policy_sizes.h": program.sizes()}
@@ -60,11 +69,13 @@ def generate_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) ->
         calls=len(program.calls),
         multiply_adds=program.multiply_adds,
         constant_bytes=program.constant_bytes,
-        scratch_bytes=4 * program.scratch,
+        scratch_bytes=4 * sum(program.buffers().values()),
     )
 
 
-def export_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) -> FirmwareReport:
+def export_firmware(
+    policy: str | Path | LoadedPolicy, out_dir: str | Path, precision: Precision = "float32"
+) -> FirmwareReport:
     """A folder that builds by itself: the C sources, and the policy's in `generated/`.
 
     An older export in `out_dir` is replaced when the new one is whole. Raises as `generate_firmware`.
@@ -76,7 +87,7 @@ def export_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) -> F
             new, old = Path(name) / "new", Path(name) / "old"
             ignore = shutil.ignore_patterns("build*", "__pycache__", "*.py")
             shutil.copytree(firmware_source(), new, ignore=ignore)
-            report = generate_firmware(policy, new / "generated")
+            report = generate_firmware(policy, new / "generated", precision)
             if folder.exists():
                 folder.rename(old)
             new.rename(folder)
