@@ -7,7 +7,7 @@
 
 #define ONE 32768 /* 1 as an activation: out of reach, the largest is one less */
 #define LARGEST 32767
-#define STEP_BITS 11u /* a step of the table is 2^-6, an argument comes in units of 2^-17 */
+#define STEP_BITS 12u /* a step of the table is 2^-5, an argument comes in units of 2^-17 */
 
 /* C99 leaves this conversion and the shift of a negative number to the compiler; ours must do the usual. */
 typedef char rs_twos_complement[(int32_t)0xFFFFFFFFu == -1 && (-2 >> 1) == -1 ? 1 : -1];
@@ -36,8 +36,9 @@ float rs_quantise(const float *x, const float *scale, uint32_t *y, uint32_t size
 void rs_dense_int16(const uint32_t *weights, const int32_t *bias, const uint8_t *shift, const uint32_t *x,
                     uint32_t pairs, int32_t *y, uint32_t rows) {
   for (uint32_t row = 0; row < rows; row += 4u) {
-    rs_sums_t s;
-    for (uint32_t r = 0; r < 4u; r++) s.row[r] = (1 << shift[row + r]) >> 1;
+    const uint32_t by = *shift++;
+    const int32_t half = (1 << by) >> 1;
+    rs_sums_t s = {{half, half, half, half}};
     uint32_t i = 0;
     for (; pairs - i >= 4u; i += 4u) { /* enough to hide the loop */
       weights = rs_column(&s, weights, x[i]);
@@ -46,15 +47,15 @@ void rs_dense_int16(const uint32_t *weights, const int32_t *bias, const uint8_t 
       weights = rs_column(&s, weights, x[i + 3u]);
     }
     for (; i < pairs; i++) weights = rs_column(&s, weights, x[i]);
-    for (uint32_t r = 0; r < 4u; r++) y[row + r] = bias[row + r] + (s.row[r] >> shift[row + r]);
+    for (uint32_t r = 0; r < 4u; r++) *y++ = *bias++ + (s.row[r] >> by);
   }
 }
 
-/* 2^15 tanh of x in units of 2^-(6 + step_bits). */
+/* 2^15 tanh of x in units of 2^-(5 + step_bits). */
 static inline int32_t tanh_1(int32_t x, uint32_t step_bits) {
   const int32_t sign = x >> 31;
   uint32_t size = (uint32_t)(x ^ sign) - (uint32_t)sign;
-  const uint32_t end = (6u * 64u << step_bits) - 1u; /* tanh 6 is less than half a unit below 1 */
+  const uint32_t end = (RS_TANH_STEPS << step_bits) - 1u; /* there the result is the largest int16 */
   size = size < end ? size : end;
   const uint16_t *at = rs_tanh_table + (size >> step_bits);
   const int32_t here = at[0];

@@ -12,14 +12,14 @@
 /* y = x[i] scale[i] as pairs; `size` elements. */
 float rs_quantise(const float *x, const float *scale, uint32_t *y, uint32_t size);
 
-/* y[r] = bias[r] + ((w[r][0] x[0] + w[r][1] x[1] + ..) >> shift[r]), the shift rounded, rows in groups of four, each of
- * `pairs` words: column by column in a group. Nothing can leave 32 bits: no |x| is above 32767, the exporter keeps
- * each row's sum of |w| to 65535 and its shift to 15, so a sum and its rounding stay below 2^31; and it has checked
- * that the bias added to that does, too (robostack/export/quantise.py). */
+/* y[r] = bias[r] + ((w[r][0] x[0] + w[r][1] x[1] + ..) >> shift), the shift rounded. Rows come in groups of four with a
+ * shift each, `pairs` words a row, column by column in a group. Nothing can leave 32 bits: no |x| is above 32767, the
+ * exporter keeps each row's sum of |w| to 65535 and shifts to 15, so a sum with half a unit stays below 2^31; and it
+ * has checked that the bias added to that does, too (robostack/export/quantise.py). */
 void rs_dense_int16(const uint32_t *weights, const int32_t *bias, const uint8_t *shift, const uint32_t *x,
                     uint32_t pairs, int32_t *y, uint32_t rows);
 
-/* Within 1.6 units of 2^-15 of tanh and sigmoid, by a table of tanh with linear interpolation. An odd size takes one
+/* Within 2.6 units of 2^-15 of tanh and sigmoid, by a table of tanh with linear interpolation. An odd size takes one
  * more of x and makes it the last pair's second half; a layer has zero weights there. */
 void rs_tanh_int16(const int32_t *x, uint32_t *y, uint32_t size);
 void rs_sigmoid_int16(const int32_t *x, uint32_t *y, uint32_t size);

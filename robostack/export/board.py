@@ -31,14 +31,7 @@ class BoardPolicy:
     Raises ToolMissingError without cross compiler or emulator, ContractError when the policy cannot become C.
     """
 
-    def __init__(
-        self,
-        policy: str | Path | LoadedPolicy,
-        folder: str | Path,
-        precision: Precision = "float32",
-        *,
-        optimise: str = "-O3",
-    ) -> None:
+    def __init__(self, policy: str | Path | LoadedPolicy, folder: str | Path, precision: Precision = "float32") -> None:
         for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
             if shutil.which(tool) is None:
                 raise ToolMissingError(f"{tool} is not installed: {INSTALL}")
@@ -48,27 +41,15 @@ class BoardPolicy:
         source = firmware_source()
         board = source / "boards" / "netduinoplus2"
         self.elf = self.folder / "replay.elf"
-        rooms = [source / "policy", source / "envelope", self.folder / "generated"]
-        files = [
-            board / "startup.c",
-            board / "replay.c",
-            *(c for room in rooms for c in sorted(room.glob("*.c"))),
-        ]
-        includes = [f"-I{room}" for room in [*rooms, board]]
+        rooms = [source / "policy", self.folder / "generated", source / "envelope"]
+        kernels, *others = (sorted(room.glob("*.c")) for room in rooms)
+        compiler: list[str | Path] = ["arm-none-eabi-gcc", *CORE, *FLAGS, *(f"-I{room}" for room in [*rooms, board])]
         script: list[str | Path] = ["-T", board / "stm32f405.ld"]
-        command: list[str | Path] = [
-            "arm-none-eabi-gcc",
-            *CORE,
-            optimise,
-            *FLAGS,
-            *includes,
-            *files,
-            *script,
-            *LINK,
-            "-o",
-            self.elf,
-        ]
-        compile_c(command, f"the policy of {loaded.origin} for a Cortex-M4F")
+        what = f"the policy of {loaded.origin} for a Cortex-M4F"
+        fast = self.folder / "kernels.o"  # optimised as firmware/Makefile does it
+        compile_c([*compiler, "-O3", *kernels, "-r", "-nostdlib", "-o", fast], what)
+        rest = [*(c for room in others for c in room), board / "startup.c", board / "replay.c"]
+        compile_c([*compiler, "-Os", *rest, fast, *script, *LINK, "-o", self.elf], what)
 
     def rows(self, inputs: np.ndarray) -> np.ndarray:
         """(N, observation + action + state) -> (N, action + state), through the policy alone."""

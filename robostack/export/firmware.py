@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from robostack.export.calibration import calibrated
 from robostack.export.int16 import Int16Program
 from robostack.export.onnx import LoadedPolicy, load_policy
 from robostack.export.program import Program
@@ -52,12 +51,12 @@ def generate_firmware(
 ) -> FirmwareReport:
     """Writes `policy.c` and `policy_sizes.h` to `out_dir`, each in one step.
 
-    An int16 network is scaled by the policy's calibration, or by one made for it (robostack.export.calibration).
+    An int16 network is scaled by the policy's calibration (robostack.export.calibration.calibrated).
     Raises ContractError naming the node, its operator and the remedy when the graph is outside the profile;
     RunFolderError when a file cannot be written.
     """
     loaded = policy if isinstance(policy, LoadedPolicy) else load_policy(policy)
-    program = Int16Program(calibrated(loaded)) if precision == "int16" else Program(loaded)
+    program = Int16Program(loaded) if precision == "int16" else Program(loaded)
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     files = {"policy.c": program.source(), "policy_sizes.h": program.sizes()}

@@ -6,6 +6,7 @@ them, it becomes a float again. Everything else is the float32 program's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from robostack.export.network import ACTIVATIONS, network
 from robostack.export.program import Place, Program
-from robostack.export.quantise import ONE, Layer, input_scale, quantise
+from robostack.export.quantise import GROUP, ONE, Layer, input_scale, quantise
 from robostack.spec import ContractError
 
 _INTEGER = {"Tanh": "rs_tanh_int16", "Sigmoid": "rs_sigmoid_int16"}
@@ -21,9 +22,11 @@ _INTEGER = {"Tanh": "rs_tanh_int16", "Sigmoid": "rs_sigmoid_int16"}
 
 @dataclass
 class Int16Program(Program):
-    """`policy.spec.calibration` has a range for everything that enters the network."""
+    """Raises ContractError where `policy.spec.calibration` lacks a range for what enters the network."""
 
+    port: ClassVar[str] = "c_int16"
     headers: ClassVar[tuple[str, ...]] = ("kernels.h", "kernels_int16.h")
+    dense_kernel: ClassVar[str] = "rs_dense_by_row"
     locals: ClassVar[tuple[str, ...]] = ("  float not_finite = 0.0f;",)
     words: int = 0
     sums: int = 0
@@ -62,32 +65,39 @@ class Int16Program(Program):
         result = node.output[0]
         if self.roots[result] != (result, 0) or any(node is product for product, *_ in self.scalings.values()):
             return []
-        return [self._layer(node)[0]] if node.op_type == "Gemm" else [n for n in node.input if n in self.roots]
+        return [self.dense(node)[0]] if node.op_type == "Gemm" else [n for n in node.input if n in self.roots]
 
     def _quantise(self, node: Any) -> Layer:
-        x, weights, bias = self._layer(node)
+        x, weights, bias = self.dense(node)
         try:
-            return quantise(weights, bias, self._scale(x))
+            return quantise(weights, bias, self.scale(x))
         except ContractError as error:
             raise ContractError(f"{self.policy.origin}: node {node.name} ({node.op_type}): {error}") from error
 
-    def _scale(self, name: str) -> np.ndarray:
+    @property
+    def entrances(self) -> Mapping[str, tuple[float, ...]]:
+        """Ranges of what enters the network."""
+        return self.policy.spec.calibration.ranges if self.policy.spec.calibration else {}
+
+    def scale(self, name: str) -> np.ndarray:
         """Of a value that a dense layer takes in."""
-        if self._is_activation(name):
+        if self.is_activation(name):
             return np.full(self._size(name), ONE, np.float32)
-        calibration = self.policy.spec.calibration
-        ranges = calibration.ranges.get(name) if calibration else None
+        ranges = self.entrances.get(name)
         if ranges is None or len(ranges) != self._size(name):
-            raise ContractError(f"the calibration has no range for {name}: calibrate the policy again")
+            raise ContractError(
+                f"{self.policy.origin}: carries no range for {name}, which enters its network: "
+                "robostack.export.calibration.calibrated(policy), or robostack export RUN --precision int16"
+            )
         return input_scale(np.array(ranges))
 
-    def _is_activation(self, name: str) -> bool:
+    def is_activation(self, name: str) -> bool:
         """Does a value hold all of what a tanh or sigmoid of the network gave?"""
         root, offset = self.roots[name]
         whole = offset == 0 and self._size(root) == self._size(name)
         return whole and root in self.nodes and self.nodes[root].op_type in ACTIVATIONS
 
-    def _feeds_activation(self, name: str) -> bool:
+    def feeds_activation(self, name: str) -> bool:
         """Are a dense layer's results taken as they are by one tanh or sigmoid of the network, and by nobody else?"""
         if name not in self.layers or not self.layers[name].for_activation:
             return False
@@ -99,9 +109,9 @@ class Int16Program(Program):
 
     def _wanted_as_float(self, root: str) -> bool:
         if root in self.layers:
-            return not self._feeds_activation(root)
+            return not self.feeds_activation(root)
         return any(
-            node is None or node.output[0] not in self.layers or not self._is_activation(self._layer(node)[0])
+            node is None or node.output[0] not in self.layers or not self.is_activation(self.dense(node)[0])
             for node in self.readers.get(root, [])
         )
 
@@ -111,18 +121,19 @@ class Int16Program(Program):
             super()._emit(node)
         elif node.op_type in ACTIVATIONS:
             self._activation(node)
-        elif not self._feeds_activation(result):
-            self._dense(node)
-            unit = np.exp2(-self.layers[result].sum_bits[: self._size(result)]).astype(np.float32)
-            table, place, size = self._table("unit", unit), self.places[result], self._size(result)
+        elif not self.feeds_activation(result):
+            self._emit_dense(node)
+            place, size = self.places[result], self._size(result)
+            unit = np.exp2(-self.layers[result].sum_bits.astype(np.float32)).repeat(GROUP)[:size]
+            table = self._table("unit", unit)
             self._call("rs_sums_to_float", node.name, "sums", table, "not_finite", place, size)
 
     def _activation(self, node: Any) -> None:
         """One of `sums`, which a dense layer has left there, or of floats."""
         result, source = node.output[0], self.roots[node.input[0]][0]
         size = self._size(result)
-        if self._feeds_activation(source):
-            self._dense(self.nodes[source])
+        if self.feeds_activation(source):
+            self._emit_dense(self.nodes[source])
         else:
             self.sums = max(self.sums, size + size % 2)
             self._take_in("rs_preactivation", node.name, self._place(node.input[0]), "sums", size)
@@ -131,11 +142,14 @@ class Int16Program(Program):
         if self._wanted_as_float(result):
             self._call("rs_pairs_to_float", node.name, target, "not_finite", self.places[result], size)
 
-    def _dense(self, node: Any) -> None:
-        layer, name = self.layers[node.output[0]], self._layer(node)[0]
+    def _pack(self, weights: np.ndarray) -> np.ndarray:
+        return weights.reshape(-1)
+
+    def _emit_dense(self, node: Any) -> None:
+        layer, name = self.layers[node.output[0]], self.dense(node)[0]
         key = (*self.roots[name], self._size(name))
         if key not in self.pairs:
-            scale = self._table("scale", self._scale(name))
+            scale = self._table("scale", self.scale(name))
             x = self._place(name)
             self._take_in("rs_quantise", node.name, x, scale, self._new_pairs(key), self._size(name))
         rows, columns = layer.weights.shape

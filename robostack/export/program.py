@@ -44,7 +44,10 @@ class Program:
     others get their own part of `scratch`. No memory is reused: a policy's values are a few kilobytes.
     """
 
+    port: ClassVar[str] = "c"
+    """its entry in the self-test's tolerances"""
     headers: ClassVar[tuple[str, ...]] = ("kernels.h",)
+    dense_kernel: ClassVar[str] = "rs_dense"
     locals: ClassVar[tuple[str, ...]] = ()
     """declarations that start the C function"""
     policy: LoadedPolicy
@@ -131,13 +134,13 @@ class Program:
         result = node.output[0]
         if node.op_type in ("Flatten", "Identity"):
             self.roots[result] = self.roots[node.input[0]]
-        elif node.op_type == "Gather" and (np.diff(columns := self._columns(node)) == 1).all():
+        elif node.op_type == "Gather" and (np.diff(columns := self.columns(node)) == 1).all():
             root, offset = self.roots[node.input[0]]
             self.roots[result] = (root, offset + int(columns[0]))
         else:
             self.roots[result] = (result, 0)
 
-    def _columns(self, node: Any) -> np.ndarray:
+    def columns(self, node: Any) -> np.ndarray:
         indices = self.operands[node.input[1]].constant
         assert indices is not None
         return np.where(indices < 0, indices + self._size(node.input[0]), indices)
@@ -167,7 +170,7 @@ class Program:
         if op == "Concat":
             self._concat(node, place)
         elif op == "Gather":
-            table = self._table("index", self._columns(node).astype(np.uint16))
+            table = self._table("index", self.columns(node).astype(np.uint16))
             self._call("rs_gather", node.name, self._place(node.input[0]), table, place, size)
         elif op == "Gemm":
             self._gemm(node, place, size)
@@ -207,12 +210,15 @@ class Program:
             self._call("rs_copy", why, source, target, size)
 
     def _gemm(self, node: Any, place: Place, rows: int) -> None:
-        x, weights, bias = self._layer(node)
-        packed, inputs = self._table("weights", pack(weights)), weights.shape[1]
-        self._call("rs_dense", node.name, packed, self._table("bias", bias), self._place(x), inputs, place, rows)
+        x, weights, bias = self.dense(node)
+        packed, inputs = self._table("weights", self._pack(weights)), weights.shape[1]
+        self._call(self.dense_kernel, node.name, packed, self._table("bias", bias), self._place(x), inputs, place, rows)
         self.multiply_adds += weights.size
 
-    def _layer(self, node: Any) -> tuple[str, np.ndarray, np.ndarray]:
+    def _pack(self, weights: np.ndarray) -> np.ndarray:
+        return pack(weights)
+
+    def dense(self, node: Any) -> tuple[str, np.ndarray, np.ndarray]:
         """A Gemm: the value that comes in, (rows, inputs) weights and (rows,) bias."""
         constants = {name: o.constant for name, o in self.operands.items() if o.constant is not None}
         x, weights = node.input[0], constants[node.input[1]]
@@ -249,7 +255,7 @@ class Program:
             *(["#include <math.h>", ""] if "INFINITY" in code else []),
             *(f'#include "{name}"' for name in self.headers),
             "",
-            contract_table(self.policy.spec, self.policy.policy_hash).rstrip(),
+            contract_table(self.policy.spec, self.policy.policy_hash, self.port).rstrip(),
             "",
             *(f"static const {text.replace('@', name, 1)}" for text, name in self.tables.items()),
             *(f"static {kind} {name}[{size}];" for (kind, name), size in self.buffers().items() if size),

@@ -1,8 +1,8 @@
 """A dense layer in integers: int16 weights and inputs, 32-bit sums that cannot overflow.
 
-Element c of the input is q[c] / scale[c]; row r of the weights, over it, is w[r, c] 2^-k[r]: a scale a row. A sum is
-then in units of 2^-k[r]; shifted right by s[r] it is in units of 2^-(k[r] - s[r]), and the bias, in these units, is
-added.
+Element c of the input is q[c] / scale[c]; row r of the weights, over it, is w[r, c] 2^-k, with a k for each group of
+four rows that the kernel computes together. A sum is then in units of 2^-k; shifted right by s it is in units of
+2^-(k - s), and the bias, in these units, is added.
 Rounding is to the nearest, of weights and biases with halves to even.
 
 The sum is the bound: |q| <= 32767, so a row whose |w| add up to 65535 at most stays below 2^31 whatever comes in, also
@@ -40,9 +40,9 @@ class Layer:
     bias: np.ndarray
     """(R,) int64 within int32"""
     shift: np.ndarray
-    """(R,) 0 to 15"""
+    """(R / 4,) 0 to 15"""
     sum_bits: np.ndarray
-    """(R,) b: a result is in units of 2^-b"""
+    """(R / 4,) b: a result is in units of 2^-b"""
 
     @property
     def for_activation(self) -> bool:
@@ -76,22 +76,24 @@ def quantise(weights: np.ndarray, bias: np.ndarray, scale: np.ndarray) -> Layer:
     magnitude = np.abs(scaled)
     # half a unit a column is what rounding may add to a row's sum
     room = np.minimum(LARGEST / magnitude.max(1), (LARGEST_ROW - 0.5 * columns) / magnitude.sum(1))
-    k = np.floor(np.log2(np.clip(room, 2.0**-60, 2.0 ** (SUM_BITS + LARGEST_SHIFT)))).astype(int)
-    whole = np.rint(scaled * np.exp2(k)[:, None]).astype(np.int64)
-    reach = np.abs(whole).sum(1) * LARGEST
+    room = np.clip(room, 2.0**-60, 2.0 ** (SUM_BITS + LARGEST_SHIFT)).reshape(-1, GROUP).min(1)
+    k = np.floor(np.log2(room)).astype(int)
+    whole = np.rint(scaled * np.exp2(k).repeat(GROUP)[:, None]).astype(np.int64)
+    reach = np.abs(whole).sum(1).reshape(-1, GROUP).max(1) * LARGEST
+    heaviest = np.abs(offset).reshape(-1, GROUP).max(1)
     shift = k - SUM_BITS
-    if not _fits(reach, offset, k, shift).all():
-        fits = np.array([_fits(reach, offset, k, np.full_like(k, s)) for s in range(LARGEST_SHIFT + 1)])
+    if not _fits(reach, heaviest, k, shift).all():
+        fits = np.array([_fits(reach, heaviest, k, np.full_like(k, s)) for s in range(LARGEST_SHIFT + 1)])
         if not fits.any(0).all():
             raise ContractError("a bias is too large beside its weights for 16 bits: use float32")
         shift = fits.argmax(0)
-    held = np.rint(offset * np.exp2(k - shift)).astype(np.int64)
+    held = np.rint(offset * np.exp2(k - shift).repeat(GROUP)).astype(np.int64)
     assert np.abs(whole).max() <= LARGEST
     assert np.abs(whole).sum(1).max() <= LARGEST_ROW
     return Layer(whole, held, shift, k - shift)
 
 
 def _fits(reach: np.ndarray, bias: np.ndarray, k: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Per row: is the shift one, and does no result leave 32 bits?"""
+    """By group: is the shift one, and does no result leave 32 bits?"""
     s = np.clip(shift, 0, LARGEST_SHIFT)
     return (s == shift) & ((reach >> s) + 2 + np.abs(bias) * np.exp2(k - s) < 2.0**31)
