@@ -58,7 +58,8 @@ class Int16Program(Program):
             self.readers.setdefault(self.roots[output.name][0], []).append(None)
         for name, node in self.nodes.items():
             if node.op_type == "Gemm":
-                self.layers[name] = self._quantise(node)
+                x, weights, bias = self.dense(node)
+                self.layers[name] = quantise(weights, bias, self.scale(x))
 
     def _read(self, node: Any) -> list[str]:
         """Values that the call of a node reads; none where there is no call."""
@@ -66,13 +67,6 @@ class Int16Program(Program):
         if self.roots[result] != (result, 0) or any(node is product for product, *_ in self.scalings.values()):
             return []
         return [self.dense(node)[0]] if node.op_type == "Gemm" else [n for n in node.input if n in self.roots]
-
-    def _quantise(self, node: Any) -> Layer:
-        x, weights, bias = self.dense(node)
-        try:
-            return quantise(weights, bias, self.scale(x))
-        except ContractError as error:
-            raise ContractError(f"{self.policy.origin}: node {node.name} ({node.op_type}): {error}") from error
 
     @property
     def entrances(self) -> Mapping[str, tuple[float, ...]]:

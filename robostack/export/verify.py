@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ from robostack.export.calibration import calibrated
 from robostack.export.cycles import step_cost
 from robostack.export.firmware import Precision
 from robostack.export.host import HostPolicy, ToolMissingError
+from robostack.export.network import network
 from robostack.export.onnx import LoadedPolicy, load_policy
 from robostack.runtime.runner import Runner
 from robostack.spec import ContractError, PolicySpec
@@ -93,19 +95,20 @@ def verify(
         "self_test": (recorded, np.array(test.outputs, np.float32)),
         "random": (drawn, self_test.run(spec, runtime.infer, drawn)),
     }
-    scaled = _calibrated(loaded)
+    scaled = cache(lambda: calibrated(loaded))
     results: list[PortResult] = []
     c_bits: dict[tuple[Precision, Vectors], np.ndarray] = {}
     with tempfile.TemporaryDirectory(prefix="robostack-") as folder:
         for port in (*ports, *(extra or {})):
-            if port in INT16_PORTS and scaled is None:
+            if port in INT16_PORTS and not network(loaded.model.graph):
                 continue
             tolerance = test.tolerance["onnxruntime" if port == "onnxruntime" else "c"]
             try:
                 image = (extra or {}).get(port)
-                opened = _image(image) if image else _open(port, scaled or loaded, runtime, Path(folder) / port)
-                if opened.precision == "int16" and scaled and scaled.spec.self_test:
-                    tolerance = scaled.spec.self_test.tolerance["c_int16"]
+                its = scaled() if port in INT16_PORTS else loaded
+                opened = _image(image) if image else _open(port, its, runtime, Path(folder) / port)
+                if opened.precision == "int16" and (held := scaled().spec.self_test):
+                    tolerance = held.tolerance["c_int16"]
                 cost = _cost(opened.board, recorded[:1, : spec.observation_size])
                 for kind, (inputs, wanted) in vectors.items():
                     if kind == "random" and (image or opened.precision is None):
@@ -167,16 +170,6 @@ def _cost(board: BoardPolicy | None, observation: np.ndarray) -> tuple[int | Non
 def _image(recorded: Recorded) -> _Opened:
     recording = recorded()
     return _Opened(lambda _: np.asarray(recording.outputs, np.float32), recording.precision)
-
-
-def _calibrated(policy: LoadedPolicy) -> LoadedPolicy | None:
-    """None where the network cannot be int16, and nobody has said that it can; without a compiler, the policy."""
-    try:
-        return calibrated(policy)
-    except ToolMissingError:
-        return policy
-    except ContractError:
-        return None
 
 
 def _rows(spec: PolicySpec, runtime: Runner, inputs: np.ndarray) -> np.ndarray:
