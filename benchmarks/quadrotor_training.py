@@ -21,6 +21,7 @@ import torch
 from _results import row, write
 from torch import Tensor
 
+from robostack.export.host import HostPolicy
 from robostack.learn.trainer import export_policy, train
 from robostack.run_folder import RunFolder
 from robostack.runtime.runner import Runner
@@ -40,8 +41,8 @@ class Outcome:
     figures: dict[str, float]
 
 
-def onnx_policy(runner: Runner) -> tuple[Callable[[Obs, Tensor], tuple[Tensor, Tensor]], Tensor]:
-    """The exported file as a function of torch tensors, and its state at activation."""
+def as_policy(runner: Runner | HostPolicy) -> tuple[Callable[[Obs, Tensor], tuple[Tensor, Tensor]], Tensor]:
+    """The exported file in a runtime as a function of torch tensors, and its state at activation."""
     names = [c.name for c in runner.spec.observations]
 
     def policy(obs: Obs, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,7 +68,7 @@ def one_seed(seed: int, episodes: int, folder: Path) -> Outcome:
     run = RunFolder.create("quadrotor", f"seed{seed}", folder)
     result = train(Quadrotor(L2F), None, run, seed=seed)
     export_policy(run, run.policy)
-    policy, reset = onnx_policy(Runner(run.policy))
+    policy, reset = as_policy(Runner(run.policy))
     judged = replace(L2F, num_envs=episodes, delay_s=(0.0, 0.02))
     found = survival(policy, reset, judged)
     figures = {"survived": found.survived, "rms": found.rms_m}
