@@ -61,12 +61,11 @@ class Int16Program(Program):
                 x, weights, bias = self.dense(node)
                 self.layers[name] = quantise(weights, bias, self.scale(x))
 
-    def _read(self, node: Any) -> list[str]:
-        """Values that the call of a node reads; none where there is no call."""
-        result = node.output[0]
-        if self.roots[result] != (result, 0) or any(node is product for product, *_ in self.scalings.values()):
-            return []
-        return [self.dense(node)[0]] if node.op_type == "Gemm" else [n for n in node.input if n in self.roots]
+    def _alive(self, node: Any) -> list[str]:
+        """A layer whose sums go to a tanh or sigmoid is called by that one."""
+        source = self.roots[node.input[0]][0] if node.op_type in ACTIVATIONS else ""
+        layer = [self.dense(self.nodes[source])[0]] if self.feeds_activation(source) else []
+        return super()._alive(node) + layer
 
     @property
     def entrances(self) -> Mapping[str, tuple[float, ...]]:

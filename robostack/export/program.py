@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -41,7 +42,7 @@ class Program:
 
     A value that is only another name for a run of an earlier one (Flatten, Identity, a Gather of neighbours)
     is a pointer into it, its root. A root that ends in a Concat or an output is computed in place there; the
-    others get their own part of `scratch`. No memory is reused: a policy's values are a few kilobytes.
+    others get a block of `scratch`, which they leave to later ones when nobody reads them any more.
     """
 
     port: ClassVar[str] = "c"
@@ -59,6 +60,8 @@ class Program:
     tables: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     scratch: int = 0
+    blocks: dict[int, int] = field(default_factory=dict)
+    """of scratch: first element and size"""
     multiply_adds: int = 0
     constant_bytes: int = 0
 
@@ -91,6 +94,7 @@ class Program:
         kept = [node for node in graph.node if node.output[0] not in taken_in]
         for node in reversed(kept):
             self._lay_out(node)
+        self._share(kept, outputs)
         for node in kept:
             if self.roots[node.output[0]] == (node.output[0], 0):
                 self._emit(node)
@@ -158,12 +162,46 @@ class Program:
             return
         if result not in self.places:
             self.places[result] = Place("scratch", self.scratch)
+            self.blocks[self.scratch] = self._size(result)
             self.scratch += self._size(result)
         if node.op_type == "Concat":
             place = self.places[result]
             for name in node.input:
                 self._aim(name, place)
                 place = place.after(self._size(name))
+
+    def _share(self, kept: list[Any], outputs: list[str]) -> None:
+        """Moves every block to the first room that is free while its values are written and read, in order of birth."""
+        starts, lives = list(self.blocks), dict[int, tuple[int, int]]()
+        touched = [[node.output[0], *self._alive(node)] for node in kept] + [outputs]
+        for when, names in enumerate(touched):
+            for root in {self.roots[name][0] for name in names} & self.places.keys():
+                if (place := self.places[root]).base == "scratch":
+                    block = starts[bisect_right(starts, place.offset) - 1]
+                    lives[block] = lives.get(block, (when, when))[0], when
+        moved: dict[int, int] = {}
+        for block in sorted(lives, key=lambda b: lives[b][0]):
+            at = 0
+            for other, start in sorted(moved.items(), key=lambda pair: pair[1]):
+                if lives[other][1] >= lives[block][0] and at + self.blocks[block] > start:
+                    at = max(at, start + self.blocks[other])
+            moved[block] = at
+        for root, place in self.places.items():
+            if place.base == "scratch":
+                block = starts[bisect_right(starts, place.offset) - 1]
+                self.places[root] = Place("scratch", moved.get(block, 0) + place.offset - block)
+        self.scratch = max((at + self.blocks[block] for block, at in moved.items()), default=0)
+
+    def _alive(self, node: Any) -> list[str]:
+        """Values that must still be there when a node's result is written."""
+        return self._read(node)
+
+    def _read(self, node: Any) -> list[str]:
+        """Values that the call of a node reads; none where there is no call."""
+        result = node.output[0]
+        if self.roots[result] != (result, 0) or any(node is product for product, *_ in self.scalings.values()):
+            return []
+        return [self.dense(node)[0]] if node.op_type == "Gemm" else [n for n in node.input if n in self.roots]
 
     def _emit(self, node: Any) -> None:
         op, place, size = node.op_type, self.places[node.output[0]], self._size(node.output[0])
