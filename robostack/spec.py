@@ -195,11 +195,25 @@ class Envelope(Frozen):
 class SelfTest(Frozen):
     """Vectors recorded at export: each row of `inputs` is all channels, applied_action and state, in the order of
     the graph's inputs; each row of `outputs` is action and next_state. `tolerance` is a share of each action's
-    range, by port; C ports must agree with each other bit for bit."""
+    range, by port; C ports of one precision must agree with each other bit for bit."""
 
     inputs: tuple[tuple[Finite, ...], ...]
     outputs: tuple[tuple[Finite, ...], ...]
     tolerance: dict[str, Finite] = {"onnxruntime": 1e-5, "c": 1e-4}
+
+
+class Calibration(Frozen):
+    """What the int16 port is scaled by, and how well it then does.
+
+    `ranges`: the largest magnitude of each element of what enters its network, by the value's name in the graph.
+    `source` says on which rows these were seen; on the same rows, `max_error` and `rms_error` of the port against ONNX
+    Runtime, as shares of each action's range.
+    """
+
+    source: str
+    ranges: dict[str, tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]]
+    max_error: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    rms_error: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class PolicySpec(Frozen):
@@ -216,6 +230,7 @@ class PolicySpec(Frozen):
     state: State = State()
     envelope: Envelope
     self_test: SelfTest | None = None
+    calibration: Calibration | None = None
     provenance: dict[str, Any] = {}
 
     @model_validator(mode="after")

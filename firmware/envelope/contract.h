@@ -58,6 +58,7 @@ typedef struct {
   const float *self_test_inputs;  /* num x (observation + action + state) */
   const float *self_test_outputs; /* num x (action + state), computed by torch or ONNX Runtime */
   float self_test_tolerance;      /* share of each action's range */
+  uint8_t weight_bits;            /* of the network: 32, float; 16, integers */
   /* One inference; all pointers distinct. state and next_state are NULL when state_size is 0. */
   void (*infer)(const float *observation, const float *applied_action, const float *state, float *action,
                 float *next_state);

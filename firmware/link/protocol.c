@@ -118,6 +118,7 @@ uint16_t rs_write_ident(uint8_t *out, uint16_t sequence, const rs_ident_t *ident
   p = put_u16(p, c->action_size);
   p = put_u16(p, c->state_size);
   p = put_u16(p, c->num_channels);
+  p = put_u8(p, c->weight_bits);
   p = put_bytes(p, c->section_digests, RS_NUM_SECTIONS * RS_DIGEST_SIZE);
   p = put_bytes(p, c->interface_hash, RS_DIGEST_SIZE);
   p = put_bytes(p, c->policy_hash, RS_DIGEST_SIZE);

@@ -10,7 +10,7 @@
 #include "contract.h"
 #include "policy_sizes.h"
 
-#define RS_PROTOCOL_VERSION 1u
+#define RS_PROTOCOL_VERSION 2u
 
 typedef enum {
   RS_HELLO = 0x01,     /* -> IDENT, which says where the sequence stands; changes nothing */
@@ -51,7 +51,7 @@ typedef enum {
 #define RS_OBSERVE_SIZE(channels, n) (RS_HEADER_SIZE + 4u + 2u * (channels) + 4u * (n))
 #define RS_ACTUATE_SIZE(n) (RS_HEADER_SIZE + 17u + 4u * (n))
 #define RS_RESULT_SIZE(n) (RS_HEADER_SIZE + 10u + 4u * (n))
-#define RS_IDENT_SIZE (RS_HEADER_SIZE + 1u + 2u * (1u + RS_TEXT_SIZE) + 15u + (RS_NUM_SECTIONS + 2u) * RS_DIGEST_SIZE)
+#define RS_IDENT_SIZE (RS_HEADER_SIZE + 1u + 2u * (1u + RS_TEXT_SIZE) + 16u + (RS_NUM_SECTIONS + 2u) * RS_DIGEST_SIZE)
 /* The longest message in each direction. */
 #define RS_MAX_REQUEST RS_MAX_2(RS_OBSERVE_SIZE(RS_MAX_CHANNELS, RS_MAX_OBSERVATION), RS_HEADER_SIZE + RS_MAX_PING)
 #define RS_MAX_REPLY                                             \
@@ -89,7 +89,7 @@ bool rs_u16_parse(const rs_message_t *message, uint16_t *value);
 bool rs_observe_parse(const rs_contract_t *contract, const rs_message_t *message, rs_observe_t *observe);
 
 /* IDENT: version u8, last u16, status u8, board and task (length u8, text), control_dt_s f32, sizes of observation,
- * action, state u16, channels u16, section digests, interface hash, policy hash. */
+ * action, state u16, channels u16, weight bits u8, section digests, interface hash, policy hash. */
 typedef struct {
   const char *board;
   const rs_contract_t *contract;

@@ -13,6 +13,10 @@
  * 1 at a time. A block of 8 keeps its sums in registers and reads its weights as one run. */
 void rs_dense(const float *weights, const float *bias, const float *x, uint32_t inputs, float *y, uint32_t outputs);
 
+/* The same sums from weights row by row: a tenth of the code, for the few that an int16 policy keeps in float. */
+void rs_dense_by_row(const float *weights, const float *bias, const float *x, uint32_t inputs, float *y,
+                     uint32_t outputs);
+
 /* y = a op b, element by element. */
 void rs_add(const float *a, const float *b, float *y, uint32_t size);
 void rs_sub(const float *a, const float *b, float *y, uint32_t size);

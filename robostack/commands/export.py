@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from robostack.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from robostack.export.onnx import LoadedPolicy
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,9 @@ class Command:
 
     run_folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
     """A run folder, or a task (its newest run). Default: the newest run."""
+    precision: Literal["float32", "int16"] = "float32"
+    """Of the network's weights and activations on the board. int16 takes half the flash and less time; it is scaled by
+    what the policy meets in flight, and its error is printed."""
     root: Path = Path("logs")
     """Folder with the runs."""
     json: bool = False
@@ -33,7 +39,9 @@ class Command:
 
         with run.stage("export"):
             policy = export_policy(run, run.policy)
-            firmware = export_firmware(policy, run.exported / "firmware")
+            if self.precision == "int16":
+                policy = _calibrate(run, policy)
+            firmware = export_firmware(policy, run.exported / "firmware", self.precision)
             result = {
                 "policy": str(run.policy),
                 "policy_bytes": len(policy.data),
@@ -44,7 +52,10 @@ class Command:
                 "multiply_adds": firmware.multiply_adds,
                 "constant_bytes": firmware.constant_bytes,
                 "scratch_bytes": firmware.scratch_bytes,
+                "precision": self.precision,
             }
+            if (calibration := policy.spec.calibration) is not None:
+                result["calibration"] = calibration.model_dump(exclude={"ranges"})
             run.record(export=result)
         if self.json:
             print(json.dumps(result, indent=2))
@@ -52,5 +63,21 @@ class Command:
             print(f"{run.policy}: {len(policy.data):,} bytes, policy {policy.policy_hash[:16]}")
             cost = f"{firmware.calls} kernel calls, {firmware.multiply_adds:,} multiply-adds"
             size = f"{firmware.constant_bytes:,} bytes of weights, {firmware.scratch_bytes:,} of RAM"
-            print(f"{run.exported / 'firmware'}: {cost}, {size}")
+            print(f"{run.exported / 'firmware'}: {self.precision}, {cost}, {size}")
+            if calibration is not None:
+                share = f"{calibration.max_error:.1e} of the action range at most, {calibration.rms_error:.1e} rms"
+                print(f"int16 against float32: {share}, on {calibration.source}")
         return 0
+
+
+def _calibrate(run: RunFolder, policy: LoadedPolicy) -> LoadedPolicy:
+    """Flies the run's policy, and writes the ranges that it met into the file's contract."""
+    from robostack.export.calibration import calibrated
+    from robostack.learn.flown import observed_in_flight
+    from robostack.learn.trained import load_run
+    from robostack.run_folder import write_atomic
+
+    task, _ = load_run(run)
+    policy = calibrated(policy, observed_in_flight(policy, task))
+    write_atomic(run.policy, policy.data)
+    return policy

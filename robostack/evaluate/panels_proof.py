@@ -12,6 +12,14 @@ from robostack.evaluate.html import count, definitions, nothing, number, section
 from robostack.evaluate.material import Material
 from robostack.spec import Channel
 
+PORTS = {
+    "onnxruntime": "ONNX Runtime",
+    "c_host": "C on host",
+    "c_board": "C on board",
+    "c_int16_host": "C, int16, on host",
+    "c_int16_board": "C, int16, on board",
+}
+
 
 def ports(m: Material) -> str:
     rows = m.section("verify").get("ports") or []
@@ -25,22 +33,25 @@ def ports(m: Material) -> str:
     bits = {True: "same", False: '<span class="bad">differ</span>'}
     body = [
         [
-            escape(str(p.get("port", "")).replace("_", " on ").replace("onnxruntime", "ONNX Runtime")),
+            escape(PORTS.get(str(p.get("port")), str(p.get("port", "")))),
             f"{count(p.get('count'))} {escape(str(p.get('vectors', '')).replace('_', '-'))}",
             verdicts.get(str(p.get("status")), ""),
             small(p.get("error")),
             small(p.get("tolerance")),
             bits.get(p.get("bit_identical"), ""),
+            count(p.get("instructions")),
+            count(p.get("cycles")),
             f'<span class="soft">{escape(str(p.get("note") or ""))}</span>',
         ]
         for p in rows
     ]
-    head = ("port", "vectors", "", "worst error", "tolerance", "bits", "")
+    head = ("port", "vectors", "", "worst error", "tolerance", "bits", "instructions", "cycles", "")
     why = (
         "The same inputs through every runtime: the vectors recorded inside policy.onnx, and random ones. "
-        "Errors are shares of an action's range; C ports must agree bit for bit."
+        "Errors are shares of an action's range; C ports of one precision must agree bit for bit. Instructions and "
+        "modelled cycles are those of a whole control period on the emulated board."
     )
-    return section("Ports", why, table(head, body, numeric=(3, 4)))
+    return section("Ports", why, table(head, body, numeric=(3, 4, 6, 7)))
 
 
 def contract(m: Material) -> str:

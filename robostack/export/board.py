@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robostack.export.firmware import firmware_source, generate_firmware
+from robostack.export.firmware import Precision, firmware_source, generate_firmware
 from robostack.export.host import WARNINGS, ToolMissingError, compile_c
 from robostack.export.onnx import LoadedPolicy, load_policy
 from robostack.spec import ContractError
@@ -31,37 +31,25 @@ class BoardPolicy:
     Raises ToolMissingError without cross compiler or emulator, ContractError when the policy cannot become C.
     """
 
-    def __init__(self, policy: str | Path | LoadedPolicy, folder: str | Path, *, optimise: str = "-O3") -> None:
+    def __init__(self, policy: str | Path | LoadedPolicy, folder: str | Path, precision: Precision = "float32") -> None:
         for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
             if shutil.which(tool) is None:
                 raise ToolMissingError(f"{tool} is not installed: {INSTALL}")
         loaded = policy if isinstance(policy, LoadedPolicy) else load_policy(policy)
         self.spec, self.folder = loaded.spec, Path(folder).resolve()
-        generate_firmware(loaded, self.folder / "generated")
+        generate_firmware(loaded, self.folder / "generated", precision)
         source = firmware_source()
         board = source / "boards" / "netduinoplus2"
         self.elf = self.folder / "replay.elf"
-        rooms = [source / "policy", source / "envelope", self.folder / "generated"]
-        files = [
-            board / "startup.c",
-            board / "replay.c",
-            *(c for room in rooms for c in sorted(room.glob("*.c"))),
-        ]
-        includes = [f"-I{room}" for room in [*rooms, board]]
+        rooms = [source / "policy", self.folder / "generated", source / "envelope"]
+        kernels, *others = (sorted(room.glob("*.c")) for room in rooms)
+        compiler: list[str | Path] = ["arm-none-eabi-gcc", *CORE, *FLAGS, *(f"-I{room}" for room in [*rooms, board])]
         script: list[str | Path] = ["-T", board / "stm32f405.ld"]
-        command: list[str | Path] = [
-            "arm-none-eabi-gcc",
-            *CORE,
-            optimise,
-            *FLAGS,
-            *includes,
-            *files,
-            *script,
-            *LINK,
-            "-o",
-            self.elf,
-        ]
-        compile_c(command, f"the policy of {loaded.origin} for a Cortex-M4F")
+        what = f"the policy of {loaded.origin} for a Cortex-M4F"
+        fast = self.folder / "kernels.o"  # optimised as firmware/Makefile does it
+        compile_c([*compiler, "-O3", *kernels, "-r", "-nostdlib", "-o", fast], what)
+        rest = [*(c for room in others for c in room), board / "startup.c", board / "replay.c"]
+        compile_c([*compiler, "-Os", *rest, fast, *script, *LINK, "-o", self.elf], what)
 
     def rows(self, inputs: np.ndarray) -> np.ndarray:
         """(N, observation + action + state) -> (N, action + state), through the policy alone."""

@@ -25,11 +25,12 @@ void policy_infer(const float *observation, const float *applied_action, const f
 """
 
 
-def contract_table(spec: PolicySpec, policy_hash: str) -> str:
+def contract_table(spec: PolicySpec, policy_hash: str, port: str = "c") -> str:
     """C text that defines `const rs_contract_t rs_policy`; its `infer` is a `policy_infer` defined elsewhere.
 
-    `policy_hash` is 64 hexadecimal digits. Raises ContractError for numbers that 32-bit floats or 16-bit
-    counts cannot hold, and for self-test vectors of a wrong length.
+    `policy_hash` is 64 hexadecimal digits; `port` says whose self-test tolerance holds, c_int16 being a port of 16-bit
+    weights. Raises ContractError for numbers that 32-bit floats or 16-bit counts cannot hold, and for self-test
+    vectors of a wrong length.
     """
     index = {c.name: i for i, c in enumerate(spec.observations)}
     arrays: list[str] = []
@@ -70,7 +71,8 @@ def contract_table(spec: PolicySpec, policy_hash: str) -> str:
     fields["policy_hash"] = _bytes(arrays, "policy_hash", policy_hash, 32)
     fields["interface_hash"] = _bytes(arrays, "interface_hash", spec.interface_hash, 32)
     fields["section_digests"] = _bytes(arrays, "section_digests", digests, 32 * len(SECTIONS))
-    fields |= _self_test(arrays, spec)
+    fields |= _self_test(arrays, spec, port)
+    fields["weight_bits"] = "16" if port == "c_int16" else "32"
     fields["infer"] = "policy_infer"
     body = "\n".join(f"  .{name} = {value}," for name, value in fields.items())
     return "\n".join([PREAMBLE, *arrays, f"\nconst rs_contract_t rs_policy = {{\n{body}\n}};\n"])
@@ -113,7 +115,7 @@ def _rung(arrays: list[str], i: int, rung: Rung, index: dict[str, int]) -> str:
     return "{" + ", ".join(f".{field} = {value}" for field, value in fields.items()) + "}"
 
 
-def _self_test(arrays: list[str], spec: PolicySpec) -> dict[str, str]:
+def _self_test(arrays: list[str], spec: PolicySpec, port: str) -> dict[str, str]:
     test = spec.self_test
     if test is None or not test.inputs:
         return {}
@@ -128,14 +130,14 @@ def _self_test(arrays: list[str], spec: PolicySpec) -> dict[str, str]:
             raise ContractError(
                 f"self_test.{field}: {len(rows)} rows of {lengths} values; need {len(test.inputs)} of {size}"
             )
-    if "c" not in test.tolerance:
-        raise ContractError("self_test.tolerance: has no entry for port 'c'; add one, such as 1e-4")
+    if port not in test.tolerance:
+        raise ContractError(f"self_test.tolerance: has no entry for port {port!r}; add one, such as 1e-4")
     fields: dict[str, str] = {}
     for field in sizes:
         values = [v for row in getattr(test, field) for v in row]
         fields[f"self_test_{field}"] = _floats(arrays, f"self_test_{field}", values, f"self_test.{field}")
     fields["num_self_tests"] = _uint16(len(test.inputs), "number of self-tests")
-    fields["self_test_tolerance"] = _float(float32([test.tolerance["c"]], "self_test.tolerance.c")[0])
+    fields["self_test_tolerance"] = _float(float32([test.tolerance[port]], f"self_test.tolerance.{port}")[0])
     return fields
 
 

@@ -6,27 +6,21 @@ and `policy_infer`. It is compiled with `firmware/policy/kernels.c`, for a board
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import numpy as np
-from onnx import helper, numpy_helper
-
-from robostack.export.contract_c import contract_table
+from robostack.export.int16 import Int16Program
 from robostack.export.machine_c import machine_header
 from robostack.export.onnx import LoadedPolicy, load_policy
-from robostack.export.profile import Operand, row_shape
+from robostack.export.program import Program
 from robostack.run_folder import RunFolderError, write_atomic
 from robostack.spec import ContractError
 
-_BINARY = {"Add": "rs_add", "Sub": "rs_sub", "Mul": "rs_mul", "Div": "rs_div"}
-_UNARY = {"Tanh": "rs_tanh", "Sigmoid": "rs_sigmoid", "Sqrt": "rs_sqrt"}
-MAX_ELEMENTS = 65535
-"""Elements of one value: indices in the C tables are 16 bits wide."""
+Precision = Literal["float32", "int16"]
+"""Of the network's weights and activations; features and envelope are float32 in both."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +35,6 @@ class FirmwareReport:
     scratch_bytes: int
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a value lies: `base` is a pointer in the generated C, `offset` counts elements from it."""
-
-    base: str
-    offset: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.base} + {self.offset}" if self.offset else self.base
-
-    def after(self, elements: int) -> Place:
-        return Place(self.base, self.offset + elements)
-
-
 def firmware_source() -> Path:
     """The folder of the C sources, in a checkout or in an installed package.
 
@@ -67,14 +47,17 @@ def firmware_source() -> Path:
     raise ContractError(f"firmware/policy/kernels.c is neither beside nor inside {here}; reinstall robostack")
 
 
-def generate_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) -> FirmwareReport:
+def generate_firmware(
+    policy: str | Path | LoadedPolicy, out_dir: str | Path, precision: Precision = "float32"
+) -> FirmwareReport:
     """Writes `policy.c`, `policy_sizes.h` and `machine.h` to `out_dir`, each in one step.
 
+    An int16 network is scaled by the policy's calibration (robostack.export.calibration.calibrated).
     Raises ContractError naming the node, its operator and the remedy when the graph is outside the profile;
     RunFolderError when a file cannot be written.
     """
     loaded = policy if isinstance(policy, LoadedPolicy) else load_policy(policy)
-    program = _Program(loaded)
+    program = Int16Program(loaded) if precision == "int16" else Program(loaded)
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     files = {
@@ -90,11 +73,13 @@ def generate_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) ->
         calls=len(program.calls),
         multiply_adds=program.multiply_adds,
         constant_bytes=program.constant_bytes,
-        scratch_bytes=4 * program.scratch,
+        scratch_bytes=4 * sum(program.buffers().values()),
     )
 
 
-def export_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) -> FirmwareReport:
+def export_firmware(
+    policy: str | Path | LoadedPolicy, out_dir: str | Path, precision: Precision = "float32"
+) -> FirmwareReport:
     """A folder that builds by itself: the C sources, and the policy's in `generated/`.
 
     An older export in `out_dir` is replaced when the new one is whole. Raises as `generate_firmware`.
@@ -106,7 +91,7 @@ def export_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) -> F
             new, old = Path(name) / "new", Path(name) / "old"
             ignore = shutil.ignore_patterns("build*", "__pycache__", "*.py", "*.o", ".*.cmd")
             shutil.copytree(firmware_source(), new, ignore=ignore)
-            report = generate_firmware(policy, new / "generated")
+            report = generate_firmware(policy, new / "generated", precision)
             if folder.exists():
                 folder.rename(old)
             new.rename(folder)
@@ -115,276 +100,3 @@ def export_firmware(policy: str | Path | LoadedPolicy, out_dir: str | Path) -> F
     except OSError as error:
         raise RunFolderError(f"cannot write {folder}: {error}; what was there before is untouched") from error
     return replace(report, files=tuple(folder / "generated" / file.name for file in report.files))
-
-
-@dataclass
-class _Program:
-    """The graph, laid out: first every value gets its place, then every node becomes a call.
-
-    A value that is only another name for a run of an earlier one (Flatten, Identity, a Gather of neighbours)
-    is a pointer into it, its root. A root that ends in a Concat or an output is computed in place there; the
-    others get their own part of `scratch`. No memory is reused: a policy's values are a few kilobytes.
-    """
-
-    policy: LoadedPolicy
-    roots: dict[str, tuple[str, int]] = field(default_factory=dict)
-    places: dict[str, Place] = field(default_factory=dict)
-    operands: dict[str, Operand] = field(default_factory=dict)
-    tables: dict[str, str] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-    scratch: int = 0
-    multiply_adds: int = 0
-    constant_bytes: int = 0
-
-    def __post_init__(self) -> None:
-        graph, spec = self.policy.model.graph, self.policy.spec
-        start = 0
-        for channel in spec.observations:
-            self._input(channel.name, channel.shape, Place("observation", start))
-            start += channel.size
-        self._input("applied_action", (spec.action_size,), Place("applied_action"))
-        if spec.state.size:
-            self._input("state", (spec.state.size,), Place("state"))
-        for tensor in graph.initializer:
-            try:
-                value = numpy_helper.to_array(tensor)
-            except (TypeError, ValueError) as error:
-                name = _plain(tensor.name)
-                raise ContractError(f"{self.policy.origin}: constant {name} is damaged: {error}") from error
-            self.operands[tensor.name] = Operand(value.shape, value)
-        for node in graph.node:
-            self._check(node)
-            self._root(node)
-        outputs = [output.name for output in graph.output]
-        if lost := [name for name in outputs if name not in self.roots]:
-            raise ContractError(f"{self.policy.origin}: no node computes the output {lost[0]}; export it again")
-        for name in outputs:
-            self._aim(name, Place(name))
-        for node in reversed(graph.node):
-            self._lay_out(node)
-        for node in graph.node:
-            if self.roots[node.output[0]] == (node.output[0], 0):
-                self._emit(node)
-        for name in outputs:
-            self._copy(self._place(name), Place(name), self._size(name), "output " + name)
-
-    def _input(self, name: str, shape: tuple[int, ...], place: Place) -> None:
-        self.operands[name], self.places[name], self.roots[name] = Operand(shape), place, (name, 0)
-
-    def _size(self, name: str) -> int:
-        return int(np.prod(self.operands[name].shape))
-
-    def _place(self, name: str) -> Place:
-        root, offset = self.roots[name]
-        return self.places[root].after(offset)
-
-    def _check(self, node: Any) -> None:
-        """Adds the shape of the node's result; raises ContractError where the profile ends."""
-        try:
-            if len(node.output) != 1:
-                raise ContractError(f"has {len(node.output)} outputs")
-            if node.output[0] in self.operands:
-                raise ContractError(f"computes {_plain(node.output[0])!r}, which exists already")
-            unknown = [i for i in node.input if i and i not in self.operands]
-            if unknown:
-                raise ContractError(f"reads {_plain(unknown[0])!r}, which no earlier node computes")
-            given = [self.operands[i] if i else None for i in node.input]
-            attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-            shape = row_shape(node.op_type, given, attributes)
-            if int(np.prod(shape)) > MAX_ELEMENTS:
-                raise ContractError(f"its result has {int(np.prod(shape))} elements; C handles {MAX_ELEMENTS}")
-        except ContractError as error:
-            raise ContractError(
-                f"{self.policy.origin}: node {_plain(node.name) or '(unnamed)'} ({_plain(node.op_type)}) "
-                f"cannot be compiled to C: {error}. Rebuild it from the operators of "
-                "robostack.export.profile, or run the policy in ONNX Runtime"
-            ) from error
-        self.operands[node.output[0]] = Operand(shape)
-
-    def _root(self, node: Any) -> None:
-        result = node.output[0]
-        if node.op_type in ("Flatten", "Identity"):
-            self.roots[result] = self.roots[node.input[0]]
-        elif node.op_type == "Gather" and (np.diff(columns := self._columns(node)) == 1).all():
-            root, offset = self.roots[node.input[0]]
-            self.roots[result] = (root, offset + int(columns[0]))
-        else:
-            self.roots[result] = (result, 0)
-
-    def _columns(self, node: Any) -> np.ndarray:
-        indices = self.operands[node.input[1]].constant
-        assert indices is not None
-        return np.where(indices < 0, indices + self._size(node.input[0]), indices)
-
-    def _aim(self, name: str, place: Place) -> None:
-        """Has the root of `name` computed at `place`, unless it has another place already or is larger."""
-        root, _ = self.roots[name]
-        if root not in self.places and self._size(root) == self._size(name):
-            self.places[root] = place
-
-    def _lay_out(self, node: Any) -> None:
-        """Walking backwards, so that everybody who wants this result at some place has already said so."""
-        result = node.output[0]
-        if self.roots[result] != (result, 0):
-            return
-        if result not in self.places:
-            self.places[result] = Place("scratch", self.scratch)
-            self.scratch += self._size(result)
-        if node.op_type == "Concat":
-            place = self.places[result]
-            for name in node.input:
-                self._aim(name, place)
-                place = place.after(self._size(name))
-
-    def _emit(self, node: Any) -> None:
-        op, place, size = node.op_type, self.places[node.output[0]], self._size(node.output[0])
-        if op == "Concat":
-            self._concat(node, place)
-        elif op == "Gather":
-            table = self._table("index", self._columns(node).astype(np.uint16))
-            self._call("rs_gather", node.name, self._place(node.input[0]), table, place, size)
-        elif op == "Gemm":
-            self._gemm(node, place, size)
-        elif op == "Clip":
-            bounds = [self.operands[i].constant if i else None for i in node.input[1:]] + [None, None]
-            low, high = (_c_float(b) if b is not None else None for b in bounds[:2])
-            x = self._place(node.input[0])
-            self._call("rs_clip", node.name, x, low or "-INFINITY", high or "INFINITY", place, size)
-        elif op in _BINARY:
-            a, b = (self._side(name, size) for name in node.input)
-            self._call(_BINARY[op], node.name, a, b, place, size)
-        else:
-            self._call(_UNARY[op], node.name, self._place(node.input[0]), place, size)
-
-    def _side(self, name: str, size: int) -> Place | str:
-        value = self.operands[name].constant
-        if value is None:
-            return self._place(name)
-        return self._table("constant", np.broadcast_to(value.reshape(-1), (size,)))
-
-    def _concat(self, node: Any, place: Place) -> None:
-        """Copies the parts that were not computed in place, neighbours together."""
-        runs: list[tuple[Place, Place, int]] = []
-        for name in node.input:
-            source, size = self._place(name), self._size(name)
-            last = runs[-1] if runs else None
-            if last and last[0].after(last[2]) == source and last[1].after(last[2]) == place:
-                runs[-1] = (last[0], last[1], last[2] + size)
-            else:
-                runs.append((source, place, size))
-            place = place.after(size)
-        for source, target, size in runs:
-            self._copy(source, target, size, node.name)
-
-    def _copy(self, source: Place, target: Place, size: int, why: str) -> None:
-        if source != target:
-            self._call("rs_copy", why, source, target, size)
-
-    def _gemm(self, node: Any, place: Place, rows: int) -> None:
-        weights = self.operands[node.input[1]].constant
-        assert weights is not None
-        if not any(a.name == "transB" and a.i for a in node.attribute):
-            weights = weights.T
-        has_bias = len(node.input) > 2 and node.input[2]
-        bias = self.operands[node.input[2]].constant if has_bias else np.zeros(rows, np.float32)
-        assert bias is not None
-        packed, inputs = self._table("weights", pack(weights)), weights.shape[1]
-        x = self._place(node.input[0])
-        self._call("rs_dense", node.name, packed, self._table("bias", bias.reshape(-1)), x, inputs, place, rows)
-        self.multiply_adds += weights.size
-
-    def _call(self, kernel: str, why: str, *arguments: Place | str | int) -> None:
-        words = [f"{a}u" if isinstance(a, int) else str(a) for a in arguments]
-        self.calls.append(f"  {kernel}({', '.join(words)}); /* {_plain(why)} */")
-
-    def _table(self, kind: str, values: np.ndarray) -> str:
-        """The name of a constant C array; equal ones share it."""
-        integers = values.dtype == np.uint16
-        body = ", ".join(str(v) for v in values) if integers else ", ".join(_c_float(v) for v in values)
-        text = f"{'uint16_t' if integers else 'float'} @[{len(values)}] = {{{_fold(body)}}};"
-        if text not in self.tables:
-            self.tables[text] = f"{kind}_{len(self.tables)}"
-            self.constant_bytes += values.nbytes
-        return self.tables[text]
-
-    def source(self) -> str:
-        body = "\n".join(self.calls)
-        code = re.sub(r"/\*.*?\*/", "", body)
-        names = ("observation", "applied_action", "state", "action", "next_state")
-        unused = [name for name in names if not re.search(rf"\b{name}\b", code)]
-        digest, task = self.policy.policy_hash[:16], self.policy.spec.task
-        lines = [
-            f"/* Generated by robostack from policy {digest} of task {task}; do not edit. */",
-            *(["#include <math.h>", ""] if "INFINITY" in code else []),
-            '#include "kernels.h"',
-            "",
-            contract_table(self.policy.spec, self.policy.policy_hash).rstrip(),
-            "",
-            *(f"static const {text.replace('@', name, 1)}" for text, name in self.tables.items()),
-            *([f"static float scratch[{self.scratch}];"] if self.scratch else []),
-            "",
-            "void policy_infer(const float *observation, const float *applied_action, const float *state,",
-            "                  float *action, float *next_state) {",
-            *(f"  (void){name};" for name in unused),
-            body,
-            "}",
-            "",
-        ]
-        return "\n".join(lines)
-
-    def sizes(self) -> str:
-        """Sizes of the static buffers of envelope and link, in elements; C has no empty arrays."""
-        spec = self.policy.spec
-        values = {
-            "CHANNELS": len(spec.observations),
-            "OBSERVATION": spec.observation_size,
-            "ACTION": spec.action_size,
-            "STATE": max(1, spec.state.size),
-        }
-        return "\n".join(
-            [
-                "/* Generated by robostack from policy.onnx, in elements; do not edit. */",
-                "#ifndef RS_POLICY_SIZES_H",
-                "#define RS_POLICY_SIZES_H",
-                "",
-                *(f"#define RS_MAX_{name} {value}u" for name, value in values.items()),
-                "",
-                "#endif",
-                "",
-            ]
-        )
-
-
-def pack(weights: np.ndarray) -> np.ndarray:
-    """(rows, inputs) -> flat, in blocks of 8, 4 and 1 rows, column by column in a block: see rs_dense."""
-    blocks, row = [], 0
-    while row < len(weights):
-        left = len(weights) - row
-        height = 8 if left >= 8 else 4 if left >= 4 else 1
-        blocks.append(weights[row : row + height].T.reshape(-1))
-        row += height
-    return np.concatenate(blocks).astype(np.float32)
-
-
-def _c_float(value: Any) -> str:
-    if not np.isfinite(value):
-        raise ContractError(f"a constant of the graph is {value}: the training diverged; export another checkpoint")
-    return float(value).hex() + "f"
-
-
-def _fold(body: str, width: int = 108) -> str:
-    """Breaks a list of numbers into lines."""
-    if len(body) < 80:
-        return body
-    lines, line = [], "   "
-    for word in body.split(" "):
-        if len(line) + len(word) + 1 > width:
-            lines.append(line)
-            line = "   "
-        line += " " + word
-    return "\n" + "\n".join([*lines, line]) + "\n"
-
-
-def _plain(name: str) -> str:
-    """A name from the file, safe inside a C comment and an error message."""
-    return re.sub(r"[^A-Za-z0-9_.:-]", "_", name)[:80]

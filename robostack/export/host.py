@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robostack.export.firmware import firmware_source, generate_firmware
+from robostack.export.firmware import Precision, firmware_source, generate_firmware
 from robostack.export.onnx import LoadedPolicy, load_policy
 from robostack.spec import ContractError, PolicySpec
 
@@ -42,17 +42,22 @@ class HostPolicy:
     spec: PolicySpec
 
     def __init__(
-        self, policy: str | Path | LoadedPolicy, *, compiler: str = "cc", flags: tuple[str, ...] = ("-O2",)
+        self,
+        policy: str | Path | LoadedPolicy,
+        precision: Precision = "float32",
+        *,
+        compiler: str = "cc",
+        flags: tuple[str, ...] = ("-O2",),
     ) -> None:
         loaded = policy if isinstance(policy, LoadedPolicy) else load_policy(policy)
         self.spec = loaded.spec
         source = firmware_source()
         with tempfile.TemporaryDirectory(prefix="robostack-") as folder:
-            generate_firmware(loaded, folder)
+            generate_firmware(loaded, folder, precision)
             library = Path(folder) / "policy.so"
             command = [compiler, *WARNINGS, *flags, "-ffp-contract=off", "-shared", "-fPIC"]
             includes = [f"-I{source / room}" for room in ("policy", "envelope")]
-            sources = [Path(folder) / "policy.c", source / "policy" / "kernels.c"]
+            sources = [Path(folder) / "policy.c", *sorted((source / "policy").glob("*.c"))]
             compile_c([*command, *includes, *sources, "-o", library], f"the policy of {loaded.origin}")
             self._infer = ctypes.CDLL(str(library)).policy_infer
         self._infer.argtypes, self._infer.restype = [_FLOATS] * 5, None

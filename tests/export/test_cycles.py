@@ -32,6 +32,11 @@ def priced(*lines: str, executed: int = 1, taken: dict[int, int] | None = None) 
         (("vfma.f32 s0, s1, s2", "vfma.f32 s0, s3, s4"), 3 + 1 + 3),
         (("vdiv.f32 s0, s1, s2", "vstr s0, [r1]"), 14 + 1 + 2),
         (("vmov r0, r1, s0, s1",), 2),
+        (("smlad r4, r8, r6, r4", "smlad r5, r9, r6, r5"), 1 + 1),
+        (("ldmia r0!, {r8, r9, sl, fp}",), 1 + 4),
+        (("ldrd r0, r1, [r2]",), 1 + 2),
+        (("ubfx r4, r4, #0, #12", "sxth r5, r4", "pkhbt r6, r4, r5, lsl #16", "ssat r7, #16, r6"), 4),
+        (("mla r4, r5, r6, r7", "smlald r0, r1, r2, r3"), 1 + 1),
         (("bne 0",), 1),
     ],
 )

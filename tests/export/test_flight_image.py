@@ -8,6 +8,7 @@ import pytest
 from small_policy import small_policy
 
 from robostack import registry
+from robostack.export.calibration import calibrated
 from robostack.export.firmware import export_firmware
 from robostack.export.flight_image import flight_images, recorded
 from robostack.export.host import HostPolicy, ToolMissingError
@@ -37,6 +38,17 @@ def test_every_emulated_boards_image_computes_the_same_bits_as_host_c(
         ("flight image, netduinoplus2", 16, True),
         ("flight image, host", 16, True),
     ]
+
+
+def test_an_int16_image_says_so_and_computes_the_same_bits_as_host_c(policy: LoadedPolicy, tmp_path: Path) -> None:
+    scaled = calibrated(policy)
+    export_firmware(scaled, tmp_path / "firmware", "int16")
+    found = recorded(scaled, tmp_path / "firmware", registry.load("board", "host"))
+    assert found.precision == "int16"
+    assert scaled.spec.self_test
+    inputs = np.float32(scaled.spec.self_test.inputs)
+    assert found.outputs.tobytes() == HostPolicy(scaled, "int16").rows(inputs).tobytes()
+    assert found.outputs.tobytes() != HostPolicy(scaled).rows(inputs).tobytes()
 
 
 def test_an_image_of_another_policy_fails_by_its_hash(policy: LoadedPolicy, tmp_path: Path) -> None:
@@ -75,6 +87,6 @@ def test_a_board_without_its_tools_is_missing_and_says_what_installs_them(
 def test_the_rows_are_what_host_c_computes(policy: LoadedPolicy, firmware: Path) -> None:
     assert policy.spec.self_test
     inputs = np.float32(policy.spec.self_test.inputs)
-    outputs = recorded(policy, firmware, registry.load("board", "host"))
+    outputs = recorded(policy, firmware, registry.load("board", "host")).outputs
     assert outputs.tobytes() == HostPolicy(policy).rows(inputs).tobytes()
     assert not np.array_equal(outputs, HostPolicy(small_policy(firmware / "o.onnx", seed=1)).rows(inputs))

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robostack.export.firmware import firmware_source, pack
+from robostack.export.firmware import firmware_source
 from robostack.export.host import WARNINGS, compile_c
+from robostack.export.program import pack
 
 FLOATS = ctypes.POINTER(ctypes.c_float)
 

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_policy import SPEC, SmallActor, small_policy
+from small_policy import SPEC, SmallActor, random_policy, small_policy
 
 from robostack.export import self_test
 from robostack.export.host import HostPolicy
 from robostack.export.onnx import LoadedPolicy, load_policy, parse_policy, seal
-from robostack.export.verify import check, verify
+from robostack.export.verify import Recording, check, verify
 from robostack.spec import ContractError, SelfTest
 
 
@@ -25,18 +25,30 @@ def test_all_ports_of_a_sound_policy_agree(policy: LoadedPolicy, board_tools: No
         ("c_host", "random", 1000),
         ("c_board", "self_test", 16),
         ("c_board", "random", 1000),
+        ("c_int16_host", "self_test", 16),
+        ("c_int16_host", "random", 1000),
+        ("c_int16_board", "self_test", 16),
+        ("c_int16_board", "random", 1000),
     ]
-    assert all(r.bit_identical for r in results if r.port == "c_board")
+    assert all(r.bit_identical for r in results if r.port.endswith("board"))
+    cost = {r.port: r for r in results if r.cycles}
+    assert set(cost) == {"c_board", "c_int16_board"}
+    assert all(r.instructions and r.cycles and r.instructions < r.cycles for r in cost.values())
+
+
+def test_a_policy_that_cannot_be_int16_has_no_int16_ports(tmp_path: Path) -> None:
+    policy = random_policy(["Add", "Clip"], 0, tmp_path)
+    assert {r.port for r in verify(policy, ("c_host", "c_int16_host"), random_rows=10)} == {"c_host"}
 
 
 def test_a_c_port_one_bit_off_fails_although_it_is_within_tolerance(policy: LoadedPolicy) -> None:
     assert policy.spec.self_test is not None
     inputs = np.float32(policy.spec.self_test.inputs)
 
-    def almost() -> np.ndarray:
+    def almost() -> Recording:
         outputs = HostPolicy(policy).rows(inputs)
         outputs[3, 1] = np.nextafter(outputs[3, 1], np.float32(np.inf))
-        return outputs
+        return Recording("float32", outputs)
 
     results = verify(policy, ("c_host",), extra={"almost": almost}, random_rows=10)
     assert results[-1].error is not None
@@ -64,6 +76,8 @@ def test_a_missing_tool_is_reported_and_fails_only_where_asked(policy: LoadedPol
         "onnxruntime": "passed",
         "c_host": "missing",
         "c_board": "missing",
+        "c_int16_host": "missing",
+        "c_int16_board": "missing",
     }
     assert "cc is not installed" in results[1].note
     check(results)

@@ -20,7 +20,7 @@ from robostack.runtime.envelope import Reason
 from robostack.spec import SECTIONS
 from robostack_real.link.errors import ProtocolError
 
-VERSION = 1
+VERSION = 2
 NO_VECTOR = 0xFFFF
 NO_CHANNEL = 0xFF
 MAX_CHANNELS = 32
@@ -32,7 +32,7 @@ DIGEST_SIZE = 32
 
 _HEADER = struct.Struct("<BH")
 _IDENT = struct.Struct("<BHB")
-_SIZES = struct.Struct("<fHHHH")
+_SIZES = struct.Struct("<fHHHHB")
 _ACTUATE = struct.Struct("<IIHHHBBB")
 _RESULT = struct.Struct("<HHfH")
 
@@ -92,6 +92,8 @@ class Identity:
     action_size: int
     state_size: int
     num_channels: int
+    weight_bits: int
+    """Of its network: 32, float; 16, integers."""
     section_digests: dict[str, str]
     interface_hash: str
     policy_hash: str
@@ -112,7 +114,7 @@ class Identity:
             _, last, status = _IDENT.unpack_from(payload)
             board, at = _text(payload, _IDENT.size)
             task, at = _text(payload, at)
-            dt_s, observation_size, action_size, state_size, num_channels = _SIZES.unpack_from(payload, at)
+            dt_s, observation_size, action_size, state_size, num_channels, weight_bits = _SIZES.unpack_from(payload, at)
         except (struct.error, IndexError, UnicodeDecodeError) as error:
             raise ProtocolError(f"IDENT of {len(payload)} bytes: {error}") from error
         digests = payload[at + _SIZES.size :]
@@ -121,7 +123,7 @@ class Identity:
         each = [digests[i : i + DIGEST_SIZE].hex() for i in range(0, len(digests), DIGEST_SIZE)]
         return cls(
             board=board, task=task, control_dt_s=dt_s, observation_size=observation_size,
-            action_size=action_size, state_size=state_size, num_channels=num_channels,
+            action_size=action_size, state_size=state_size, num_channels=num_channels, weight_bits=weight_bits,
             section_digests=dict(zip(SECTIONS, each[:-2], strict=True)), interface_hash=each[-2],
             policy_hash=each[-1], armed=bool(status & 1), tripped=bool(status & 2), last_sequence=last,
         )  # fmt: skip

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from robostack.export.host import HostPolicy
 from robostack.runtime.runner import Runner
 from robostack.task import Obs
 from robostack_sim.quadrotor.config import QuadrotorConfig
@@ -24,8 +25,8 @@ SETTLED_S = 2.0
 """the last seconds of an episode, over which errors are taken"""
 
 
-def exported(runner: Runner) -> tuple[Policy, Tensor]:
-    """An exported file as a policy, and its state at activation (state_size,)."""
+def exported(runner: Runner | HostPolicy) -> tuple[Policy, Tensor]:
+    """An exported file in a runtime as a policy, and its state at activation (state_size,)."""
     names = [c.name for c in runner.spec.observations]
 
     def policy(obs: Obs, state: Tensor) -> tuple[Tensor, Tensor]:
