@@ -53,7 +53,9 @@ def test_the_analyser_of_gcc_finds_nothing(compiler, options, not_for_it, source
     if compiler != "gcc":
         files = [f for f in files if f.name != NOT_FIRMWARE]
     assert len(files) > 8
-    silent([[*flags, "-c", str(f), "-o", str(tmp_path / f"{i}.o")] for i, f in enumerate([*files, policy / "policy.c"])])
+    silent(
+        [[*flags, "-c", str(f), "-o", str(tmp_path / f"{i}.o")] for i, f in enumerate([*files, policy / "policy.c"])]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,9 @@ def test_every_listed_deviation_is_needed(misra):
 def test_the_checker_would_find_a_fault(source, policy, need_tool, tmp_path):
     """The list suppresses rules, not files: the same command finds what was put in."""
     bad = tmp_path / "bad.c"
-    bad.write_text("int first(const int *x);\nint first(const int *x) { int y[2] = {0, 1}; if (x[0] > 0) return y[2]; return 0; }\n")
+    bad.write_text(
+        "int first(const int *x);\nint first(const int *x) { int y[2] = {0, 1}; if (x[0] > 0) return y[2]; return 0; }\n"
+    )
     command = [need_tool("cppcheck"), "--quiet", "--addon=misra", "--template={id}",
                f"--suppressions-list={source / 'misra-deviations.txt'}", str(bad)]  # fmt: skip
     found = subprocess.run(command, capture_output=True, text=True, check=False).stderr.split()
@@ -100,7 +104,9 @@ def test_the_checker_would_find_a_fault(source, policy, need_tool, tmp_path):
 
 
 def test_the_manual_tells_of_every_deviation(source):
-    listed = set(re.findall(r"^(?:misra-c2012-)?([\w.]+)(?::|$)", (source / "misra-deviations.txt").read_text(), re.MULTILINE))
+    listed = set(
+        re.findall(r"^(?:misra-c2012-)?([\w.]+)(?::|$)", (source / "misra-deviations.txt").read_text(), re.MULTILINE)
+    )
     manual = (source.parent / "docs" / "firmware.md").read_text()
     assert listed
     assert [rule for rule in sorted(listed) if not re.search(rf"(?<![\d.]){re.escape(rule)}(?![\d.])", manual)] == []
