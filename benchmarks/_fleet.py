@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from robostack.export.firmware import firmware_source
 from robostack.export.host import WARNINGS, compile_c
 from robostack.spec import PolicySpec
 from robostack_real.link.frame import encode
@@ -126,7 +124,8 @@ class BoardFleet:
             answers: list[Message] = []
             while len(answers) < self.QUESTIONS:
                 answers += board._arrived()
-        board._send_bytes(wire + encode(bytes(Message(Type.WAIT, 0))))  # in lockstep even silence takes a word
+        silence = Message(Type.WAIT, self.sequence - 0x4000)  # in lockstep it takes a word; a stale one changes nothing
+        board._send_bytes(wire + encode(bytes(silence)))
         verdict = -1
         while True:
             for message in board._arrived():

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -63,7 +62,8 @@ def misra(source, policy, need_tool, tmp_path_factory) -> dict[str, list[str]]:
     """What cppcheck with its MISRA addon finds in each image, one line a finding, the list of deviations applied."""
     settings = [
         need_tool("cppcheck"), "--std=c99", "--quiet", "--addon=misra", "--template={file}:{line}: {id}: {message}",
-        "--enable=warning,style,performance,portability,information", "--suppress=missingInclude", "--suppress=missingIncludeSystem",
+        "--enable=warning,style,performance,portability,information",
+        "--suppress=missingInclude", "--suppress=missingIncludeSystem",
         f"--suppressions-list={source / 'misra-deviations.txt'}", *includes(source, policy),
     ]  # fmt: skip
 
@@ -95,7 +95,7 @@ def test_the_checker_would_find_a_fault(source, policy, need_tool, tmp_path):
     """The list suppresses rules, not files: the same command finds what was put in."""
     bad = tmp_path / "bad.c"
     bad.write_text(
-        "int first(const int *x);\nint first(const int *x) { int y[2] = {0, 1}; if (x[0] > 0) return y[2]; return 0; }\n"
+        "int first(const int *x);\nint first(const int *x) { int y[2] = {0, 1}; if (*x > 0) return y[2]; return 0; }\n"
     )
     command = [need_tool("cppcheck"), "--quiet", "--addon=misra", "--template={id}",
                f"--suppressions-list={source / 'misra-deviations.txt'}", str(bad)]  # fmt: skip
