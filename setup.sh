@@ -40,7 +40,11 @@ firmware_tools() {
 }
 
 test_tools() {
+    need cppcheck cppcheck # MISRA rules for the firmware
     need clang clang # the same C has to give the same bits from another compiler
+    # libFuzzer lies in a package that is versioned like clang; this one is always its default version's
+    printf 'int LLVMFuzzerTestOneInput(void) { return 0; }' |
+        clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null || missing="$missing libclang-rt-dev"
     for browser in chromium chromium-browser google-chrome; do command -v $browser >/dev/null && return; done
     missing="$missing chromium" # shows the report
 }

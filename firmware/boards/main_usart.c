@@ -4,14 +4,24 @@
 
 static rs_server_t server;
 
-/* A chunk small enough that a flood of bytes does not hold up the controller. */
+/* Returns false when there is nothing to read. Neither a flood of bytes nor one of questions holds up the controller:
+ * between two looks at the clock this takes a chunk at most and sends one reply at most, since a long one is several
+ * milliseconds on the wire. */
 static bool receive(void) {
   static uint8_t bytes[64];
-  uint16_t size = rs_port_read(bytes, sizeof bytes);
-  for (uint16_t i = 0; i < size; i++) {
-    if (rs_server_feed(&server, bytes[i]) == RS_SERVER_REPLY) {
-      rs_port_write(server.frame, server.frame_size);
-    }
+  static uint16_t size;
+  static uint16_t next;
+  if (next == size) {
+    size = rs_port_read(bytes, sizeof bytes);
+    next = 0;
+  }
+  bool replied = false;
+  while (next < size && !replied) {
+    replied = rs_server_feed(&server, bytes[next]) == RS_SERVER_REPLY;
+    next++;
+  }
+  if (replied) {
+    rs_port_write(server.frame, server.frame_size);
   }
   return size != 0u;
 }
@@ -26,8 +36,11 @@ int main(int count, char **arguments) {
       if (rs_server_tick(&server)) {
         rs_port_write(server.frame, server.frame_size);
       }
-    } else if (!receive()) {
-      rs_board_wait(server.period);
+    } else {
+      bool idle = !receive();
+      if (idle) {
+        rs_board_wait(server.period);
+      }
     }
   }
 }

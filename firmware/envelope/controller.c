@@ -31,7 +31,7 @@ void rs_controller_tick(rs_controller_t *c, const float *observation, const uint
     rs_envelope_act(e, NULL, action);
     return;
   }
-  const bool has_state = c->contract->state_size > 0;
+  const bool has_state = c->contract->state_size > 0u;
   const uint8_t next = c->current ^ 1u;
   float policy_action[RS_MAX_ACTION];
   c->contract->infer(e->observation, e->applied, has_state ? c->state[c->current] : NULL, policy_action,
@@ -56,14 +56,14 @@ uint16_t rs_controller_self_test(const rs_controller_t *c, float *worst) {
   const float *in = k->self_test_inputs;
   const float *expected = k->self_test_outputs;
   float action[RS_MAX_ACTION];
-  float next_state[RS_MAX_STATE];
+  float next_state[RS_MAX_STATE] = {0};
   float largest = 0.0f;
   uint16_t missed = 0;
   for (uint16_t row = 0; row < k->num_self_tests; row++) {
     const float *applied = in + k->observation_size;
     const float *state = applied + k->action_size;
     float error = 0.0f;
-    k->infer(in, applied, k->state_size > 0 ? state : NULL, action, k->state_size > 0 ? next_state : NULL);
+    k->infer(in, applied, k->state_size > 0u ? state : NULL, action, k->state_size > 0u ? next_state : NULL);
     for (uint16_t i = 0; i < k->action_size; i++) {
       const float e = relative_error(action[i], expected[i], k->action_high[i] - k->action_low[i]);
       error = e > error ? e : error;

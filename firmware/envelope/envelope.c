@@ -37,8 +37,8 @@ static void clear(rs_envelope_t *e) {
 
 bool rs_envelope_init(rs_envelope_t *e, const rs_contract_t *contract) {
   if (contract->num_channels > RS_MAX_CHANNELS || contract->observation_size > RS_MAX_OBSERVATION ||
-      contract->action_size > RS_MAX_ACTION || contract->num_rungs == 0 ||
-      contract->rungs[contract->num_rungs - 1].kind == RS_LEVEL_DESCEND) {
+      contract->action_size > RS_MAX_ACTION || contract->num_rungs == 0u ||
+      contract->rungs[contract->num_rungs - 1u].kind == RS_LEVEL_DESCEND) {
     return false;
   }
   e->contract = contract;
@@ -105,6 +105,8 @@ static void observe_channel(const rs_channel_t *channel, rs_channel_state_t *sta
     state->bad = 0;
     state->periods = 0;
     state->sent_age_s = age_s;
+  } else {
+    /* nothing new, or older than what is held */
   }
   state->age_s = age_of(state, dt_s);
   state->valid = state->seen && state->age_s <= channel->max_age_s && state->bad <= channel->hold_periods;
@@ -114,11 +116,15 @@ static void check_channels(rs_envelope_t *e) {
   for (uint16_t i = 0; i < e->contract->num_channels; i++) {
     const rs_channel_state_t *state = &e->channels[i];
     if (!state->valid) {
-      rs_envelope_trip(e,
-                       !state->seen                                              ? RS_REASON_NEVER_SEEN
-                       : !(state->age_s <= e->contract->channels[i].max_age_s) ? RS_REASON_STALE
-                                                                                 : RS_REASON_INVALID,
-                       (int16_t)i);
+      rs_reason_t reason = RS_REASON_INVALID;
+      if (!state->seen) {
+        reason = RS_REASON_NEVER_SEEN;
+      } else if (!(state->age_s <= e->contract->channels[i].max_age_s)) {
+        reason = RS_REASON_STALE;
+      } else {
+        /* as fresh as it must be, and bad */
+      }
+      rs_envelope_trip(e, reason, (int16_t)i);
       return;
     }
   }
@@ -127,7 +133,10 @@ static void check_channels(rs_envelope_t *e) {
 /* From the quat_wxyz in a channel; false when it cannot be normalised. */
 static bool tilt_of(const rs_envelope_t *e, uint16_t channel, tilt_t *tilt) {
   const float *q = &e->observation[e->contract->channels[channel].offset];
-  const float w = q[0], x = q[1], y = q[2], z = q[3];
+  const float w = q[0];
+  const float x = q[1];
+  const float y = q[2];
+  const float z = q[3];
   const float norm2 = w * w + x * x + y * y + z * z;
   if (!(norm2 >= MIN_NORM2 && norm2 <= MAX_NORM2)) {
     return false;
@@ -147,7 +156,7 @@ static void check_tumble(rs_envelope_t *e) {
   const uint16_t i = (uint16_t)c->tumble_channel;
   tilt_t tilt;
   const bool upright = tilt_of(e, i, &tilt) && tilt.cos >= c->tumble_cos;
-  e->tilted_ticks = upright || !e->channels[i].valid ? 0 : add_saturating(e->tilted_ticks, 1);
+  e->tilted_ticks = upright || !e->channels[i].valid ? 0u : add_saturating(e->tilted_ticks, 1);
   if ((float)e->tilted_ticks * c->control_dt_s > c->tumble_for_s) {
     e->tumbled = true;
     rs_envelope_trip(e, RS_REASON_TUMBLE, (int16_t)i);
@@ -159,7 +168,7 @@ bool rs_envelope_observe(rs_envelope_t *e, const float *observation, const uint8
   rs_envelope_missed(e, 1);
   for (uint16_t i = 0; i < c->num_channels; i++) {
     const rs_channel_t *channel = &c->channels[i];
-    observe_channel(channel, &e->channels[i], c->control_dt_s, &observation[channel->offset], fresh[i] != 0, age_s[i],
+    observe_channel(channel, &e->channels[i], c->control_dt_s, &observation[channel->offset], fresh[i] != 0u, age_s[i],
                     &e->observation[channel->offset]);
   }
   if (e->armed) {
@@ -182,8 +191,8 @@ static bool level_descend(const rs_envelope_t *e, const rs_rung_t *rung, float *
   const float signal[6] = {tilt.x, tilt.y, rate[0], rate[1], rate[2], v_z};
   for (uint16_t i = 0; i < c->action_size; i++) {
     action[i] = rung->target[i];
-    for (uint16_t k = 0; k < 6; k++) {
-      action[i] = action[i] + rung->gain[i * 6 + k] * signal[k];
+    for (uint16_t k = 0; k < 6u; k++) {
+      action[i] = action[i] + rung->gain[i * 6u + k] * signal[k];
     }
   }
   return true;
@@ -208,7 +217,7 @@ static bool rung_acts(const rs_envelope_t *e, const rs_rung_t *rung, float *acti
 static void fall_back(rs_envelope_t *e) {
   const rs_contract_t *c = e->contract;
   float action[RS_MAX_ACTION];
-  for (uint16_t r = e->tumbled ? (uint16_t)(c->num_rungs - 1) : 0; r < c->num_rungs; r++) {
+  for (uint16_t r = e->tumbled ? (uint16_t)(c->num_rungs - 1u) : 0u; r < c->num_rungs; r++) {
     if (rung_acts(e, &c->rungs[r], action) && rs_all_finite(action, c->action_size)) {
       for (uint16_t i = 0; i < c->action_size; i++) {
         e->applied[i] = clamp(action[i], c->action_low[i], c->action_high[i]);

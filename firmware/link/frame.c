@@ -1,11 +1,10 @@
 #include "frame.h"
 
-/* Remainders of the reflected polynomial 0xEDB88320 for every low nibble: 64 bytes of flash instead of 1 KiB. */
-static const uint32_t crc_of_nibble[16] = {
-    0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u, 0x4DB26158u, 0x5005713Cu,
-    0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu, 0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
-
 uint32_t rs_crc32(const uint8_t *data, uint32_t size) {
+  /* Remainders of the reflected polynomial 0xEDB88320 for every low nibble: 64 bytes of flash instead of 1 KiB. */
+  static const uint32_t crc_of_nibble[16] = {
+      0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u, 0x4DB26158u, 0x5005713Cu,
+      0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu, 0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
   uint32_t crc = 0xFFFFFFFFu;
   for (uint32_t i = 0; i < size; i++) {
     crc ^= data[i];
@@ -46,7 +45,7 @@ uint16_t rs_frame_encode(const uint8_t *message, uint16_t size, uint8_t *out) {
   for (uint16_t i = 0; i < size; i++) {
     stuff(&s, message[i]);
   }
-  for (uint16_t i = 0; i < RS_CRC_SIZE; i++) {
+  for (uint32_t i = 0; i < RS_CRC_SIZE; i++) {
     stuff(&s, (uint8_t)(crc >> (8u * i)));
   }
   close_block(&s);
@@ -57,9 +56,9 @@ uint16_t rs_frame_encode(const uint8_t *message, uint16_t size, uint8_t *out) {
 static void restart(rs_decoder_t *d) {
   d->size = 0;
   d->left = 0;
-  d->full = 0;
-  d->started = 0;
-  d->too_long = 0;
+  d->full = false;
+  d->started = false;
+  d->too_long = false;
 }
 
 void rs_decoder_init(rs_decoder_t *d, uint8_t *data, uint16_t capacity) {
@@ -74,14 +73,14 @@ static void keep(rs_decoder_t *d, uint8_t byte) {
   if (d->size < d->capacity) {
     d->data[d->size++] = byte;
   } else {
-    d->too_long = 1;
+    d->too_long = true;
   }
 }
 
 static rs_frame_event_t finish(rs_decoder_t *d) {
   uint16_t size = d->size;
-  uint8_t started = d->started;
-  uint8_t damaged = (uint8_t)(d->left != 0u || d->too_long != 0u || size < RS_CRC_SIZE);
+  bool started = d->started;
+  bool damaged = d->left != 0u || d->too_long || size < RS_CRC_SIZE;
   restart(d);
   if (!started) {
     return RS_FRAME_NONE; /* delimiters between frames */
@@ -92,7 +91,7 @@ static rs_frame_event_t finish(rs_decoder_t *d) {
   }
   size = (uint16_t)(size - RS_CRC_SIZE);
   uint32_t sent = 0;
-  for (uint16_t i = 0; i < RS_CRC_SIZE; i++) {
+  for (uint32_t i = 0; i < RS_CRC_SIZE; i++) {
     sent |= (uint32_t)d->data[size + i] << (8u * i);
   }
   if (sent != rs_crc32(d->data, size)) {
@@ -109,15 +108,15 @@ rs_frame_event_t rs_decoder_feed(rs_decoder_t *d, uint8_t byte) {
   }
   if (!d->started) {
     d->size = 0; /* the last message has been read by now */
-    d->started = 1;
+    d->started = true;
     d->left = (uint8_t)(byte - 1u);
-    d->full = (uint8_t)(byte == 0xFFu);
+    d->full = byte == 0xFFu;
   } else if (d->left == 0u) {
     if (!d->full) {
       keep(d, 0u);
     }
     d->left = (uint8_t)(byte - 1u);
-    d->full = (uint8_t)(byte == 0xFFu);
+    d->full = byte == 0xFFu;
   } else {
     keep(d, byte);
     d->left--;

@@ -5,6 +5,7 @@
 #ifndef RS_FRAME_H
 #define RS_FRAME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define RS_CRC_SIZE 4u
@@ -27,9 +28,9 @@ typedef struct {
   uint16_t capacity; /* bytes: longest message + RS_CRC_SIZE */
   uint16_t size;     /* bytes */
   uint8_t left;      /* data bytes still to come in this COBS block */
-  uint8_t full;      /* the block was of 254 bytes: no zero follows it */
-  uint8_t started;   /* a code byte was seen since the last delimiter */
-  uint8_t too_long;
+  bool full;         /* the block was of 254 bytes: no zero follows it */
+  bool started;      /* a code byte was seen since the last delimiter */
+  bool too_long;
   uint32_t crc_errors;
   uint32_t length_errors; /* cut short, too short for a CRC, or longer than capacity */
 } rs_decoder_t;

@@ -1,6 +1,7 @@
 #include "protocol.h"
 
 #include <float.h>
+#include <stddef.h>
 #include <string.h>
 
 static uint16_t get_u16(const uint8_t *p) { return (uint16_t)(p[0] | (uint16_t)(p[1] << 8)); }
@@ -10,7 +11,7 @@ static uint32_t get_u32(const uint8_t *p) { return (uint32_t)get_u16(p) | ((uint
 static float get_f32(const uint8_t *p) {
   uint32_t bits = get_u32(p);
   float value;
-  memcpy(&value, &bits, sizeof value);
+  (void)memcpy(&value, &bits, sizeof value);
   return value;
 }
 
@@ -30,19 +31,20 @@ static uint8_t *put_u32(uint8_t *p, uint32_t value) {
 
 static uint8_t *put_f32(uint8_t *p, float value) {
   uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
+  (void)memcpy(&bits, &value, sizeof bits);
   return put_u32(p, bits);
 }
 
 static uint8_t *put_floats(uint8_t *p, const float *values, uint16_t n) {
+  uint8_t *end = p;
   for (uint16_t i = 0; i < n; i++) {
-    p = put_f32(p, values[i]);
+    end = put_f32(end, values[i]);
   }
-  return p;
+  return end;
 }
 
 static uint8_t *put_bytes(uint8_t *p, const uint8_t *bytes, uint16_t n) {
-  memcpy(p, bytes, n);
+  (void)memcpy(p, bytes, n);
   return p + n;
 }
 
@@ -50,6 +52,12 @@ static uint8_t *put_text(uint8_t *p, const char *text) {
   size_t n = strlen(text);
   n = n < RS_TEXT_SIZE ? n : RS_TEXT_SIZE;
   return put_bytes(put_u8(p, (uint8_t)n), (const uint8_t *)text, (uint16_t)n);
+}
+
+/* Bytes of a message that ends before `end`. */
+static uint16_t size_of(const uint8_t *out, const uint8_t *end) {
+  const ptrdiff_t size = end - out;
+  return (uint16_t)size;
 }
 
 static uint8_t *put_header(uint8_t *p, rs_type_t type, uint16_t sequence) {
@@ -95,12 +103,14 @@ bool rs_observe_parse(const rs_contract_t *contract, const rs_message_t *message
     return false;
   }
   p += 4;
-  for (uint16_t i = 0; i < channels; i++, p += 2) {
+  for (uint16_t i = 0; i < channels; i++) {
     uint16_t age = get_u16(p);
     observe->age_s[i] = age == RS_AGE_MAX ? FLT_MAX : (float)age / RS_AGES_PER_S; /* rounds once: 500 is 0.05f */
+    p += 2;
   }
-  for (uint16_t i = 0; i < contract->observation_size; i++, p += 4) {
+  for (uint16_t i = 0; i < contract->observation_size; i++) {
     observe->observation[i] = get_f32(p);
+    p += 4;
   }
   return true;
 }
@@ -122,12 +132,12 @@ uint16_t rs_write_ident(uint8_t *out, uint16_t sequence, const rs_ident_t *ident
   p = put_bytes(p, c->section_digests, RS_NUM_SECTIONS * RS_DIGEST_SIZE);
   p = put_bytes(p, c->interface_hash, RS_DIGEST_SIZE);
   p = put_bytes(p, c->policy_hash, RS_DIGEST_SIZE);
-  return (uint16_t)(p - out);
+  return size_of(out, p);
 }
 
 uint16_t rs_write_ack(uint8_t *out, uint16_t sequence, uint8_t request, rs_verdict_t verdict) {
   uint8_t *p = put_header(out, RS_ACK, sequence);
-  return (uint16_t)(put_u8(put_u8(p, request), (uint8_t)verdict) - out);
+  return size_of(out, put_u8(put_u8(p, request), (uint8_t)verdict));
 }
 
 uint16_t rs_write_actuate(uint8_t *out, uint16_t sequence, const rs_actuate_t *a, const float *action, uint16_t n) {
@@ -140,7 +150,7 @@ uint16_t rs_write_actuate(uint8_t *out, uint16_t sequence, const rs_actuate_t *a
   p = put_u8(p, a->status);
   p = put_u8(p, a->reason);
   p = put_u8(p, a->channel);
-  return (uint16_t)(put_floats(p, action, n) - out);
+  return size_of(out, put_floats(p, action, n));
 }
 
 uint16_t rs_write_result(uint8_t *out, uint16_t sequence, const rs_result_t *r, const float *outputs, uint16_t n) {
@@ -149,7 +159,7 @@ uint16_t rs_write_result(uint8_t *out, uint16_t sequence, const rs_result_t *r, 
   p = put_u16(p, r->failures);
   p = put_f32(p, r->worst);
   p = put_u16(p, r->vector);
-  return (uint16_t)(put_floats(p, outputs, n) - out);
+  return size_of(out, put_floats(p, outputs, n));
 }
 
 uint16_t rs_write_pong(uint8_t *out, const rs_message_t *ping) {
@@ -162,7 +172,7 @@ uint16_t rs_write_pong(uint8_t *out, const rs_message_t *ping) {
     return 0;
   }
   uint8_t *p = put_header(out, RS_PONG, ping->sequence);
-  memset(p, 0, size);
-  memcpy(p, ping->payload + 2, filler < size ? filler : size);
+  (void)memset(p, 0, size);
+  (void)memcpy(p, ping->payload + 2, filler < size ? filler : size);
   return (uint16_t)(RS_HEADER_SIZE + size);
 }

@@ -5,11 +5,11 @@
 static uint16_t saturated(uint32_t value) { return (uint16_t)(value < 0xFFFFu ? value : 0xFFFFu); }
 
 static void forget(rs_server_t *s) {
-  memset(s->observation, 0, sizeof s->observation);
-  memset(s->fresh, 0, sizeof s->fresh);
-  memset(s->age_s, 0, sizeof s->age_s);
-  memset(s->action, 0, sizeof s->action);
-  memset(&s->report, 0, sizeof s->report);
+  (void)memset(s->observation, 0, sizeof s->observation);
+  (void)memset(s->fresh, 0, sizeof s->fresh);
+  (void)memset(s->age_s, 0, sizeof s->age_s);
+  (void)memset(s->action, 0, sizeof s->action);
+  (void)memset(&s->report, 0, sizeof s->report);
   s->report.channel = RS_NO_CHANNEL;
   s->armed = false;
   s->observed = false;
@@ -19,7 +19,7 @@ static void forget(rs_server_t *s) {
 }
 
 bool rs_server_init(rs_server_t *s, const rs_contract_t *contract, const rs_board_t *board) {
-  memset(s, 0, sizeof *s);
+  (void)memset(s, 0, sizeof *s);
   s->board = board;
   rs_decoder_init(&s->decoder, s->input, sizeof s->input);
   if (contract->num_channels > RS_MAX_CHANNELS || !rs_controller_init(&s->controller, contract)) {
@@ -97,9 +97,9 @@ static void observe(rs_server_t *s, uint16_t sequence) {
   const rs_contract_t *c = s->controller.contract;
   uint32_t now_us = s->board->now_us();
   for (uint16_t i = 0; i < c->num_channels; i++) {
-    if ((s->received.fresh >> i) & 1u) {
+    if (((s->received.fresh >> i) & 1u) != 0u) {
       const rs_channel_t *channel = &c->channels[i];
-      memcpy(s->observation + channel->offset, s->received.observation + channel->offset,
+      (void)memcpy(s->observation + channel->offset, s->received.observation + channel->offset,
              channel->size * sizeof(float));
       s->fresh[i] = 1;
       s->age_s[i] = s->received.age_s[i];
@@ -114,7 +114,7 @@ static void observe(rs_server_t *s, uint16_t sequence) {
 static uint16_t answer(rs_server_t *s, const rs_message_t *m) {
   uint16_t size = 0;
   bool wellformed = true;
-  if (m->type != RS_HELLO && !rs_sequence_accepts(&s->last, m->sequence)) {
+  if (m->type != (uint8_t)RS_HELLO && !rs_sequence_accepts(&s->last, m->sequence)) {
     s->report.stale = saturated(s->report.stale + 1u);
     return 0;
   }
@@ -188,8 +188,9 @@ bool rs_server_tick(rs_server_t *s) {
   uint32_t skipped = period - s->period;
   s->period = period;
   for (uint16_t i = 0; i < c->num_channels; i++) {
-    if (s->fresh[i]) {
-      s->age_s[i] += (float)(now_us - s->arrived_us[i]) / 1e6f;
+    if (s->fresh[i] != 0u) {
+      const uint32_t since_us = now_us - s->arrived_us[i];
+      s->age_s[i] += (float)since_us / 1e6f;
     }
   }
 
@@ -208,7 +209,7 @@ bool rs_server_tick(rs_server_t *s) {
   s->report.status = status(s);
   s->report.reason = (uint8_t)s->controller.envelope.reason;
   s->report.channel = (uint8_t)s->controller.envelope.trip_channel; /* -1 is RS_NO_CHANNEL */
-  memset(s->fresh, 0, sizeof s->fresh);
+  (void)memset(s->fresh, 0, sizeof s->fresh);
   s->observed = false;
 
   uint16_t size = rs_write_actuate(s->message, s->observe_sequence, &s->report, s->action, c->action_size);

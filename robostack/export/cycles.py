@@ -140,7 +140,7 @@ def cost(this: Instruction, before: Instruction | None, after: Instruction | Non
     """
     name = this.mnemonic
     if MULTIPLE.match(name):
-        return 1 + _words(this)
+        return 1 + words_moved(this)
     if SINGLE.match(name):
         overlaps = before is not None and SINGLE.match(before.mnemonic)
         return (1 if overlaps else 2) + _waits_for_address(this, before)
@@ -162,7 +162,7 @@ def _waits_for_address(this: Instruction, before: Instruction | None) -> bool:
     return re.search(rf"\b{re.escape(_result(before))}\b", address) is not None
 
 
-def _words(instruction: Instruction) -> int:
+def words_moved(instruction: Instruction) -> int:
     """Words that a multiple load or store moves."""
     if instruction.mnemonic.startswith(("ldrd", "strd")):
         return 2

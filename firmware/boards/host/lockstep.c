@@ -20,7 +20,8 @@ void rs_board_start(float control_dt_s, int count, char **arguments) {
   if (to_board < 0 || from_board < 0) {
     exit(2);
   }
-  period_us = (uint32_t)(1e6f * control_dt_s + 0.5f);
+  const float us = 1e6f * control_dt_s + 0.5f;
+  period_us = (uint32_t)us;
 }
 
 /* Virtual time has nothing else to wait for. */

@@ -24,13 +24,16 @@ void rs_board_start(float control_dt_s, int count, char **arguments) {
   (void)fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK); /* a line that nobody reads must not stop the controller */
   (void)fcntl(STDOUT_FILENO, F_SETFL, O_NONBLOCK);
   start_ns = now_ns();
-  period_ns = (uint64_t)((double)control_dt_s * 1e9 + 0.5);
+  const double ns = (double)control_dt_s * 1e9 + 0.5;
+  period_ns = (uint64_t)ns;
 }
 
 void rs_board_wait(uint32_t served) {
   (void)served;
   uint64_t left_ns = period_ns - (now_ns() - start_ns) % period_ns;
-  struct timespec left = {(time_t)(left_ns / 1000000000u), (long)(left_ns % 1000000000u)};
+  uint64_t whole_s = left_ns / 1000000000u;
+  uint64_t rest_ns = left_ns - whole_s * 1000000000u;
+  struct timespec left = {(time_t)whole_s, (long)rest_ns};
   struct pollfd input = {STDIN_FILENO, POLLIN, 0};
   (void)ppoll(&input, 1, &left, NULL);
 }

@@ -8,11 +8,11 @@ static uint32_t reload;           /* core clocks in a SysTick */
 static uint32_t ticks_per_period; /* 1, unless a period is longer than SysTick can count */
 static volatile uint32_t ticks;
 static volatile uint32_t periods;
-static uint32_t tick_in_period;
 
 void SysTick_Handler(void);
 
 void SysTick_Handler(void) {
+  static uint32_t tick_in_period;
   ticks++;
   tick_in_period++;
   if (tick_in_period == ticks_per_period) {
@@ -22,7 +22,8 @@ void SysTick_Handler(void) {
 }
 
 void rs_clock_start(float control_dt_s) {
-  uint32_t period = (uint32_t)(control_dt_s * (float)RS_CORE_HZ + 0.5f); /* core clocks; up to 25 s */
+  const float clocks = control_dt_s * (float)RS_CORE_HZ + 0.5f; /* of a period; up to 25 s */
+  uint32_t period = (uint32_t)clocks;
   ticks_per_period = period / SYSTICK_MAX + 1u;
   reload = period / ticks_per_period;
   RCC_APB1ENR |= 1u; /* TIM2 */
@@ -42,7 +43,8 @@ uint32_t rs_clock_now_us(void) {
     before = ticks;
     left = SYST_CVR;
   } while (before != ticks);
-  uint64_t clocks = (uint64_t)before * reload + (reload - 1u - left);
+  uint64_t since_tick = (uint64_t)reload - 1u - left;
+  uint64_t clocks = (uint64_t)before * reload + since_tick;
   return (uint32_t)(clocks / (RS_CORE_HZ / 1000000u));
 }
 

@@ -42,7 +42,8 @@ void rs_board_start(float control_dt_s, int count, char **arguments) {
   (void)arguments;
   to_board = open_file("to_board", sizeof "to_board" - 1u, MODE_RB);
   from_board = open_file("from_board", sizeof "from_board" - 1u, MODE_WB);
-  period_us = (uint32_t)(1e6f * control_dt_s + 0.5f);
+  const float us = 1e6f * control_dt_s + 0.5f;
+  period_us = (uint32_t)us;
   rs_clock_start(control_dt_s);
 }
 
@@ -62,7 +63,7 @@ uint16_t rs_port_read(uint8_t *data, uint16_t capacity) {
   if (not_read < 0 || not_read >= (int32_t)capacity) {
     leave(); /* the host has gone */
   }
-  return (uint16_t)(capacity - not_read);
+  return (uint16_t)(capacity - (uint16_t)not_read);
 }
 
 void rs_port_write(const uint8_t *data, uint16_t size) {

@@ -3,7 +3,12 @@
 
 #include "stm32f405.h"
 
-extern uint32_t rs_stack_top, rs_data_load, rs_data_start, rs_data_end, rs_bss_start, rs_bss_end;
+extern uint32_t rs_stack_top;
+extern uint32_t rs_data_load;
+extern uint32_t rs_data_start;
+extern uint32_t rs_data_end;
+extern uint32_t rs_bss_start;
+extern uint32_t rs_bss_end;
 
 int main(int count, char **arguments);
 void Reset_Handler(void);
@@ -20,7 +25,7 @@ void Halt_Handler(void) {
 __attribute__((weak)) void USART1_Handler(void) { Halt_Handler(); }
 
 void Reset_Handler(void) {
-  SCB_CPACR |= 0xFu << 20; /* before anything that may use a float */
+  SCB_CPACR |= 0xF00000u; /* before anything that may use a float */
   __asm volatile("dsb\n\tisb");
   const uint32_t *from = &rs_data_load;
   for (uint32_t *to = &rs_data_start; to < &rs_data_end;) {
@@ -38,7 +43,7 @@ typedef union {
   void (*handler)(void);
 } vector_t;
 
-__attribute__((section(".vectors"), used)) static const vector_t vectors[16 + USART1_IRQ + 1] = {
+__attribute__((section(".vectors"), used)) static const vector_t vectors[16u + USART1_IRQ + 1u] = {
     [0] = {.stack = &rs_stack_top},
     [1] = {.handler = Reset_Handler},
     [2] = {.handler = Halt_Handler},  /* NMI */
@@ -46,5 +51,5 @@ __attribute__((section(".vectors"), used)) static const vector_t vectors[16 + US
     [11] = {.handler = Halt_Handler}, /* SVCall */
     [14] = {.handler = Halt_Handler}, /* PendSV */
     [15] = {.handler = SysTick_Handler},
-    [16 + USART1_IRQ] = {.handler = USART1_Handler},
+    [16u + USART1_IRQ] = {.handler = USART1_Handler},
 };

@@ -6,9 +6,13 @@
 
 #define BAUD 921600u
 #define APB2_HZ 84000000u
-#define SR_RECEIVED (1u << 5)
-#define SR_OVERRUN (1u << 3)
-#define SR_CAN_SEND (1u << 7)
+#define SR_RECEIVED 0x20u
+#define SR_OVERRUN 0x08u
+#define SR_CAN_SEND 0x80u
+#define CR1_ON 0x2000u
+#define CR1_INTERRUPT_ON_RECEIPT 0x20u
+#define CR1_SEND 0x08u
+#define CR1_RECEIVE 0x04u
 #define RING_SIZE 1024u /* power of two: the indices run freely */
 
 static volatile uint8_t ring[RING_SIZE];
@@ -19,7 +23,7 @@ void USART1_Handler(void);
 
 /* What does not fit is lost here and caught by the CRC. Reading DR also clears an overrun. */
 void USART1_Handler(void) {
-  if (USART1_SR & (SR_RECEIVED | SR_OVERRUN)) {
+  if ((USART1_SR & (SR_RECEIVED | SR_OVERRUN)) != 0u) {
     uint8_t byte = (uint8_t)USART1_DR;
     if (received - taken < RING_SIZE) {
       ring[received % RING_SIZE] = byte;
@@ -32,11 +36,11 @@ void rs_board_start(float control_dt_s, int count, char **arguments) {
   (void)count;
   (void)arguments;
   RCC_AHB1ENR |= 1u;                                        /* GPIOA */
-  GPIOA_MODER = (GPIOA_MODER & ~(0xFu << 18)) | (0xAu << 18); /* PA9, PA10: alternate function ... */
-  GPIOA_AFRH = (GPIOA_AFRH & ~(0xFFu << 4)) | (0x77u << 4);   /* ... 7, USART1 */
-  RCC_APB2ENR |= 1u << 4;
+  GPIOA_MODER = (GPIOA_MODER & ~0x3C0000u) | 0x280000u; /* PA9, PA10: alternate function ... */
+  GPIOA_AFRH = (GPIOA_AFRH & ~0xFF0u) | 0x770u;       /* ... 7, USART1 */
+  RCC_APB2ENR |= 0x10u;
   USART1_BRR = (APB2_HZ + BAUD / 2u) / BAUD;
-  USART1_CR1 = (1u << 13) | (1u << 5) | (1u << 3) | (1u << 2); /* on, interrupt on receipt, send, receive */
+  USART1_CR1 = CR1_ON | CR1_INTERRUPT_ON_RECEIPT | CR1_SEND | CR1_RECEIVE;
   NVIC_ISER1 = 1u << (USART1_IRQ - 32u);
   rs_clock_start(control_dt_s);
 }
@@ -62,7 +66,7 @@ uint16_t rs_port_read(uint8_t *data, uint16_t capacity) {
 
 void rs_port_write(const uint8_t *data, uint16_t size) {
   for (uint16_t i = 0; i < size; i++) {
-    while (!(USART1_SR & SR_CAN_SEND)) {
+    while ((USART1_SR & SR_CAN_SEND) == 0u) {
     }
     USART1_DR = data[i];
   }

@@ -131,19 +131,22 @@ class LockstepBoard(BoardSession):
             raise self._lost() from error
 
     def _receive(self) -> Message:
-        while True:
-            ready, _, _ = select.select([self._from, self._running().pidfd], [], [], HANG_S)
-            if not ready:
-                raise LinkLost(
-                    f"{self._name()} has not answered for {HANG_S:g} s: it hangs, or {self._elf} was built "
-                    "without TRANSPORT=lockstep"
-                )
-            data = os.read(self._from, 65536) if self._from in ready else b""
-            if not data:
-                raise self._lost()
-            messages = self._decoder.feed(data)
-            if messages:
-                return Message.parse(messages[0])
+        while not (messages := self._arrived()):
+            pass
+        return messages[0]
+
+    def _arrived(self) -> list[Message]:
+        """Waits for bytes from the board; the messages that they complete, if any."""
+        ready, _, _ = select.select([self._from, self._running().pidfd], [], [], HANG_S)
+        if not ready:
+            raise LinkLost(
+                f"{self._name()} has not answered for {HANG_S:g} s: it hangs, or {self._elf} was built "
+                "without TRANSPORT=lockstep"
+            )
+        data = os.read(self._from, 65536) if self._from in ready else b""
+        if not data:
+            raise self._lost()
+        return [Message.parse(m) for m in self._decoder.feed(data)]
 
     def _running(self) -> TwinProcess:
         if self._process is None:
