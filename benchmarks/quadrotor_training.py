@@ -13,21 +13,18 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from _results import row, write
-from torch import Tensor
 
 from robostack.learn.trainer import export_policy, train
 from robostack.run_folder import RunFolder
 from robostack.runtime.runner import Runner
-from robostack.task import Obs
 from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.task import Quadrotor
-from robostack_sim.quadrotor.trials import FIGURE_EIGHT_PERIODS_S, figure_eight_rmse_m, survival
+from robostack_sim.quadrotor.trials import FIGURE_EIGHT_PERIODS_S, exported, figure_eight_rmse_m, survival
 
 L2F = QuadrotorConfig(vehicle="crazyflie_l2f")
 
@@ -38,19 +35,6 @@ class Outcome:
 
     seconds: float
     figures: dict[str, float]
-
-
-def onnx_policy(runner: Runner) -> tuple[Callable[[Obs, Tensor], tuple[Tensor, Tensor]], Tensor]:
-    """The exported file as a function of torch tensors, and its state at activation."""
-    names = [c.name for c in runner.spec.observations]
-
-    def policy(obs: Obs, state: Tensor) -> tuple[Tensor, Tensor]:
-        channels = {n: obs[n].numpy() for n in names}
-        action, following = runner.infer(channels, obs["applied_action"].numpy(), state.numpy())
-        assert following is not None
-        return torch.from_numpy(action), torch.from_numpy(following)
-
-    return policy, torch.tensor(runner.spec.state.reset)
 
 
 def matrix_seconds() -> float:
@@ -67,7 +51,7 @@ def one_seed(seed: int, episodes: int, folder: Path) -> Outcome:
     run = RunFolder.create("quadrotor", f"seed{seed}", folder)
     result = train(Quadrotor(L2F), None, run, seed=seed)
     export_policy(run, run.policy)
-    policy, reset = onnx_policy(Runner(run.policy))
+    policy, reset = exported(Runner(run.policy))
     judged = replace(L2F, num_envs=episodes, delay_s=(0.0, 0.02))
     found = survival(policy, reset, judged)
     figures = {"survived": found.survived, "rms": found.rms_m}
