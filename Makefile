@@ -24,14 +24,14 @@ test: check  ## everything CI runs
 	$(PY) -m pytest
 
 check:
-	@./setup.sh --test-tools train dev crazyflie
+	@./setup.sh --test-tools train dev crazyflie mujoco
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) benchmarks/tables.py --check
 
 bench:  ## run every benchmark and fill the tables of README and docs
-	@./setup.sh --tools train dev bench
+	@./setup.sh --tools train dev mujoco bench
 	@for script in benchmarks/*.py; do \
 		case $$script in benchmarks/tables.py|benchmarks/_*) continue;; esac; \
 		echo "$$script"; $(PY) $$script $(BENCH) || exit 1; \
@@ -47,7 +47,7 @@ picture:  ## README's picture, from the newest run's report (needs chromium)
 		--screenshot=docs/images/report.png file://$(CURDIR)/logs/$(TASK)/latest/report.html
 
 setup:  ## install every extra and tool
-	@./setup.sh --test-tools train dev crazyflie bench
+	@./setup.sh --test-tools train dev crazyflie mujoco bench
 
 clean:  ## remove what was built, keep logs/
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

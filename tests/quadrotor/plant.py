@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,14 +16,14 @@ from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2
 LEVEL = torch.tensor([1.0, 0.0, 0.0, 0.0])
 
 
-def plant(num_envs: int = 1, seed: int = 0, **changes: Any) -> Quadrotor:
+def plant(num_envs: int = 1, seed: int = 0, make: Callable[..., Quadrotor] = Quadrotor, **changes: Any) -> Any:
     """At rest and level at the origin, no noise, delay, disturbance, sag, drag or end; rotors at half speed."""
     quiet: dict[str, Any] = {
         "num_envs": num_envs, "delay_s": (0.0, 0.0), "force_std": 0.0, "moment_std": 0.0, "noise_scale": 0.0,
         "position_max_m": 0.0, "velocity_max_m_s": 0.0, "rate_max_rad_s": 0.0, "origin_share": 1.0,
         "moving_share": 0.0, "idle_share": 0.0, "box_m": 1e6, "episode_s": 1e4,
     }  # fmt: skip
-    task = Quadrotor(QuadrotorConfig(**{**quiet, **changes}), seed)
+    task = make(QuadrotorConfig(**{**quiet, **changes}), seed)
     task.params[:, P.DRAG : P.DRAG + 3] = 0.0
     task.params[:, [P.SAG, P.DISCHARGE]] = 0.0
     return task

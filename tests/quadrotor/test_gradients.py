@@ -17,8 +17,9 @@ from torch import Tensor
 
 from robostack.lanes import as_lanes, columns
 from robostack.recorded import RecordedOp
+from robostack_sim.quadrotor.judging import NUM_TERMS
 from robostack_sim.quadrotor.physics import NUM_NOISE, P, S
-from robostack_sim.quadrotor.sensing import NUM_TERMS, OBS_SIZE, step_kernel
+from robostack_sim.quadrotor.sensing import OBS_SIZE, step_kernel
 from robostack_sim.quadrotor.task import Quadrotor
 
 N = 256

@@ -16,8 +16,9 @@ from test_gradients import N, gentle
 from torch import Tensor
 
 from robostack.lanes import as_lanes, columns, num_threads, stored
+from robostack_sim.quadrotor.judging import NUM_TERMS
 from robostack_sim.quadrotor.physics import NUM_NOISE, P, S
-from robostack_sim.quadrotor.sensing import NUM_TERMS, OBS_SIZE, step_kernel
+from robostack_sim.quadrotor.sensing import OBS_SIZE, step_kernel
 
 CPU = torch.device("cpu")
 

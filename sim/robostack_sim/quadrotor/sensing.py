@@ -1,4 +1,4 @@
-"""What a quadrotor's sensors, references and rewards make of its state: the kernels around `physics.advance`."""
+"""What a quadrotor's sensors and references make of its state: the kernels around `physics.advance`."""
 
 # ruff: noqa: F401  (Warp finds add, div, mul and sub by name when it meets an operator)
 
@@ -13,7 +13,6 @@ from robostack.lanes import (
     add,
     div,
     dot,
-    dot4,
     get,
     get3,
     get4,
@@ -25,13 +24,13 @@ from robostack.lanes import (
     reaches,
     root,
     sine,
-    size,
     sub,
     upper,
     vec3,
     vec4,
 )
-from robostack_sim.quadrotor.physics import GRAVITY, advance, limited, rotate, volts
+from robostack_sim.quadrotor.judging import judge
+from robostack_sim.quadrotor.physics import advance, limited, volts
 
 # inline less than Warp would: a third of the compile time, for a seventh of the adjoint's speed
 FLAGS = "-march=native -mllvm=-inline-threshold=700 -mllvm=-slp-recursion-max-depth=4"
@@ -40,10 +39,6 @@ FLAGS += f" -DINSTRUCTION_SET=0x{machine.instruction_set()}"
 wp.set_module_options({"cpu_compiler_flags": FLAGS})
 
 OBS_SIZE = 56
-NUM_TERMS = 8
-"""position, excursion, velocity, rate, tilt, yaw, action, action_rate"""
-NUM_WEIGHTS = 10
-"""one a term, then the width of the position term's quadratic part (m) and the free excursion (m)"""
 
 
 @wp.kernel(enable_backward=False)
@@ -150,14 +145,6 @@ def observe_kernel(
     tell(params, i, p, qw, qu, v, w, rotor, get4(state, 17, i), get3(state, 25, i), get(state, 28, i), reference, obs)
 
 
-@wp.func
-def near_and_far(error: Any, width: Any, free: Any):
-    """Quadratic within `width` and linear beyond; and what is beyond `free`."""
-    a = size(error)
-    m = lower(a, width)
-    return (m / width) * (a - 0.5 * m), upper(a - free, 0.0 * a)
-
-
 @wp.kernel
 def step_kernel(
     params: wp.array2d(dtype=Any),
@@ -220,39 +207,4 @@ def step_kernel(
     sense(params, i, h, p, qw, qu, v, w, state, 0, noise, obs)
     tell(params, i, p, qw, qu, v, w, rotor, command, gust, left, reference, obs)
 
-    error = p - get3(reference, 0, i)
-    width = weights[0, 8] * one
-    free = weights[0, 9] * one
-    near_x, far_x = near_and_far(error.x, width, free)
-    near_y, far_y = near_and_far(error.y, width, free)
-    near_z, far_z = near_and_far(error.z, width, free)
-    drift = v - get3(reference, 3, i)
-    wanted = get3(reference, 6, i) + vec3(0.0 * one, 0.0 * one, GRAVITY * one)
-    up = rotate(qw, qu, vec3(0.0 * one, 0.0 * one, one))
-    tilt = one - dot(up, wanted) / root(dot(wanted, wanted))
-    # rotor command as a share of its range, against the speed at which this machine hovers
-    per_span = one / (get(params, 14, i) - get(params, 13, i))
-    linear = get(params, 5, i)
-    square = get(params, 6, i)
-    roots = linear * linear - 4.0 * (square * (get(params, 4, i) - 2.4525 * get(params, 0, i)))
-    hover = (root(upper(roots, 0.0 * one)) - linear) / (2.0 * square)
-    off = per_span * (command - vec4(hover, hover, hover, hover))
-    change = per_span * (command - last)
-    tiny = 1.0e-6 * one
-    c0 = weights[0, 0] * (near_x + near_y + near_z)
-    c1 = weights[0, 1] * (far_x + far_y + far_z)
-    c2 = weights[0, 2] * root(dot(drift, drift) + tiny)
-    c3 = weights[0, 3] * root(dot(w, w) + tiny)
-    c4 = (0.5 * weights[0, 4]) * tilt
-    c5 = weights[0, 5] * (qu.z * qu.z)
-    c6 = weights[0, 6] * dot4(off, off)
-    c7 = weights[0, 7] * dot4(change, change)
-    put(costs, 0, i, c0)
-    put(costs, 1, i, c1)
-    put(costs, 2, i, c2)
-    put(costs, 3, i, c3)
-    put(costs, 4, i, c4)
-    put(costs, 5, i, c5)
-    put(costs, 6, i, c6)
-    put(costs, 7, i, c7)
-    put(reward, 0, i, -1.0 * (c0 + c1 + c2 + c3 + c4 + c5 + c6 + c7))
+    judge(params, weights, i, p, qw, qu, v, w, command, last, reference, reward, costs)

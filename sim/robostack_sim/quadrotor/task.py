@@ -20,15 +20,9 @@ from robostack.recorded import RecordedOp, current_stream
 from robostack.task import Layout, Obs, Scenario, Task, Unroll
 from robostack_sim.quadrotor import interface
 from robostack_sim.quadrotor.config import QuadrotorConfig
+from robostack_sim.quadrotor.judging import NUM_TERMS, NUM_WEIGHTS
 from robostack_sim.quadrotor.physics import NUM_NOISE, P, S, gaussian
-from robostack_sim.quadrotor.sensing import (
-    NUM_TERMS,
-    NUM_WEIGHTS,
-    OBS_SIZE,
-    observe_kernel,
-    reference_kernel,
-    step_kernel,
-)
+from robostack_sim.quadrotor.sensing import OBS_SIZE, observe_kernel, reference_kernel, step_kernel
 from robostack_sim.quadrotor.starts import Starts
 from robostack_sim.quadrotor.vehicle import Vehicle, load_vehicle
 
@@ -75,21 +69,25 @@ class Quadrotor(Task):
         self._noise = columns(num_envs, NUM_NOISE, self.device)
         self._reference = columns(num_envs, 9, self.device, 2)
         self._step = self._record(1, lambda slot: self._noise, lambda slot: self._reference[1])
-        self._observe = RecordedOp(
+        self._observe = self._record_observe(0)
+        self.reset(seed)
+
+    def _record_observe(self, period: int) -> RecordedOp:
+        """Observation of a state `period` periods after the reference was looked up."""
+        return RecordedOp(
             observe_kernel,
-            num_envs,
+            self.num_envs,
             (S.SIZE,),
             (OBS_SIZE,),
             lambda slot: [
                 as_lanes(self.params),
                 self.step_dt,
                 as_lanes(self._noise),
-                as_lanes(self._reference[0]),
+                as_lanes(self._reference[period]),
             ],
             1,
             self.device,
         )
-        self.reset(seed)
 
     def _record(
         self,
@@ -158,7 +156,7 @@ class Quadrotor(Task):
         self.draw_noise(self._noise)
         self.look_ahead(self._reference)
         with torch.no_grad():
-            state, obs, reward, costs = self._step(self.state, action)
+            state, obs, reward, costs = self._advance(action)
         self.state.copy_(state)
         self.episode_length_buf += 1
         error = obs[:, 26:29] - obs[:, 13:16]
@@ -177,6 +175,10 @@ class Quadrotor(Task):
             fresh = self._observe(self.state)[0]
             obs = torch.where(done[:, None], fresh, obs)
         return Obs(obs, self.layout), reward[:, 0], terminated, truncated, extras
+
+    def _advance(self, action: Tensor) -> tuple[Tensor, ...]:
+        """State, observation, reward and costs one period on."""
+        return self._step(self.state, action)
 
     def unroll(self, horizon: int, with_params: bool = False) -> QuadrotorUnroll:
         return QuadrotorUnroll(self, horizon, with_params)

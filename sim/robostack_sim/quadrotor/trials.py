@@ -20,6 +20,8 @@ from robostack_sim.quadrotor.physics import P
 from robostack_sim.quadrotor.task import Quadrotor
 
 Policy = Callable[[Obs, Tensor], tuple[Tensor, Tensor]]
+Plant = Callable[[QuadrotorConfig], Quadrotor]
+"""makes what is flown: our physics, or another simulator's (foreign_plant.py)"""
 FIGURE_EIGHT_PERIODS_S = (15.0, 5.5, 3.5)
 SETTLED_S = 2.0
 """the last seconds of an episode, over which errors are taken"""
@@ -48,10 +50,25 @@ class Survival:
     """position error of the survivors over the last SETTLED_S"""
 
 
+def exported(runner: Runner) -> tuple[Policy, Tensor]:
+    """The exported file as a policy, and its state at activation."""
+    names = [c.name for c in runner.spec.observations]
+
+    def policy(obs: Obs, state: Tensor) -> tuple[Tensor, Tensor]:
+        channels = {n: obs[n].numpy() for n in names}
+        action, following = runner.infer(channels, obs["applied_action"].numpy(), state.numpy())
+        assert following is not None
+        return torch.from_numpy(action), torch.from_numpy(following)
+
+    return policy, torch.tensor(runner.spec.state.reset)
+
+
 @torch.no_grad()
-def survival(policy: Policy, reset: Tensor, config: QuadrotorConfig, seed: int = 99) -> Survival:
+def survival(
+    policy: Policy, reset: Tensor, config: QuadrotorConfig, seed: int = 99, plant: Plant = Quadrotor
+) -> Survival:
     """`reset` is the policy's state at activation (state_size,)."""
-    task = Quadrotor(replace(config, moving_share=0.0, idle_share=0.0))
+    task = plant(replace(config, moving_share=0.0, idle_share=0.0))
     obs, _ = task.reset(seed)
     state = reset.expand(task.num_envs, -1)
     alive = torch.ones(task.num_envs, dtype=torch.bool, device=task.device)
@@ -67,10 +84,10 @@ def survival(policy: Policy, reset: Tensor, config: QuadrotorConfig, seed: int =
     return Survival(alive.float().mean().item(), rms)
 
 
-def figure_eight(config: QuadrotorConfig, period_s: float) -> Quadrotor:
+def figure_eight(config: QuadrotorConfig, period_s: float, plant: Plant = Quadrotor) -> Quadrotor:
     """A task that starts at rest on a figure-eight of 2 x 1 m, with a ramp of two seconds, undisturbed, sensor-to-motor
     delay as in `config`; noise on."""
-    task = Quadrotor(
+    task = plant(
         replace(
             config,
             force_std=0.0,
@@ -97,9 +114,11 @@ def follow_figure_eight(task: Quadrotor, period_s: float) -> None:
 
 
 @torch.no_grad()
-def figure_eight_rmse_m(policy: Policy, reset: Tensor, config: QuadrotorConfig, period_s: float) -> float:
+def figure_eight_rmse_m(
+    policy: Policy, reset: Tensor, config: QuadrotorConfig, period_s: float, plant: Plant = Quadrotor
+) -> float:
     """3-D RMSE over two rounds, the ramp and one second after it left out; infinite when any leaves by 2 m."""
-    task = figure_eight(config, period_s)
+    task = figure_eight(config, period_s, plant)
     obs, state = task.observe(), reset.expand(task.num_envs, -1)
     errors = []
     for t in range(round((2.0 * period_s + 2.0) / task.step_dt)):
