@@ -16,8 +16,8 @@ from torch import Tensor
 
 from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.foreign_plant import BODY, Drive, ForeignPlant
-from robostack_sim.quadrotor.physics import GRAVITY_M_S2, P, S
-from robostack_sim.quadrotor.vehicle import Vehicle
+from robostack_sim.quadrotor.physics import P, S
+from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2, Vehicle
 
 DEFAULT_TIMESTEP_S = 0.005
 AXES = ((1, 0, 0), (0, 1, 0), (0, 0, 1))

@@ -50,19 +50,6 @@ class Survival:
     """position error of the survivors over the last SETTLED_S"""
 
 
-def exported(runner: Runner) -> tuple[Policy, Tensor]:
-    """The exported file as a policy, and its state at activation."""
-    names = [c.name for c in runner.spec.observations]
-
-    def policy(obs: Obs, state: Tensor) -> tuple[Tensor, Tensor]:
-        channels = {n: obs[n].numpy() for n in names}
-        action, following = runner.infer(channels, obs["applied_action"].numpy(), state.numpy())
-        assert following is not None
-        return torch.from_numpy(action), torch.from_numpy(following)
-
-    return policy, torch.tensor(runner.spec.state.reset)
-
-
 @torch.no_grad()
 def survival(
     policy: Policy, reset: Tensor, config: QuadrotorConfig, seed: int = 99, plant: Plant = Quadrotor
