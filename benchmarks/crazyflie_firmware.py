@@ -97,7 +97,8 @@ def main() -> None:
         rooms["crazyflie"] = [o for o in sorted(app.glob("*.o")) if o.name not in ("built-in.o", "layout.o")]
         parts = {room: object_bytes(*objects) for room, objects in rooms.items()}
         times = {o: period_us(policy, folder / "board", o) for o in ("-O3", "-Os")}
-    rows = [row(f"{what} added to crazyflie-firmware {tag}", ours[what] - stock[what], "bytes") for what in stock]
+    to = f" to the image of crazyflie-firmware {tag}"
+    rows = [row(f"{what} added{to if what == 'flash' else ''}", ours[what] - stock[what], "bytes") for what in stock]
     rows += [
         row("of the flash: weights, contract, self-test vectors (`generated/`)", parts["generated"], "bytes"),
         row("of the flash: kernels and envelope", parts["policy"] + parts["envelope"], "bytes"),
