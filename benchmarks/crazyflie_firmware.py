@@ -3,7 +3,8 @@
     CRAZYFLIE_BASE=path/to/crazyflie-firmware python benchmarks/crazyflie_firmware.py
 
 Builds the checkout twice with its own Makefile and default configuration: as it is, and with the app around the
-quadrotor's default policy (with random weights: sizes do not depend on them). Nothing of either is kept. Without
+quadrotor's default policy (with random weights: neither size nor time depends on them). Nothing of either is kept.
+The control period is counted on the emulated board with the firmware's optimisation and with ours. Without
 CRAZYFLIE_BASE nothing is measured, and the recorded result stays.
 """
 
@@ -15,27 +16,36 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from _results import row, write
 
+from robostack.export.board import BoardPolicy
+from robostack.export.cycles import step_cost
 from robostack.export.firmware import export_firmware
-from robostack.export.onnx import export_onnx
+from robostack.export.onnx import LoadedPolicy, export_onnx
 from robostack.learn.trained import as_reference, policy_spec
 from robostack.nets.actor import Actor, ActorConfig
 from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.task import Quadrotor
 
+CORE_HZ = 168e6
 
-def export_app(folder: Path) -> Path:
-    """The firmware folder of an untrained policy."""
+
+def untrained(folder: Path) -> LoadedPolicy:
     torch.manual_seed(0)
     task = Quadrotor(QuadrotorConfig(num_envs=1))
     actor = Actor(task, ActorConfig()).eval()
     spec = policy_spec(task, actor.reset_values, {})
-    export_firmware(
-        export_onnx(actor, spec, folder / "policy.onnx", reference=as_reference(actor)), folder / "firmware"
-    )
-    return folder / "firmware"
+    return export_onnx(actor, spec, folder / "policy.onnx", reference=as_reference(actor))
+
+
+def period_us(policy: LoadedPolicy, folder: Path, optimise: str) -> float:
+    """Envelope, policy, envelope: modelled cycles of a Cortex-M4F at 168 MHz."""
+    rows = np.zeros((50, policy.spec.observation_size), np.float32)
+    rows[:, 6] = 1.0  # level
+    rows[:, :6] = 0.1 * np.random.default_rng(0).standard_normal((50, 6))
+    return 1e6 * step_cost(BoardPolicy(policy, folder, optimise=optimise), rows).cycles / CORE_HZ
 
 
 def make(folder: Path, *arguments: str) -> None:
@@ -77,18 +87,24 @@ def main() -> None:
         folder = Path(name)
         make(base, f"KBUILD_OUTPUT={folder / 'stock'}", "alldefconfig")
         make(base, f"KBUILD_OUTPUT={folder / 'stock'}")
-        app = export_app(folder) / "crazyflie"
+        policy = untrained(folder)
+        export_firmware(policy, folder / "firmware")
+        app = folder / "firmware" / "crazyflie"
         make(app, f"CRAZYFLIE_BASE={base}")
         make(app, f"CRAZYFLIE_BASE={base}", "check")
         stock, ours = sizes(folder / "stock" / "cf2.elf"), sizes(app / "build" / "cf2.elf")
         rooms = {room: sorted((app.parent / room).glob("*.o")) for room in ("generated", "policy", "envelope")}
         rooms["crazyflie"] = [o for o in sorted(app.glob("*.o")) if o.name not in ("built-in.o", "layout.o")]
         parts = {room: object_bytes(*objects) for room, objects in rooms.items()}
-    rows = [row(f"{what} added to crazyflie-firmware {tag}", ours[what] - stock[what], "bytes") for what in stock]
+        times = {o: period_us(policy, folder / "board", o) for o in ("-O3", "-Os")}
+    to = f" to the image of crazyflie-firmware {tag}"
+    rows = [row(f"{what} added{to if what == 'flash' else ''}", ours[what] - stock[what], "bytes") for what in stock]
     rows += [
         row("of the flash: weights, contract, self-test vectors (`generated/`)", parts["generated"], "bytes"),
         row("of the flash: kernels and envelope", parts["policy"] + parts["envelope"], "bytes"),
         row("of the flash: the app itself", parts["crazyflie"], "bytes"),
+        row("a call that runs the policy, without the app and the PID, modelled", times["-O3"], "us"),
+        row("the same with the firmware's own -Os", times["-Os"], "us"),
     ]
     write("crazyflie_firmware", rows, options.out)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import HOVER, Pilot, make_pilot
+from pilot import HOVER, Pilot, make_pilot
 
 from robostack.runtime.envelope import Reason
 from robostack.spec import Channel, SelfTest

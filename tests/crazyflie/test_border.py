@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 import pytest
-from conftest import Pilot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pilot import Pilot
 
 from robostack_real.twins.crazyflie_app import Mode, Obstacle
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import HOVER, VEHICLE, Pilot, make_pilot
+from pilot import HOVER, VEHICLE, Pilot, make_pilot
 
 THRUST_MAX_N = 0.12
 COMPENSATED, UNCOMPENSATED = 0, 1

@@ -38,7 +38,7 @@ typedef struct {
   uint32_t time_ms;           /* since boot; stamp setpoints with it */
 } rs_cf_motion_t;
 
-/* Boots: all that is static starts anew. Returns whether the controller's test passed. */
+/* What the firmware does at boot, and whenever this controller is chosen. Returns whether its test passed. */
 uint8_t rs_cf_host_boot(float supply_v);
 
 void rs_cf_host_step(const rs_cf_world_t *world, const setpoint_t *setpoint, rs_cf_motion_t *motion);

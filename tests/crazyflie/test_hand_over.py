@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Pilot, make_pilot
+from pilot import Pilot, make_pilot
 
 from robostack_real.twins.crazyflie_app import Obstacle
 from robostack_sim.quadrotor.config import QuadrotorConfig

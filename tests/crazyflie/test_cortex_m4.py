@@ -1,4 +1,4 @@
-"""The app as the firmware's own build compiles it: for a Cortex-M4F, with that build's flags."""
+"""The app as the firmware's own build compiles it: for a Cortex-M4F, with that build's flags and our Kbuild's."""
 
 from __future__ import annotations
 
@@ -16,14 +16,7 @@ from robostack.export.firmware import firmware_source
 from robostack_real.twins.crazyflie_app import APP, FLAGS, Obstacle, expect_bits
 
 CORE = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
-THEIRS = (
-    "-Os",
-    "-fno-math-errno",
-    "-fno-strict-aliasing",
-    "-ffunction-sections",
-    "-fdata-sections",
-    "-fconserve-stack",
-)
+BUILD = ("-fno-math-errno", "-fno-strict-aliasing", "-ffunction-sections", "-fdata-sections", "-O3")
 FIRMWARE = firmware_source()
 CRAZYFLIE = FIRMWARE / "crazyflie"
 STABILIZER_STACK_BYTES = 4 * 450
@@ -48,7 +41,7 @@ def test_it_compiles_with_the_firmwares_flags_and_ours_and_its_frames_are_small(
     compiler = need_tool("arm-none-eabi-gcc")
     rooms = [FIRMWARE / "envelope", FIRMWARE / "policy", generated]
     sources = [*(CRAZYFLIE / name for name in APP), *(c for room in rooms for c in room.glob("*.c"))]
-    command = [compiler, *CORE, *FLAGS, *THEIRS, "-DRS_CF_INTERFACE", "-fstack-usage", *includes(generated), "-c"]
+    command = [compiler, *CORE, *FLAGS, *BUILD, "-DRS_CF_INTERFACE", "-fstack-usage", *includes(generated), "-c"]
     subprocess.run([*command, *sources], check=True, cwd=tmp_path)
     frames = [int(line.split("\t")[1]) for file in tmp_path.glob("*.su") for line in file.read_text().splitlines()]
     assert len(frames) > 30 and max(frames) < STABILIZER_STACK_BYTES / 8
@@ -62,7 +55,7 @@ def test_the_board_computes_the_self_test_to_the_bit_unless_multiply_adds_are_co
     board = FIRMWARE / "boards" / "netduinoplus2"
     sources = [Path(__file__).parent / "board_bits.c", CRAZYFLIE / "output_bits.c", board / "startup.c"]
     sources += [*(FIRMWARE / "policy").glob("*.c"), generated / "policy.c"]
-    command = [compiler, *CORE, *FLAGS, *THEIRS, f"-ffp-contract={contraction}", *includes(generated), f"-I{board}"]
+    command = [compiler, *CORE, *FLAGS, *BUILD, f"-ffp-contract={contraction}", *includes(generated), f"-I{board}"]
     elf = tmp_path / "bits.elf"
     subprocess.run([*command, *sources, "-T", board / "stm32f405.ld", *LINK, "-o", elf], check=True)
     run = [emulator, "-M", "netduinoplus2", "-kernel", elf, "-nographic", "-monitor", "none", "-serial", "none"]
