@@ -88,7 +88,7 @@ def main() -> None:
         make(base, f"KBUILD_OUTPUT={folder / 'stock'}", "alldefconfig")
         make(base, f"KBUILD_OUTPUT={folder / 'stock'}")
         policy = untrained(folder)
-        export_firmware(policy, folder / "firmware")
+        export_firmware(policy, folder / "firmware", target="crazyflie")
         app = folder / "firmware" / "crazyflie"
         make(app, f"CRAZYFLIE_BASE={base}")
         make(app, f"CRAZYFLIE_BASE={base}", "check")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,13 +17,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """Write policy.onnx with the whole contract inside, and from that file alone the firmware in C.
+    """Write policy.onnx with the whole contract inside, and from that file alone a folder of C that builds.
+
+    stm32f405 is the emulated board's firmware, or a process of this machine (exported/firmware/, what `fly` flies);
+    crazyflie the app for Bitcraze's firmware (exported/crazyflie/, what `flash` writes); generic-c a library for any
+    C99 compiler (exported/generic-c/). Its report.json says what it takes of a Cortex-M4F: flash, RAM, stack, cycles.
 
     Example: robostack export logs/quadrotor/latest
+    Example: robostack export --target crazyflie --precision int16
     """
 
     run_folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
     """A run folder, or a task (its newest run). Default: the newest run."""
+    target: Literal["stm32f405", "crazyflie", "generic-c"] = "stm32f405"
+    """The machine that the C is for."""
     precision: Literal["float32", "int16"] = "float32"
     """Of the network's weights and activations on the board. int16 takes half the flash and less time; it is scaled by
     what the policy meets in flight, and its error is printed."""
@@ -35,13 +42,17 @@ class Command:
     def run(self) -> int:
         run = RunFolder.find(self.run_folder, self.root)
         from robostack.export.firmware import export_firmware
+        from robostack.export.target import measure
         from robostack.learn.trained import export_policy
 
         with run.stage("export"):
             policy = export_policy(run, run.policy)
             if self.precision == "int16":
                 policy = _calibrate(run, policy)
-            firmware = export_firmware(policy, run.exported / "firmware", self.precision)
+            folder = run.exported / ("firmware" if self.target == "stm32f405" else self.target)
+            firmware = export_firmware(policy, folder, self.precision, self.target)
+            report = measure(policy, self.target, self.precision)
+            report.save(folder / "report.json")
             result = {
                 "policy": str(run.policy),
                 "policy_bytes": len(policy.data),
@@ -52,7 +63,7 @@ class Command:
                 "multiply_adds": firmware.multiply_adds,
                 "constant_bytes": firmware.constant_bytes,
                 "scratch_bytes": firmware.scratch_bytes,
-                "precision": self.precision,
+                "report": asdict(report),
             }
             if (calibration := policy.spec.calibration) is not None:
                 result["calibration"] = calibration.model_dump(exclude={"ranges"})
@@ -63,7 +74,8 @@ class Command:
             print(f"{run.policy}: {len(policy.data):,} bytes, policy {policy.policy_hash[:16]}")
             cost = f"{firmware.calls} kernel calls, {firmware.multiply_adds:,} multiply-adds"
             size = f"{firmware.constant_bytes:,} bytes of weights, {firmware.scratch_bytes:,} of RAM"
-            print(f"{run.exported / 'firmware'}: {self.precision}, {cost}, {size}")
+            print(f"{folder}: {self.precision}, {cost}, {size}")
+            print("\n".join(f"  {line}" for line in report.lines()))
             if calibration is not None:
                 share = f"{calibration.max_error:.1e} of the action range at most, {calibration.rms_error:.1e} rms"
                 print(f"int16 against float32: {share}, on {calibration.source}")

@@ -21,6 +21,13 @@ from robostack.spec import ContractError
 
 Precision = Literal["float32", "int16"]
 """Of the network's weights and activations; features and envelope are float32 in both."""
+Target = Literal["stm32f405", "crazyflie", "generic-c"]
+ROOMS: dict[Target, tuple[str, ...]] = {
+    "stm32f405": ("boards", "link", "envelope", "policy"),
+    "crazyflie": ("crazyflie", "envelope", "policy"),
+    "generic-c": ("generic", "envelope", "policy"),
+}
+"""Folders of firmware/ that an export for the target holds, beside generated/; stm32f405 runs as a process too."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +85,12 @@ def generate_firmware(
 
 
 def export_firmware(
-    policy: str | Path | LoadedPolicy, out_dir: str | Path, precision: Precision = "float32"
+    policy: str | Path | LoadedPolicy,
+    out_dir: str | Path,
+    precision: Precision = "float32",
+    target: Target = "stm32f405",
 ) -> FirmwareReport:
-    """A folder that builds by itself: the C sources, and the policy's in `generated/`.
+    """A folder that builds by itself: the C sources of a target, and the policy's in `generated/`.
 
     An older export in `out_dir` is replaced when the new one is whole. Raises as `generate_firmware`.
     """
@@ -90,7 +100,10 @@ def export_firmware(
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
             new, old = Path(name) / "new", Path(name) / "old"
             ignore = shutil.ignore_patterns("build*", "__pycache__", "*.py", "*.o", ".*.cmd")
-            shutil.copytree(firmware_source(), new, ignore=ignore)
+            for room in ROOMS[target]:
+                shutil.copytree(firmware_source() / room, new / room, ignore=ignore)
+            if target == "stm32f405":
+                shutil.copy(firmware_source() / "Makefile", new)
             report = generate_firmware(policy, new / "generated", precision)
             if folder.exists():
                 folder.rename(old)

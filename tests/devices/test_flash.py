@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from robostack import cli
+from robostack.export.firmware import export_firmware
+from robostack.export.onnx import load_policy
 from robostack.hosts import Check
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
@@ -65,6 +67,8 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(quadrotor_run: Path, need_tool: Callable[..., str]) -> str:
     need_tool("cc")
+    run = RunFolder.open(quadrotor_run)
+    export_firmware(load_policy(run.policy), run.exported / "crazyflie", target="crazyflie")
     return str(quadrotor_run)
 
 
@@ -153,7 +157,7 @@ def test_a_wrong_request_is_refused_before_anything_is_done(
 def test_a_policy_of_another_machine_is_refused_before_anything_is_written(
     run: str, base: str, calls: Callable[[], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    generated = RunFolder.open(run).exported / "firmware" / "generated" / "policy.c"
+    generated = RunFolder.open(run).exported / "crazyflie" / "generated" / "policy.c"
     text = generated.read_text()
     assert '"rotor_speed_command.front_right"' in text
     generated.write_text(text.replace('"rotor_speed_command.front_right"', '"thrust.front_right"'))
@@ -172,6 +176,6 @@ def test_a_board_with_another_policy_after_writing_is_not_called_flashed() -> No
 def test_a_run_without_an_export_says_what_makes_one(
     run: str, base: str, calls: Callable[[], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.rmtree(RunFolder.open(run).exported / "firmware")
+    shutil.rmtree(RunFolder.open(run).exported / "crazyflie")
     assert cli.main(["flash", run, "--crazyflie-base", base, "--dfu"]) == 1
-    assert "make it: robostack export" in capsys.readouterr().err
+    assert "--target crazyflie" in capsys.readouterr().err

@@ -81,9 +81,10 @@ class Command:
                 "git clone --recursive https://github.com/bitcraze/crazyflie-firmware"
             )
         run = RunFolder.find(self.run_folder, self.root)
-        app = run.exported / "firmware" / "crazyflie"
+        app = run.exported / "crazyflie" / "crazyflie"
         if not app.is_dir():
-            raise ContractError(f"{run.path} has no exported firmware; make it: robostack export {run.path}")
+            make = f"robostack export {run.path} --target crazyflie"
+            raise ContractError(f"{run.path} has no exported Crazyflie app; make it: {make}")
         from robostack.export.onnx import load_policy
 
         policy = load_policy(run.policy)

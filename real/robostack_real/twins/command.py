@@ -39,8 +39,9 @@ class Command:
         if not 0.0 <= self.loss < 1.0:
             raise ContractError(f"--loss {self.loss:g}: must lie in [0, 1)")
         run = RunFolder.find(self.run_folder, self.root)
-        generated = run.exported / "firmware" / "generated"
-        if not generated.is_dir():
+        exports = [run.exported / target / "generated" for target in ("crazyflie", "firmware")]
+        generated = next((folder for folder in exports if folder.is_dir()), None)
+        if generated is None:
             raise ContractError(f"{run.path} has no exported firmware; make it: robostack export {run.path}")
         from robostack_real.twins.crazyflie import VirtualCrazyflie
 

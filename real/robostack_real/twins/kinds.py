@@ -26,6 +26,11 @@ class EmulatedBoard:
         """The line that installs them."""
         return install_line(self.missing())
 
+    def image(self, firmware: Path) -> Path:
+        """Builds the image whose serial line is a wire. Raises BuildError."""
+        build = firmware / f"build-{self.name}-usart"
+        return build_firmware(firmware, firmware / "generated", build, board=self.name, transport="usart")
+
     def lockstep(self, firmware: Path) -> LockstepBoard:
         """The board in virtual time; enter it to start it. Raises BuildError."""
         build = firmware / f"build-{self.name}-lockstep"
@@ -35,9 +40,7 @@ class EmulatedBoard:
     @contextmanager
     def serial(self, firmware: Path) -> Iterator[BoardLink]:
         """The board behind a serial port, opened. Raises BuildError, LinkError."""
-        build = firmware / f"build-{self.name}-usart"
-        elf = build_firmware(firmware, firmware / "generated", build, board=self.name, transport="usart")
-        with SerialBoard(elf, self.name) as board, board.connect() as link:
+        with SerialBoard(self.image(firmware), self.name) as board, board.connect() as link:
             yield link
 
 
