@@ -9,10 +9,10 @@ from pathlib import Path
 from robostack.export.contract_c import contract_table
 from robostack.export.machine_c import machine_header
 from robostack.spec import PolicySpec, SelfTest, State
+from robostack_real.devices.crazyflie_obstacle import Obstacle
 from robostack_real.twins.crazyflie_app import (
     CrazyflieApp,
     Motion,
-    Obstacle,
     Setpoint,
     position_setpoint,
 )

@@ -11,7 +11,8 @@ from pilot import HOVER, Pilot, make_pilot
 
 from robostack.runtime.envelope import Reason
 from robostack.spec import Channel, SelfTest
-from robostack_real.twins.crazyflie_app import CrazyflieApp, Mode, Obstacle, Setpoint, build_app
+from robostack_real.devices.crazyflie_obstacle import Obstacle
+from robostack_real.twins.crazyflie_app import CrazyflieApp, Mode, Setpoint, build_app
 from robostack_sim.quadrotor import interface
 from robostack_sim.quadrotor.vehicle import load_vehicle
 

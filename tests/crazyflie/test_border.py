@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pilot import Pilot
 
-from robostack_real.twins.crazyflie_app import Mode, Obstacle
+from robostack_real.devices.crazyflie_obstacle import Obstacle
+from robostack_real.twins.crazyflie_app import Mode
 
 small = st.floats(-0.875, 0.875, width=32)
 triples = st.tuples(small, small, small)

@@ -13,7 +13,8 @@ import pytest
 
 from robostack.export.board import LINK
 from robostack.export.firmware import firmware_source
-from robostack_real.twins.crazyflie_app import APP, FLAGS, Obstacle, expect_bits
+from robostack_real.devices.crazyflie_obstacle import Obstacle
+from robostack_real.twins.crazyflie_app import APP, FLAGS, expect_bits
 
 CORE = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 BUILD = ("-fno-math-errno", "-fno-strict-aliasing", "-ffunction-sections", "-fdata-sections", "-O3")

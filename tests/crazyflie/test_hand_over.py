@@ -9,7 +9,7 @@ import pytest
 import torch
 from pilot import Pilot, make_pilot
 
-from robostack_real.twins.crazyflie_app import Obstacle
+from robostack_real.devices.crazyflie_obstacle import Obstacle
 from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.physics import P, S
 from robostack_sim.quadrotor.task import Quadrotor

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from robostack_real.devices.crazyflie import Crazyflie
 from robostack_real.twins.crazyflie import VirtualCrazyflie
+from robostack_real.twins.crazyflie_app import build_app
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "crazyflie"))
 
-def _app_tests() -> Any:
-    """tests/crazyflie/conftest.py, which makes the app's policy and compiles it."""
-    path = Path(__file__).parents[1] / "crazyflie" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("crazyflie_app_fixtures", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-app = _app_tests()
-library = app.library
+from pilot import make_spec, write_generated
 
 
 @pytest.fixture
 def policy() -> SimpleNamespace:
     """What a flight asks of a LoadedPolicy."""
-    return SimpleNamespace(spec=app.make_spec(), policy_hash="c0ffee42" * 8)
+    return SimpleNamespace(spec=make_spec(), policy_hash="c0ffee42" * 8)
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory, need_tool: Callable[..., str]) -> Path:
+    """The app around tests/crazyflie/policy/infer.c."""
+    need_tool("cc")
+    folder = tmp_path_factory.mktemp("app")
+    return build_app(write_generated(folder / "generated", make_spec()), folder)
 
 
 @pytest.fixture
-def machine(library: Callable[..., Path]) -> Iterator[VirtualCrazyflie]:
-    with VirtualCrazyflie(library()) as machine:
+def machine(library: Path) -> Iterator[VirtualCrazyflie]:
+    with VirtualCrazyflie(library) as machine:
         yield machine
         assert machine.failure is None
 

@@ -17,8 +17,8 @@ import numpy as np
 from robostack.export.onnx import LoadedPolicy
 from robostack.hosts import Check, Telemetry
 from robostack.runtime.envelope import Reason
+from robostack_real.devices.crazyflie_obstacle import WHY, Obstacle
 from robostack_real.link.errors import LinkError, LinkLost, NoAnswer, Refused
-from robostack_real.twins.crazyflie_app import Obstacle
 
 CONNECT_S = 20.0
 """A radio reads some three hundred parameters before it is connected."""
@@ -42,19 +42,6 @@ DECKS = ("deck.bcLighthouse4", "deck.bcLoco", "deck.bcDWM1000", "deck.bcFlow2", 
 LOWEST_TAKE_OFF_V = 3.7
 CONVERGED_M = 0.1
 CAN_BE_ARMED, IS_ARMED, CAN_FLY, IS_FLYING = 1 << 0, 1 << 1, 1 << 3, 1 << 4
-WHY = {
-    Obstacle.CONTRACT: "the policy on board is not a Crazyflie's",
-    Obstacle.SELF_TEST: "the policy on board failed its self-test",
-    Obstacle.DISARMED: "it is not armed, or its supervisor does not let it fly",
-    Obstacle.NOT_FLYING: "it does not fly",
-    Obstacle.SETPOINT: "its setpoint was not a position: this host's came too late, and it levelled out",
-    Obstacle.YAW: "another yaw than zero was asked for",
-    Obstacle.ESTIMATOR: "its estimator lost its position",
-    Obstacle.SUPPLY: "its supply voltage makes no sense",
-    Obstacle.CHANNEL: "one of its measurements is too old or out of range",
-    Obstacle.TRIPPED: "its envelope tripped",
-    Obstacle.NOT_ASKED: "it was asked for its own controller",
-}
 
 
 class Crazyflie:

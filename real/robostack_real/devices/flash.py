@@ -140,7 +140,8 @@ class Command:
 
 def check_fits(generated: Path) -> None:
     """Asks the app's own C, compiled for this machine, whether it takes the policy. Raises ContractError."""
-    from robostack_real.twins.crazyflie_app import CrazyflieApp, Obstacle
+    from robostack_real.devices.crazyflie_obstacle import Obstacle
+    from robostack_real.twins.crazyflie_app import CrazyflieApp
 
     app = CrazyflieApp(generated)
     obstacle = Obstacle(int(app.logs["rsp.obstacle"].value))

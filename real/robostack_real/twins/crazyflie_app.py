@@ -29,24 +29,6 @@ _LOG_TYPES: Mapping[int, type[ctypes._SimpleCData]] = {
 """By the firmware's own type numbers, which are those of its radio protocol too."""
 
 
-class Obstacle(IntEnum):
-    """What stands in the policy's way, or ended its last flight: log variables rsp.obstacle and rsp.ended."""
-
-    NOTHING = 0
-    CONTRACT = 1
-    SELF_TEST = 2
-    DISARMED = 3
-    NOT_FLYING = 4
-    SETPOINT = 5
-    YAW = 6
-    ESTIMATOR = 7
-    SUPPLY = 8
-    CHANNEL = 9
-    TRIPPED = 10
-    NOT_ASKED = 11
-    FAR = 12
-
-
 class Mode(IntEnum):
     """What an axis of a setpoint asks for."""
 
