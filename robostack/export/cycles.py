@@ -2,11 +2,14 @@
 
 An emulator has no cycles. So every instruction that the emulated board executes is counted exactly (a QEMU
 plugin, `firmware/boards/netduinoplus2/insn_count_plugin.c`), and each costs what ARM states: Cortex-M4
-Technical Reference Manual (ARM 100166), table 3-1 "Instruction timings" and table 7-1 "FPU instruction set".
+Technical Reference Manual (ARM 100166, earlier DDI 0439), tables 3-1 "Processor instruction set", 3-2 "DSP instruction
+set" and 7-1 "FPU instruction set".
 
 | instruction                              | cycles                                                    |
 |------------------------------------------|-----------------------------------------------------------|
 | integer arithmetic, IT, NOP              | 1                                                         |
+| MUL, MLA, SMULL, SMLAL                   | 1                                                         |
+| SMLAD, SMLALD, PKHBT, SSAT, SXTH, UBFX   | 1: so are all of the DSP extension                        |
 | UDIV, SDIV                               | 12, the upper end of 2 to 12                              |
 | LDR, STR, VLDR, VSTR, one word           | 2; 1 right after another of them (address phases overlap) |
 | the same, its address just computed      | 1 more                                                    |
