@@ -11,6 +11,7 @@ from plant import ATTITUDE, POSITION, RATE, ROTOR, VELOCITY, command, hover_spee
 from torch import Tensor
 
 from robostack.lanes import as_lanes, columns, num_threads
+from robostack_sim.quadrotor.mujoco_plant import MujocoPlant
 from robostack_sim.quadrotor.physics import P, S, fly
 from robostack_sim.quadrotor.task import Quadrotor
 from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2
@@ -152,10 +153,11 @@ def test_a_command_beyond_the_limits_acts_as_the_limit_and_is_reported_as_applie
     [(0, -1, -1, -1), (1, -1, 1, 1), (2, 1, 1, -1), (3, 1, -1, 1)],
     ids=["front_right", "back_right", "back_left", "front_left"],
 )
+@pytest.mark.parametrize("make", [Quadrotor, MujocoPlant])
 def test_a_faster_rotor_turns_the_body_the_way_its_place_and_spin_say(
-    rotor: int, roll: int, pitch: int, yaw: int
+    make: type[Quadrotor], rotor: int, roll: int, pitch: int, yaw: int
 ) -> None:
-    task = plant()
+    task = plant(make=make)
     speed = hover_speed(task)[:, None].repeat(1, 4)
     speed[:, rotor] *= 1.1
     task.state[:, ROTOR] = speed

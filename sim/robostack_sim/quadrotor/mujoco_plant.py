@@ -27,9 +27,12 @@ def build(vehicle: Vehicle, timestep_s: float = DEFAULT_TIMESTEP_S, integrator: 
     """The vehicle as an mjSpec. Controls: thrust of each rotor (N), a moment about each body axis (N m), a force along
     each (N), to which drag is added. `integrator` is one of MuJoCo's: Euler, RK4, implicit, implicitfast.
 
-    Raises ImportError when MuJoCo is not installed: `pip install robostack[mujoco]`.
+    Raises ImportError when MuJoCo is not installed.
     """
-    import mujoco
+    try:
+        import mujoco
+    except ImportError as error:
+        raise ImportError("MuJoCo is not installed: pip install 'robostack[mujoco]'") from error
 
     spec = mujoco.MjSpec()
     spec.modelname = vehicle.name
@@ -66,12 +69,12 @@ class MujocoPlant(ForeignPlant):
         integrator: str = "RK4",
     ) -> None:
         super().__init__(config, seed)
-        from mujoco.batch import Batch
-
         self.substeps = round(self.step_dt / timestep_s)
         if abs(self.substeps * timestep_s - self.step_dt) > 1e-9:
             raise ValueError(f"timestep_s = {timestep_s}: must divide the control period of {self.step_dt} s")
         model = build(self.vehicle, timestep_s, integrator).compile()
+        from mujoco.batch import Batch
+
         self._batch = Batch(model, self.num_envs, nthread=1)
         self._control = np.zeros((self.num_envs, self.substeps, model.nu))
         self._known = torch.full_like(self.params[:, : P.RATE_BIAS], torch.nan)

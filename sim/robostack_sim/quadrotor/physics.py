@@ -2,7 +2,8 @@
 
 World frame ENU, body frame FLU, quaternion (w, x, y, z) body to world. Rotors follow a delayed command that switches
 once within a control period, exactly (first order, time constants for rise and fall); the body takes one explicit
-midpoint step. Second order; the tests state its error against a fine reference.
+midpoint step. Second order, but for drag, which is taken from the velocity at the period's start; the tests state the
+error against a fine reference.
 """
 
 # ruff: noqa: F401  (Warp finds add, div, mul and sub by name when it meets an operator)
