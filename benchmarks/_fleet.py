@@ -88,7 +88,7 @@ class HostFleet:
 
 
 class BoardFleet:
-    """Emulated boards in lockstep. A unit of overrun is a delivery of questions that take the board about a sixth of a
+    """Emulated boards in lockstep. A unit of overrun is a delivery of questions that take the board about a tenth of a
     control period to answer; nothing that is delivered ends a period meanwhile."""
 
     QUESTIONS = 150

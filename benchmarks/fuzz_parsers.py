@@ -108,7 +108,9 @@ def main() -> None:
             kept = folder / "kept"
             kept.mkdir()
             subprocess.run(
-                [str(fuzzer), "-merge=1", f"-max_len={LONGEST}", str(kept), str(grown)], check=True, cwd=folder
+                [str(fuzzer), "-merge=1", "-use_counters=0", f"-max_len={LONGEST}", str(kept), str(grown)],
+                check=True,
+                cwd=folder,
             )
             shutil.rmtree(CORPUS, ignore_errors=True)
             shutil.copytree(kept, CORPUS)

@@ -49,7 +49,7 @@ class StackReport:
     @property
     def worst_bytes(self) -> int:
         """main, the deepest interrupt on top of it, and a fault on top of that."""
-        interrupts = [size for name, size in self.handlers.items() if name not in (ENTRY, FAULT)]
+        interrupts = [size for name, size in self.handlers.items() if name != FAULT]
         return self.main_bytes + max(interrupts, default=0) + self.handlers.get(FAULT, 0)
 
 
@@ -88,11 +88,12 @@ class _Image:
             code.setdefault(instruction.function, []).append(instruction)
         # the symbol table too, since a second function of one name has no heading of its own here
         symbols = {int(address, 16) & ~1: name for address, name in FUNCTION.findall(_tool("readelf", "-sW", elf))}
+        names = {**symbols, **names}  # of two names for one function the heading's
         table, rest = _flash(elf)
         pointed, vectors = (
-            frozenset(symbols[w & ~1] for w in words if w & 1 and w & ~1 in symbols) for words in (rest, table)
+            frozenset(names[w & ~1] for w in words if w & 1 and w & ~1 in symbols) for words in (rest, table)
         )
-        return cls(code, {**names, **symbols}, _frames(build), pointed, vectors)
+        return cls(code, names, _frames(build), pointed, vectors)
 
     def deepest(self, name: str, above: tuple[str, ...] = ()) -> tuple[int, tuple[str, ...]]:
         """Bytes and path of the deepest chain of calls from `name`; the graph is small enough to walk every one."""

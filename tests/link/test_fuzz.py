@@ -1,37 +1,79 @@
-"""A million bad frames against the board's parser, under the sanitisers where the compiler has them."""
+"""The parsers under sanitisers: the kept corpus, more inputs from it, and a fault that has to be found."""
 
 import json
-import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-import tiny
-from bench import FLAGS, sources
+from bench import FLAGS
 
-FRAMES = 1_000_000
-IN_CI = os.environ.get("CI") == "true"
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import fuzz_parsers
+
+CORPUS = sorted(fuzz_parsers.CORPUS.glob("*"))
+INPUTS = 60_000
 
 
 @pytest.fixture(scope="module")
-def fuzzer(tmp_path_factory, generated):
-    tiny.need(tiny.missing_tools("host"), "C compiler")
-    program = tmp_path_factory.mktemp("fuzz") / "fuzz_frames"
-    command = ["cc", *FLAGS, "-g", "-O2", str(Path(__file__).parent / "fuzz_frames.c"), *sources(generated)]
-    sanitised = [*command, "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-o", str(program)]
-    made = subprocess.run(sanitised, capture_output=True, text=True, check=False)
-    if made.returncode:
-        assert not IN_CI, f"no sanitisers: {made.stderr}"
-        subprocess.run([*command, "-o", str(program)], check=True)
-    return program
+def firmware(_trained_quadrotor, need_tool):
+    """With a whole contract: a ladder, a tumble limit, a policy with memory."""
+    need_tool("cc")
+    return _trained_quadrotor / "exported" / "firmware"
 
 
-def test_a_million_bad_frames_cause_no_crash_no_hang_and_no_accepted_lie(fuzzer):
-    result = subprocess.run([fuzzer, str(FRAMES), "1"], capture_output=True, text=True, timeout=300, check=False)
-    assert result.returncode == 0, result.stderr[-2000:]
-    seen = json.loads(result.stdout)
-    assert seen["frames"] == FRAMES
-    for kind in ("intact", "damaged", "cut", "repeated", "reordered", "made_up"):
-        assert seen[kind] > FRAMES / 10
-    assert seen["long"] > FRAMES / 50  # messages with COBS blocks of 254 bytes
-    assert seen["accepted"] > FRAMES / 8
+@pytest.fixture(scope="module")
+def libfuzzer(need_tool):
+    need_tool("clang")
+
+
+def fuzz(program: Path, inputs: int, corpus: Path) -> subprocess.CompletedProcess[str]:
+    """The corpus itself is left as it is."""
+    grown = Path(shutil.copytree(corpus, program.parent / "corpus"))
+    command = [program, f"-runs={inputs}", f"-max_len={fuzz_parsers.LONGEST}", "-seed=7", grown]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=program.parent, timeout=300)
+
+
+def test_the_kept_corpus_breaks_no_promise_and_reaches_what_a_board_does(firmware, tmp_path):
+    rooms = [firmware / room for room in ("generated", "policy", "envelope", "link")]
+    files = [fuzz_parsers.LINK / "fuzz_link.c", *(c for room in rooms for c in sorted(room.glob("*.c")))]
+    sanitisers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    command = ["cc", *FLAGS, "-g", "-O2", "-DREPLAY", *sanitisers, *(f"-I{room}" for room in rooms), *files]
+    subprocess.run([*command, "-o", tmp_path / "replay"], check=True)
+    ran = subprocess.run([tmp_path / "replay", *CORPUS], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    seen = json.loads(ran.stdout)
+    assert seen.pop("inputs") == len(CORPUS)
+    assert all(seen.values()), seen
+
+
+def test_the_corpus_is_small():
+    assert 20 <= len(CORPUS) < 200
+    assert sum(file.stat().st_size for file in CORPUS) < 200_000
+
+
+@pytest.mark.usefixtures("libfuzzer")
+def test_inputs_made_from_the_corpus_break_no_promise(firmware, tmp_path):
+    ran = fuzz(fuzz_parsers.build(firmware, tmp_path / "fuzz"), INPUTS, fuzz_parsers.CORPUS)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert f"Done {INPUTS} runs" in ran.stderr
+
+
+@pytest.mark.usefixtures("libfuzzer")
+@pytest.mark.parametrize(
+    ("file", "sound", "broken", "said"),
+    [
+        ("frame.c", "d->size < d->capacity", "d->size <= d->capacity", "heap-buffer-overflow"),
+        ("protocol.c", "ahead == 0u || ahead >= 0x8000u", "ahead >= 0x8000u", "took a stale message"),
+    ],
+)
+def test_a_fault_put_into_a_parser_is_found(firmware, file, sound, broken, said, tmp_path):
+    copy = Path(shutil.copytree(firmware, tmp_path / "firmware"))
+    text = (copy / "link" / file).read_text()
+    assert text.count(sound) == 1
+    (copy / "link" / file).write_text(text.replace(sound, broken))
+    ran = fuzz(fuzz_parsers.build(copy, tmp_path / "fuzz"), INPUTS, fuzz_parsers.CORPUS)
+    assert ran.returncode != 0
+    assert said in ran.stderr

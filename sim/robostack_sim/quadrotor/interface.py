@@ -11,6 +11,9 @@ from robostack_sim.quadrotor.vehicle import Vehicle
 
 ROTORS = ("front_right", "back_right", "back_left", "front_left")
 REWARD_TERMS = ("position", "excursion", "velocity", "rate", "tilt", "yaw", "action", "action_rate")
+GYRO_RANGE_RAD_S = 34.9
+"""2000 deg/s, what the gyros of such machines measure. A machine that lost a rotor soon spins faster; beyond
+the tumble limit it is a third of the time only and never for long, so this is what ends its flight."""
 CRITIC_CHANNELS = ("setpoint", "applied_action", "true_state", "rotor_speed", "disturbance", "plant")
 
 PARAMETERS = (
@@ -40,7 +43,7 @@ def channels(vehicle: Vehicle) -> tuple[Channel, ...]:
         ),
         Channel(
             name="body_rate", shape=(3,), elements=("wx", "wy", "wz"), unit="rad/s", frame=flu, sign="right hand",
-            low=(-60.0,), high=(60.0,), noise_std=(vehicle.rate_noise,), max_age_s=0.05,
+            low=(-GYRO_RANGE_RAD_S,), high=(GYRO_RANGE_RAD_S,), noise_std=(vehicle.rate_noise,), max_age_s=0.05,
         ),
         Channel(
             name="setpoint", shape=(9,), elements=("x", "y", "z", "vx", "vy", "vz", "ax", "ay", "az"),
