@@ -235,15 +235,14 @@ def judge(outcome: Outcome, folder: Path) -> list[dict[str, Any]]:
     """Rows of figures, with the same flight in simulation beside where `folder` has one."""
     assert outcome.flight is not None
     flown = outcome.flight.under_policy()
-    kind, where = outcome.flight.about["kind"], outcome.flight.about["board"]
-    words = str(kind).replace("_", "-")
+    words = str(outcome.flight.about["kind"]).replace("_", "-")
     row: dict[str, Any] = {"bar": None, "better": "lower"}
-    rows = [{**row, "what": f"{words} on {where}, under the policy", "value": PERIOD_S * len(flown), "unit": "s"}]
+    rows = [{**row, "what": f"{words}, flown by the policy", "value": PERIOD_S * len(flown), "unit": "s"}]
     if len(flown):
         simulated = [rms_position_error(f) for f in _simulated(folder, outcome.flight.about)]
         beside = {"reference": "in simulation", "reference_value": simulated[0]} if simulated else {}
         error = rms_position_error(flown)
-        rows.append({**row, "what": f"{words} on {where}, RMS error", "value": error, "unit": "m", **beside})
+        rows.append({**row, "what": f"{words}, RMS error", "value": error, "unit": "m", **beside})
     return rows
 
 
