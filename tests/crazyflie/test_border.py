@@ -38,11 +38,11 @@ def test_the_policy_sees_the_true_state_in_the_contracts_units(pilot: Pilot, pos
     world = pilot.app.world
     world.quat_wxyz = tuple(quat)
     world.position_m, world.velocity_m_s, world.rate_rad_s = position, velocity, rate
-    pilot.setpoint.position.x, pilot.setpoint.position.y, pilot.setpoint.position.z = (0.0, 0.1, 0.2)
+    pilot.setpoint.position.x, pilot.setpoint.position.y, pilot.setpoint.position.z = (0.0, 0.1, -0.1)
     pilot.step(10)  # valid again after the last example
     pilot.ask()
     pilot.step(10)
-    truth = np.array([*position, *velocity, *quat, *rate, 0.0, 0.1, 0.2])
+    truth = np.array([*position, *velocity, *quat, *rate, 0.0, 0.1, -0.1])
     seen = np.concatenate([seen_by_policy(pilot, k) for k in (0, 4, 8, 12)])
     np.testing.assert_allclose(seen, truth, atol=2e-5)
     pilot.ask(0)
