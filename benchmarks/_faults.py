@@ -229,6 +229,7 @@ def bad_line(flights: Flights, seconds: float, loss: float, late: float, seed: i
     next. Returns how many frames were lost, and the period in which each flight tripped, -1 for none."""
     fleet, rng, n = flights.fleet, np.random.default_rng(seed), flights.fleet.size
     flights.task.reset(seed)
+    flights.task.params[:, P.DISCHARGE] = 0.0  # ten minutes are more than a battery has, and the board would say so
     fleet.start()
     lost, tripped_at, waiting = 0, np.full(n, -1), [b""] * n
     for period in range(round(seconds / flights.spec.control_dt_s)):
