@@ -1,15 +1,15 @@
 /* The operators of an int16 network: dense layers and their tanh and sigmoid in integers, and the way in and out.
  *
  * An activation is an int16 in units of 2^-15; what a tanh or sigmoid takes, an int32 in units of 2^-17. Activations
- * and inputs are stored in pairs (int16.h). Everything saturates, nothing wraps; every
- * rounding is to the nearest, a half upwards. A float that is no finite number has no int16: the functions that
- * take floats return NaN then, else 0, and those that give floats add that to every result. */
+ * and inputs are stored in pairs (int16.h). Everything saturates, nothing wraps; every rounding is to the nearest, a half
+ * upwards. A float that is no finite number has no int16: the functions that take floats return NaN then, else 0, and
+ * those that give floats add that to every result. */
 #ifndef RS_KERNELS_INT16_H
 #define RS_KERNELS_INT16_H
 
 #include <stdint.h>
 
-/* y = x[i] scale[i] as pairs; `size` elements. */
+/* y = x[i] scale[i], as pairs. */
 float rs_quantise(const float *x, const float *scale, uint32_t *y, uint32_t size);
 
 /* y[r] = bias[r] + ((w[r][0] x[0] + w[r][1] x[1] + ..) >> shift), the shift rounded. Rows come in groups of four with a
