@@ -75,7 +75,7 @@ def test_parsers_refuse_anything_else_with_a_protocol_error(data):
 
 
 def test_a_board_of_another_protocol_version_is_named(bench):
-    with pytest.raises(ProtocolError, match="the board speaks protocol 9, this robostack 1: flash firmware"):
+    with pytest.raises(ProtocolError, match="the board speaks protocol 9, this robostack 3: flash firmware"):
         Identity.parse(b"\x09" + bytes(300))
 
 
