@@ -36,5 +36,6 @@ int main(int count, char **arguments) {
     }
     (void)rs_server_tick(&server);
     rs_port_write(server.frame, server.frame_size);
+    rs_server_rest(&server);
   }
 }

@@ -36,6 +36,7 @@ int main(int count, char **arguments) {
       if (rs_server_tick(&server)) {
         rs_port_write(server.frame, server.frame_size);
       }
+      rs_server_rest(&server);
     } else {
       bool idle = !receive();
       if (idle) {

@@ -45,39 +45,52 @@ void rs_controller_tick(rs_controller_t *c, const float *observation, const uint
   }
 }
 
+void rs_controller_use(rs_controller_t *c, const rs_contract_t *contract, const float *state) {
+  c->contract = contract;
+  reset_state(c);
+  for (uint16_t i = 0; (state != NULL) && (i < contract->state_size); i++) {
+    c->state[0][i] = state[i];
+  }
+}
+
 /* |a - b| as a share of scale; FLT_MAX when it is not a number. */
 static float relative_error(float a, float b, float scale) {
   const float error = (a < b ? b - a : a - b) / scale;
   return error <= FLT_MAX ? error : FLT_MAX;
 }
 
-uint16_t rs_controller_self_test(const rs_controller_t *c, float *worst) {
-  const rs_contract_t *k = c->contract;
-  const float *in = k->self_test_inputs;
-  const float *expected = k->self_test_outputs;
+float rs_self_test_error(const rs_contract_t *contract, uint16_t vector) {
+  const rs_contract_t *k = contract;
+  const uint32_t outputs = (uint32_t)k->action_size + k->state_size;
+  const float *in = k->self_test_inputs + vector * (k->observation_size + outputs);
+  const float *expected = k->self_test_outputs + vector * outputs;
+  const float *applied = in + k->observation_size;
   float action[RS_MAX_ACTION];
   float next_state[RS_MAX_STATE] = {0};
+  float error = 0.0f;
+  k->infer(in, applied, k->state_size > 0u ? applied + k->action_size : NULL, action,
+           k->state_size > 0u ? next_state : NULL);
+  for (uint16_t i = 0; i < k->action_size; i++) {
+    const float e = relative_error(action[i], expected[i], k->action_high[i] - k->action_low[i]);
+    error = e > error ? e : error;
+  }
+  for (uint16_t i = 0; i < k->state_size; i++) { /* a state has no range: relative above 1, absolute below */
+    const float want = expected[k->action_size + i];
+    const float size = want < 0.0f ? -want : want;
+    const float e = relative_error(next_state[i], want, size > 1.0f ? size : 1.0f);
+    error = e > error ? e : error;
+  }
+  return error;
+}
+
+uint16_t rs_controller_self_test(const rs_controller_t *c, float *worst) {
+  const rs_contract_t *k = c->contract;
   float largest = 0.0f;
   uint16_t missed = 0;
   for (uint16_t row = 0; row < k->num_self_tests; row++) {
-    const float *applied = in + k->observation_size;
-    const float *state = applied + k->action_size;
-    float error = 0.0f;
-    k->infer(in, applied, k->state_size > 0u ? state : NULL, action, k->state_size > 0u ? next_state : NULL);
-    for (uint16_t i = 0; i < k->action_size; i++) {
-      const float e = relative_error(action[i], expected[i], k->action_high[i] - k->action_low[i]);
-      error = e > error ? e : error;
-    }
-    for (uint16_t i = 0; i < k->state_size; i++) { /* a state has no range: relative above 1, absolute below */
-      const float want = expected[k->action_size + i];
-      const float size = want < 0.0f ? -want : want;
-      const float e = relative_error(next_state[i], want, size > 1.0f ? size : 1.0f);
-      error = e > error ? e : error;
-    }
+    const float error = rs_self_test_error(k, row);
     missed = (uint16_t)(missed + (error <= k->self_test_tolerance ? 0u : 1u));
     largest = error > largest ? error : largest;
-    in = state + k->state_size;
-    expected += k->action_size + k->state_size;
   }
   if (worst != NULL) {
     *worst = largest;

@@ -28,6 +28,13 @@ void rs_controller_arm(rs_controller_t *c, bool armed);
 void rs_controller_tick(rs_controller_t *c, const float *observation, const uint8_t *fresh, const float *age_s,
                         float *action);
 
+/* From the next tick on runs another policy of the same interface. The envelope, its latch and the applied action stay.
+ * `state` (state_size) is what the policy goes on from; NULL: its reset value. */
+void rs_controller_use(rs_controller_t *c, const rs_contract_t *contract, const float *state);
+
+/* The largest error of one self-test vector, as a share of the action's range; FLT_MAX when an output is not finite. */
+float rs_self_test_error(const rs_contract_t *contract, uint16_t vector);
+
 /* Runs all self-test vectors through infer(); returns the number that miss the tolerance, and the largest error as
  * a share of the action's range in *worst (may be NULL). */
 uint16_t rs_controller_self_test(const rs_controller_t *c, float *worst);

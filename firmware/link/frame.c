@@ -1,17 +1,19 @@
 #include "frame.h"
 
-uint32_t rs_crc32(const uint8_t *data, uint32_t size) {
+uint32_t rs_crc32(const uint8_t *data, uint32_t size) { return rs_crc32_on(0, data, size); }
+
+uint32_t rs_crc32_on(uint32_t crc, const uint8_t *data, uint32_t size) {
   /* Remainders of the reflected polynomial 0xEDB88320 for every low nibble: 64 bytes of flash instead of 1 KiB. */
   static const uint32_t crc_of_nibble[16] = {
       0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u, 0x4DB26158u, 0x5005713Cu,
       0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu, 0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
-  uint32_t crc = 0xFFFFFFFFu;
+  uint32_t remainder = ~crc;
   for (uint32_t i = 0; i < size; i++) {
-    crc ^= data[i];
-    crc = (crc >> 4) ^ crc_of_nibble[crc & 0xFu];
-    crc = (crc >> 4) ^ crc_of_nibble[crc & 0xFu];
+    remainder ^= data[i];
+    remainder = (remainder >> 4) ^ crc_of_nibble[remainder & 0xFu];
+    remainder = (remainder >> 4) ^ crc_of_nibble[remainder & 0xFu];
   }
-  return ~crc;
+  return ~remainder;
 }
 
 typedef struct {

@@ -14,6 +14,9 @@
 
 uint32_t rs_crc32(const uint8_t *data, uint32_t size);
 
+/* The CRC of what `crc` is the CRC of, and of data[0..size) after it. */
+uint32_t rs_crc32_on(uint32_t crc, const uint8_t *data, uint32_t size);
+
 /* Writes the frame of message[0..size) to out (RS_FRAME_SIZE(size) bytes); returns its length in bytes. */
 uint16_t rs_frame_encode(const uint8_t *message, uint16_t size, uint8_t *out);
 

@@ -92,6 +92,38 @@ bool rs_u16_parse(const rs_message_t *message, uint16_t *value) {
   return true;
 }
 
+bool rs_u32_parse(const rs_message_t *message, uint32_t *value) {
+  if (message->size != 4u) {
+    return false;
+  }
+  *value = get_u32(message->payload);
+  return true;
+}
+
+bool rs_swap_header_parse(const rs_message_t *message, rs_swap_header_t *header) {
+  static const uint8_t magic[4] = {0x52u, 0x53u, 0x57u, 0x42u}; /* RSWB */
+  const uint8_t *p = message->payload;
+  if (message->size != 12u + 3u * RS_DIGEST_SIZE || memcmp(p, magic, sizeof magic) != 0 ||
+      get_u32(p + 4) != RS_SWAP_VERSION) {
+    return false;
+  }
+  header->image_size = get_u32(p + 8);
+  header->topology = p + 12;
+  header->interface_hash = header->topology + RS_DIGEST_SIZE;
+  header->policy_hash = header->interface_hash + RS_DIGEST_SIZE;
+  return true;
+}
+
+bool rs_swap_data_parse(const rs_message_t *message, rs_swap_data_t *data) {
+  if (message->size <= 4u) {
+    return false;
+  }
+  data->offset = get_u32(message->payload);
+  data->size = (uint16_t)(message->size - 4u);
+  data->bytes = message->payload + 4;
+  return true;
+}
+
 bool rs_observe_parse(const rs_contract_t *contract, const rs_message_t *message, rs_observe_t *observe) {
   const uint8_t *p = message->payload;
   uint16_t channels = contract->num_channels;
@@ -132,6 +164,12 @@ uint16_t rs_write_ident(uint8_t *out, uint16_t sequence, const rs_ident_t *ident
   p = put_bytes(p, c->section_digests, RS_NUM_SECTIONS * RS_DIGEST_SIZE);
   p = put_bytes(p, c->interface_hash, RS_DIGEST_SIZE);
   p = put_bytes(p, c->policy_hash, RS_DIGEST_SIZE);
+  if (ident->topology != NULL) {
+    p = put_bytes(p, ident->topology, RS_DIGEST_SIZE);
+  } else {
+    (void)memset(p, 0, RS_DIGEST_SIZE);
+    p += RS_DIGEST_SIZE;
+  }
   return size_of(out, p);
 }
 
@@ -160,6 +198,12 @@ uint16_t rs_write_result(uint8_t *out, uint16_t sequence, const rs_result_t *r, 
   p = put_f32(p, r->worst);
   p = put_u16(p, r->vector);
   return size_of(out, put_floats(p, outputs, n));
+}
+
+uint16_t rs_write_swap_state(uint8_t *out, uint16_t sequence, const rs_swap_status_t *status) {
+  uint8_t *p = put_header(out, RS_SWAP_STATE, sequence);
+  p = put_u8(put_u8(p, (uint8_t)status->phase), (uint8_t)status->verdict);
+  return size_of(out, put_u32(p, status->received));
 }
 
 uint16_t rs_write_pong(uint8_t *out, const rs_message_t *ping) {

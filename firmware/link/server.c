@@ -26,6 +26,9 @@ bool rs_server_init(rs_server_t *s, const rs_contract_t *contract, const rs_boar
     return false;
   }
   forget(s);
+#ifdef RS_SWAP_SIZE
+  rs_swap_init(&s->swap);
+#endif
   s->self_test_failures = rs_controller_self_test(&s->controller, &s->self_test_worst);
   s->period = board->periods();
   return true;
@@ -53,6 +56,9 @@ static rs_verdict_t arm(rs_server_t *s, const rs_message_t *m) {
     return RS_ALREADY_ARMED;
   }
   rs_controller_arm(&s->controller, true);
+#ifdef RS_SWAP_SIZE
+  rs_swap_armed(&s->swap);
+#endif
   s->armed = true;
   return RS_ACCEPTED;
 }
@@ -67,6 +73,9 @@ static rs_verdict_t reset(rs_server_t *s) {
   const rs_contract_t *contract = s->controller.contract;
   forget(s);
   (void)rs_controller_init(&s->controller, contract); /* it fitted at rs_server_init */
+#ifdef RS_SWAP_SIZE
+  rs_swap_abort(&s->swap);
+#endif
   return RS_ACCEPTED;
 }
 
@@ -91,6 +100,34 @@ static uint16_t self_test(rs_server_t *s, const rs_message_t *m) {
     n = (uint16_t)(c->action_size + c->state_size);
   }
   return rs_write_result(s->message, m->sequence, &r, outputs, n);
+}
+
+/* Only what has a copy of the policy in its banks can be swapped: without, every one of these is refused. */
+static uint16_t swap(rs_server_t *s, const rs_message_t *m) {
+#ifdef RS_SWAP_SIZE
+  rs_verdict_t verdict = RS_ACCEPTED;
+  if (m->type == (uint8_t)RS_SWAP_STATUS) {
+    return rs_write_swap_state(s->message, m->sequence, &s->swap.status);
+  }
+  if (m->type == (uint8_t)RS_SWAP_BEGIN) {
+    verdict = rs_swap_begin(&s->swap, &s->controller, m);
+  } else if (m->type == (uint8_t)RS_SWAP_DATA) {
+    verdict = rs_swap_data(&s->swap, m);
+  } else {
+    verdict = rs_swap_commit(&s->swap, m);
+  }
+  return rs_write_ack(s->message, m->sequence, m->type, verdict);
+#else
+  return rs_write_ack(s->message, m->sequence, m->type, RS_NOT_SWAPPABLE);
+#endif
+}
+
+static const uint8_t *topology(void) {
+#ifdef RS_SWAP_SIZE
+  return rs_topology;
+#else
+  return NULL;
+#endif
 }
 
 static void observe(rs_server_t *s, uint16_t sequence) {
@@ -120,7 +157,7 @@ static uint16_t answer(rs_server_t *s, const rs_message_t *m) {
   }
   switch (m->type) {
     case RS_HELLO: {
-      rs_ident_t ident = {s->board->name, s->controller.contract, s->last, status(s)};
+      rs_ident_t ident = {s->board->name, s->controller.contract, topology(), s->last, status(s)};
       size = rs_write_ident(s->message, m->sequence, &ident);
       break;
     }
@@ -148,6 +185,12 @@ static uint16_t answer(rs_server_t *s, const rs_message_t *m) {
       wellformed = size != 0u;
       break;
     case RS_WAIT:
+      break;
+    case RS_SWAP_BEGIN:
+    case RS_SWAP_DATA:
+    case RS_SWAP_COMMIT:
+    case RS_SWAP_STATUS:
+      size = swap(s, m);
       break;
     default:
       wellformed = false;
@@ -197,6 +240,9 @@ bool rs_server_tick(rs_server_t *s) {
   if (skipped > 1u) {
     rs_envelope_missed(&s->controller.envelope, skipped - 1u);
   }
+#ifdef RS_SWAP_SIZE
+  rs_swap_look(&s->swap, &s->controller);
+#endif
   uint32_t start = s->board->stopwatch();
   rs_controller_tick(&s->controller, s->observation, s->fresh, s->age_s, s->action);
   s->report.spent = s->board->stopwatch() - start;
@@ -215,4 +261,15 @@ bool rs_server_tick(rs_server_t *s) {
   uint16_t size = rs_write_actuate(s->message, s->observe_sequence, &s->report, s->action, c->action_size);
   s->frame_size = rs_frame_encode(s->message, size, s->frame);
   return heard;
+}
+
+void rs_server_rest(rs_server_t *s) {
+#ifdef RS_SWAP_SIZE
+  if (rs_swap_step(&s->swap, &s->controller)) {
+    s->self_test_failures = 0; /* or it would not run */
+    s->self_test_worst = s->swap.worst;
+  }
+#else
+  (void)s;
+#endif
 }

@@ -8,6 +8,7 @@
 #include "controller.h"
 #include "frame.h"
 #include "protocol.h"
+#include "swap.h"
 
 typedef struct {
   const char *name;
@@ -25,6 +26,9 @@ typedef enum {
 typedef struct {
   const rs_board_t *board;
   rs_controller_t controller;
+#ifdef RS_SWAP_SIZE
+  rs_swap_t swap;
+#endif
   rs_decoder_t decoder;
   rs_observe_t received;               /* the observation frame being read */
   float observation[RS_MAX_OBSERVATION]; /* the newest sample of every channel */
@@ -56,5 +60,8 @@ rs_server_event_t rs_server_feed(rs_server_t *s, uint8_t byte);
 /* One control period, whether an observation came or not: ticks the controller and puts ACTUATE in frame. Returns
  * true when the host should hear of it: the board is armed, or it was sent an observation. */
 bool rs_server_tick(rs_server_t *s);
+
+/* What may wait until the period's action is out: a step of a hot swap. Once a tick. */
+void rs_server_rest(rs_server_t *s);
 
 #endif

@@ -34,6 +34,9 @@ class Command:
     precision: Literal["float32", "int16"] = "float32"
     """Of the network's weights and activations on the board. int16 takes half the flash and less time; it is scaled by
     what the policy meets in flight, and its error is printed."""
+    hot_swap: bool = False
+    """Let `robostack swap` exchange the policy's numbers on the board, also in flight, for two banks of its RAM.
+    stm32f405 alone."""
     root: Path = Path("logs")
     """Folder with the runs."""
     json: bool = False
@@ -50,8 +53,8 @@ class Command:
             if self.precision == "int16":
                 policy = _calibrate(run, policy)
             folder = run.exported / ("firmware" if self.target == "stm32f405" else self.target)
-            firmware = export_firmware(policy, folder, self.precision, self.target)
-            report = measure(policy, self.target, self.precision)
+            firmware = export_firmware(policy, folder, self.precision, self.target, hot_swap=self.hot_swap)
+            report = measure(policy, self.target, self.precision, hot_swap=self.hot_swap)
             report.save(folder / "report.json")
             result = {
                 "policy": str(run.policy),
@@ -63,6 +66,7 @@ class Command:
                 "multiply_adds": firmware.multiply_adds,
                 "constant_bytes": firmware.constant_bytes,
                 "scratch_bytes": firmware.scratch_bytes,
+                "bank_bytes": firmware.bank_bytes,
                 "report": asdict(report),
             }
             if (calibration := policy.spec.calibration) is not None:

@@ -40,6 +40,8 @@ class FirmwareReport:
     multiply_adds: int
     constant_bytes: int
     scratch_bytes: int
+    bank_bytes: int
+    """RAM of both banks of a hot swap"""
 
 
 def firmware_source() -> Path:
@@ -54,17 +56,27 @@ def firmware_source() -> Path:
     raise ContractError(f"firmware/policy/kernels.c is neither beside nor inside {here}; reinstall robostack")
 
 
+def program_of(policy: LoadedPolicy, precision: Precision, *, hot_swap: bool = False) -> Program:
+    """The policy laid out as C. Raises as `generate_firmware`."""
+    return (Int16Program if precision == "int16" else Program)(policy, hot_swap)
+
+
 def generate_firmware(
-    policy: str | Path | LoadedPolicy, out_dir: str | Path, precision: Precision = "float32"
+    policy: str | Path | LoadedPolicy,
+    out_dir: str | Path,
+    precision: Precision = "float32",
+    *,
+    hot_swap: bool = False,
 ) -> FirmwareReport:
     """Writes `policy.c`, `policy_sizes.h` and `machine.h` to `out_dir`, each in one step.
 
-    An int16 network is scaled by the policy's calibration (robostack.export.calibration.calibrated).
+    An int16 network is scaled by the policy's calibration (robostack.export.calibration.calibrated). With `hot_swap`
+    its numbers can be exchanged on the board, for two banks of RAM (robostack.export.hot_swap).
     Raises ContractError naming the node, its operator and the remedy when the graph is outside the profile;
     RunFolderError when a file cannot be written.
     """
     loaded = policy if isinstance(policy, LoadedPolicy) else load_policy(policy)
-    program = Int16Program(loaded) if precision == "int16" else Program(loaded)
+    program = program_of(loaded, precision, hot_swap=hot_swap)
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     files = {
@@ -81,6 +93,7 @@ def generate_firmware(
         multiply_adds=program.multiply_adds,
         constant_bytes=program.constant_bytes,
         scratch_bytes=4 * sum(program.buffers().values()),
+        bank_bytes=2 * len(program.image()) if hot_swap else 0,
     )
 
 
@@ -89,12 +102,16 @@ def export_firmware(
     out_dir: str | Path,
     precision: Precision = "float32",
     target: Target = "stm32f405",
+    *,
+    hot_swap: bool = False,
 ) -> FirmwareReport:
     """A folder that builds by itself: the C sources of a target, and the policy's in `generated/`.
 
-    An older export in `out_dir` is replaced when the new one is whole. Raises as `generate_firmware`.
+    Hot swap needs the link, which stm32f405 alone has. An older export in `out_dir` is replaced when the new one is whole. Raises as `generate_firmware`.
     """
     folder = Path(out_dir)
+    if hot_swap and "link" not in ROOMS[target]:
+        raise ContractError(f"hot swap comes over the link of target stm32f405; {target} has none")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
@@ -104,7 +121,7 @@ def export_firmware(
                 shutil.copytree(firmware_source() / room, new / room, ignore=ignore)
             if target == "stm32f405":
                 shutil.copy(firmware_source() / "Makefile", new)
-            report = generate_firmware(policy, new / "generated", precision)
+            report = generate_firmware(policy, new / "generated", precision, hot_swap=hot_swap)
             if folder.exists():
                 folder.rename(old)
             new.rename(folder)

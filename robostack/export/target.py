@@ -42,6 +42,8 @@ class TargetReport:
     interface_hash: str
     file_sha256: str
     self_test_vectors: int
+    bank_bytes: int = 0
+    """of RAM: both banks of a hot swap"""
     flash_bytes: int | None = None
     ram_bytes: int | None = None
     by_object: dict[str, tuple[int, int]] | None = None
@@ -61,14 +63,15 @@ class TargetReport:
         if self.missing:
             return [f"not measured: {self.missing}"]
         assert self.flash_bytes is not None and self.cycles is not None and self.budget is not None
+        banks = f" ({self.bank_bytes:,} are the two banks of hot swap)" if self.bank_bytes else ""
         return [
-            f"flash {self.flash_bytes:,} bytes, RAM {self.ram_bytes:,}, stack at most {self.stack_bytes:,}",
+            f"flash {self.flash_bytes:,} bytes, RAM {self.ram_bytes:,}{banks}, stack at most {self.stack_bytes:,}",
             f"a control period: {self.cycles:,} modelled cycles, {self.instructions:,} instructions; "
             f"{100 * self.budget:.1f} % of it at {CORE_HZ / 1e6:.0f} MHz",
         ]
 
 
-def measure(policy: LoadedPolicy, target: Target, precision: Precision) -> TargetReport:
+def measure(policy: LoadedPolicy, target: Target, precision: Precision, *, hot_swap: bool = False) -> TargetReport:
     """Builds the STM32F405 image aside and runs it on the emulator, where the tools for it are installed."""
     spec = policy.spec
     test = spec.self_test
@@ -81,7 +84,7 @@ def measure(policy: LoadedPolicy, target: Target, precision: Precision) -> Targe
     shared = {f"{c.stem}.o" for room in ("envelope", "policy") for c in (firmware_source() / room).glob("*.c")}
     with tempfile.TemporaryDirectory(prefix="robostack-") as name:
         firmware = Path(name) / "firmware"
-        export_firmware(policy, firmware, precision)
+        generated = export_firmware(policy, firmware, precision, hot_swap=hot_swap)
         shared |= {f"{c.stem}.o" for c in (firmware / "generated").glob("*.c")}
         elf = board.image(firmware)
         objects = {n: sizes for n, sizes in footprint(elf).by_object.items() if n in shared}
@@ -89,6 +92,7 @@ def measure(policy: LoadedPolicy, target: Target, precision: Precision) -> Targe
         cost = step_cost(BoardPolicy(policy, Path(name) / "replay", precision), _at_home(spec))
     return replace(
         known,
+        bank_bytes=generated.bank_bytes,
         flash_bytes=sum(flash for flash, _ in objects.values()),
         ram_bytes=sum(ram for _, ram in objects.values()),
         by_object=objects,

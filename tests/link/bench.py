@@ -15,9 +15,9 @@ FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "
 
 
 def sources(generated: Path) -> list[str]:
-    """Compiler arguments for the link, the envelope and the policy in `generated`."""
+    """Compiler arguments for the link, the envelope, the kernels and the policy in `generated`."""
     firmware = firmware_source()
-    folders = [generated, firmware / "link", firmware / "envelope"]
+    folders = [generated, *(firmware / room for room in ("link", "envelope", "policy"))]
     return [*(f"-I{d}" for d in folders), *(str(f) for d in folders for f in sorted(d.glob("*.c")))]
 
 
@@ -102,6 +102,9 @@ class Bench(BoardSession):
 
     def close(self) -> None:
         pass
+
+    def _pass_time(self) -> None:
+        self.tick()
 
     def _ask(self, request: Message, answer: Type) -> Message:
         (message,) = self.send(request)

@@ -42,5 +42,7 @@ uint32_t bench_feed(const uint8_t *data, uint32_t size, uint8_t *out) {
 uint32_t bench_tick(uint8_t *out) {
   clock_periods++;
   clock_us += 10000;
-  return rs_server_tick(&server) ? send(out) : 0;
+  const uint32_t written = rs_server_tick(&server) ? send(out) : 0;
+  rs_server_rest(&server);
+  return written;
 }

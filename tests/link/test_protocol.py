@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from robostack.spec import ContractError
 from robostack_real.link.errors import ProtocolError
-from robostack_real.link.protocol import Actuation, Identity, Message, SelfTestResult, Type, observe_payload
+from robostack_real.link.protocol import VERSION, Actuation, Identity, Message, SelfTestResult, Type, observe_payload
 
 RAMP = tiny.SPEC.envelope.fallback[0]
 OTHER_SPECS = {
@@ -75,7 +75,7 @@ def test_parsers_refuse_anything_else_with_a_protocol_error(data):
 
 
 def test_a_board_of_another_protocol_version_is_named(bench):
-    with pytest.raises(ProtocolError, match="the board speaks protocol 9, this robostack 2: flash firmware"):
+    with pytest.raises(ProtocolError, match=f"the board speaks protocol 9, this robostack {VERSION}: flash firmware"):
         Identity.parse(b"\x09" + bytes(300))
 
 

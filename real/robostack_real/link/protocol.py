@@ -20,11 +20,12 @@ from robostack.runtime.envelope import Reason
 from robostack.spec import SECTIONS
 from robostack_real.link.errors import ProtocolError
 
-VERSION = 2
+VERSION = 3
 NO_VECTOR = 0xFFFF
 NO_CHANNEL = 0xFF
 MAX_CHANNELS = 32
 MAX_PING = 512
+MAX_SWAP_DATA = MAX_PING - 4
 AGE_UNIT_S = 1e-4
 AGE_MAX = 0xFFFF
 """In units of AGE_UNIT_S: that old or older."""
@@ -35,6 +36,7 @@ _IDENT = struct.Struct("<BHB")
 _SIZES = struct.Struct("<fHHHHB")
 _ACTUATE = struct.Struct("<IIHHHBBB")
 _RESULT = struct.Struct("<HHfH")
+_SWAP_STATE = struct.Struct("<BBI")
 
 E = TypeVar("E", bound=IntEnum)
 Float32s = npt.NDArray[np.float32]
@@ -49,11 +51,16 @@ class Type(IntEnum):
     RESET = 0x06
     PING = 0x07
     WAIT = 0x08
+    SWAP_BEGIN = 0x09
+    SWAP_DATA = 0x0A
+    SWAP_COMMIT = 0x0B
+    SWAP_STATUS = 0x0C
     IDENT = 0x81
     ACK = 0x82
     ACTUATE = 0x84
     RESULT = 0x85
     PONG = 0x87
+    SWAP_STATE = 0x8C
 
 
 class Verdict(IntEnum):
@@ -62,6 +69,22 @@ class Verdict(IntEnum):
     ALREADY_ARMED = 2
     SELF_TEST_FAILED = 3
     REFUSED_ARMED = 4
+    NOT_SWAPPABLE = 5
+    WRONG_BLOB = 6
+    WRONG_INTERFACE = 7
+    WRONG_TOPOLOGY = 8
+    SWAP_NOT_BEGUN = 9
+    SWAP_OUT_OF_PLACE = 10
+    SWAP_INCOMPLETE = 11
+    SWAP_DAMAGED = 12
+    SWAP_NOT_FINITE = 13
+
+
+class SwapPhase(IntEnum):
+    IDLE = 0
+    RECEIVING = 1
+    TESTING = 2
+    SHADOWING = 3
 
 
 @dataclass(frozen=True)
@@ -83,7 +106,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who answers: the board, and the policy compiled into it."""
+    """Who answers: the board, and the policy that it runs."""
 
     board: str
     task: str
@@ -97,6 +120,8 @@ class Identity:
     section_digests: dict[str, str]
     interface_hash: str
     policy_hash: str
+    topology: str | None
+    """Of the blobs that fit (robostack.export.blob); None: firmware without hot swap."""
     armed: bool
     tripped: bool
     last_sequence: int
@@ -118,14 +143,14 @@ class Identity:
         except (struct.error, IndexError, UnicodeDecodeError) as error:
             raise ProtocolError(f"IDENT of {len(payload)} bytes: {error}") from error
         digests = payload[at + _SIZES.size :]
-        if len(digests) != (len(SECTIONS) + 2) * DIGEST_SIZE:
-            raise ProtocolError(f"IDENT: {len(digests)} bytes of digests, not {len(SECTIONS) + 2} x 32")
+        if len(digests) != (len(SECTIONS) + 3) * DIGEST_SIZE:
+            raise ProtocolError(f"IDENT: {len(digests)} bytes of digests, not {len(SECTIONS) + 3} x 32")
         each = [digests[i : i + DIGEST_SIZE].hex() for i in range(0, len(digests), DIGEST_SIZE)]
         return cls(
             board=board, task=task, control_dt_s=dt_s, observation_size=observation_size,
             action_size=action_size, state_size=state_size, num_channels=num_channels, weight_bits=weight_bits,
-            section_digests=dict(zip(SECTIONS, each[:-2], strict=True)), interface_hash=each[-2],
-            policy_hash=each[-1], armed=bool(status & 1), tripped=bool(status & 2), last_sequence=last,
+            section_digests=dict(zip(SECTIONS, each[:-3], strict=True)), interface_hash=each[-3],
+            policy_hash=each[-2], topology=each[-1] if any(digests[-DIGEST_SIZE:]) else None, armed=bool(status & 1), tripped=bool(status & 2), last_sequence=last,
         )  # fmt: skip
 
 
@@ -196,6 +221,25 @@ class SelfTestResult:
                 f"RESULT: {outputs.size} bytes of outputs for vector {vector}, {failures} failures of {count}"
             )
         return cls(count, failures, worst, outputs.view("<f4").astype(np.float32) if outputs.size else None)
+
+
+@dataclass(frozen=True)
+class SwapState:
+    """How far a hot swap has come."""
+
+    phase: SwapPhase
+    verdict: Verdict
+    """How the last one ended, when idle."""
+    received: int
+    """Bytes of the image."""
+
+    @classmethod
+    def parse(cls, payload: bytes) -> SwapState:
+        try:
+            phase, verdict, received = _SWAP_STATE.unpack(payload)
+        except struct.error as error:
+            raise ProtocolError(f"SWAP_STATE of {len(payload)} bytes: {error}") from error
+        return cls(_member(SwapPhase, phase, "phase of a swap"), _member(Verdict, verdict, "verdict"), received)
 
 
 def observe_size(channels: int, values: int) -> int:

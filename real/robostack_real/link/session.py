@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from robostack.export.blob import Blob, blob
+from robostack.export.onnx import LoadedPolicy
 from robostack.spec import SECTIONS, ContractError, PolicySpec
 from robostack_real.link.errors import ProtocolError, Refused
 from robostack_real.link.protocol import (
     MAX_PING,
+    MAX_SWAP_DATA,
     NO_VECTOR,
     Actuation,
     Identity,
     Message,
     SelfTestResult,
+    SwapPhase,
+    SwapState,
     Type,
     Verdict,
     actuate_size,
@@ -33,6 +38,16 @@ _WHY = {
     Verdict.SELF_TEST_FAILED: "its build does not compute what the policy computes; build it with the flags "
     "of firmware/Makefile (-ffp-contract=off, no -ffast-math) and look at self_test()",
     Verdict.REFUSED_ARMED: "not while it is armed; disarm it first",
+    Verdict.NOT_SWAPPABLE: "its firmware was exported without hot swap; export with --hot-swap and flash it once",
+    Verdict.WRONG_BLOB: "it takes blobs of another version; flash firmware that this robostack generated",
+    Verdict.WRONG_INTERFACE: "the policy has another interface; flash firmware of its own",
+    Verdict.WRONG_TOPOLOGY: "the policy has another graph, or another precision; flash firmware of its own",
+    Verdict.SWAP_NOT_BEGUN: "no swap is under way: the board was reset or another swap began; load again",
+    Verdict.SWAP_OUT_OF_PLACE: "these bytes leave a gap, or lie beyond the image; load again",
+    Verdict.SWAP_INCOMPLETE: "it has not had the whole image; load again",
+    Verdict.SWAP_DAMAGED: "the image that it has is not the one that was sent (CRC); load again",
+    Verdict.SWAP_NOT_FINITE: "the new policy's action or state was not finite, flying in the shadow of the old one, "
+    "which flies on; look for it in simulation",
 }
 
 
@@ -120,6 +135,70 @@ class BoardSession(ABC):
         wanted = NO_VECTOR if vector is None else vector
         answer = self._ask(self._next(Type.SELF_TEST, wanted.to_bytes(2, "little")), Type.RESULT)
         return SelfTestResult.parse(answer.payload, who.action_size + who.state_size)
+
+    def load(
+        self,
+        policy: LoadedPolicy,
+        *,
+        progress: Callable[[str, float], None] | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Identity:
+        """Has the board run another policy from a period on, armed or not, and returns when it does.
+
+        The board takes it only whole, for its own topology, after its self-test, and when it flies after 50 periods in
+        the shadow of the old policy, which else stays. `progress` gets the phase and the share of it that was sent;
+        `meanwhile` is called once an exchange: a host that flies the board observes in it. Raises ContractError
+        when the policy does not fit, Refused when the board says no.
+        """
+        who = self.identify()
+        if who.topology is None:
+            raise ContractError(f"{self._name()}: {_WHY[Verdict.NOT_SWAPPABLE]}")
+        loaded = blob(policy, "int16" if who.weight_bits == 16 else "float32")
+        for field, left, right in (
+            ("interface_hash", loaded.interface_hash, who.interface_hash),
+            ("topology", loaded.topology, who.topology),
+        ):
+            if left != right:
+                raise ContractError(
+                    f"{field}: {policy.origin} has {_short(left)}, {self._name()} has {_short(right)}; a hot swap "
+                    "exchanges weights alone: export firmware of this policy and flash it"
+                )
+        tell, pass_time = progress or (lambda what, share: None), meanwhile or self._pass_time
+        for share in self.upload(loaded):
+            tell("receiving", share)
+            if meanwhile:
+                meanwhile()
+        while (state := self.swap_state()).phase != SwapPhase.IDLE:
+            tell(state.phase.name.lower(), 1.0)
+            pass_time()
+        self._accepted(state.verdict, Type.SWAP_COMMIT)
+        who = self.identify()
+        if who.policy_hash != loaded.policy_hash:
+            raise Refused(f"{self._name()} runs policy {_short(who.policy_hash)}: another host swapped it; load again")
+        self._policy_hash = who.policy_hash
+        return who
+
+    def upload(self, loaded: Blob) -> Iterator[float]:
+        """Sends a blob, one message a step, and has the board judge it; gives the share that was sent.
+
+        Left half-way it changes nothing on the board. Raises Refused.
+        """
+        self._command(Type.SWAP_BEGIN, loaded.header)
+        for start in range(0, len(loaded.image), MAX_SWAP_DATA):
+            yield start / len(loaded.image)
+            piece = loaded.image[start : start + MAX_SWAP_DATA]
+            self._command(Type.SWAP_DATA, start.to_bytes(4, "little") + piece)
+        yield 1.0
+        self._command(Type.SWAP_COMMIT, loaded.crc.to_bytes(4, "little"))
+
+    def swap_state(self) -> SwapState:
+        """How far a swap has come. Changes nothing on the board."""
+        self._known()
+        return SwapState.parse(self._ask(self._next(Type.SWAP_STATUS), Type.SWAP_STATE).payload)
+
+    def _pass_time(self) -> None:
+        """About a control period on the board."""
+        time.sleep(self._known().control_dt_s)
 
     def ping(self, size: int = 0, answer_size: int = 0) -> None:
         """Sends and receives filler of `size` and `answer_size` bytes, to time the link alone."""

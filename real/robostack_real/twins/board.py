@@ -88,6 +88,9 @@ class LockstepBoard(BoardSession):
         """One control period in which nothing arrived."""
         return self._exchange(self._next(Type.WAIT))
 
+    def _pass_time(self) -> None:
+        self.wait()
+
     def deliver(self, data: bytes) -> Message:
         """Hands the board the bytes of one control period as they are, damaged or not; returns its answer.
 
