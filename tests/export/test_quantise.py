@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robostack.export.quantise import LARGEST, LARGEST_ROW, LARGEST_SHIFT, SUM_BITS, input_scale, quantise
@@ -13,6 +13,7 @@ def layer_of(rows: int, columns: int, size: float, seed: int):  # type: ignore[n
     return weights, random.normal(0, size, rows), scale
 
 
+@settings(deadline=None)
 @given(st.integers(1, 70), st.integers(1, 300), st.sampled_from([1e-4, 0.1, 10.0, 1e4]), st.integers(0, 2**32 - 1))
 def test_no_input_can_make_a_result_leave_32_bits(rows: int, columns: int, size: float, seed: int) -> None:
     layer = quantise(*layer_of(rows, columns, size, seed))
@@ -25,6 +26,7 @@ def test_no_input_can_make_a_result_leave_32_bits(rows: int, columns: int, size:
     assert ((sums >> layer.shift.repeat(4)) + np.abs(layer.bias)).max() < 2**31
 
 
+@settings(deadline=None)
 @given(st.integers(1, 70), st.integers(1, 100), st.integers(0, 2**32 - 1))
 def test_weights_and_biases_are_within_half_a_unit_of_their_scale(rows: int, columns: int, seed: int) -> None:
     weights, bias, scale = layer_of(rows, columns, 0.3, seed)
