@@ -34,7 +34,7 @@ bool rs_cf_find_channels(const rs_contract_t *contract, rs_cf_channels_t *channe
     return false;
   }
   for (uint16_t m = 0; m < STABILIZER_NR_OF_MOTORS; m++) {
-    if (strcmp(contract->action_names[m], ROTORS[m]) != 0) {
+    if (strcmp(rs_policy_actions[m], ROTORS[m]) != 0) {
       return false;
     }
   }

@@ -40,7 +40,6 @@ typedef struct {
   uint16_t action_size;
   uint16_t state_size;
   const rs_channel_t *channels;
-  const char *const *action_names; /* action_size times "channel.element" */
   const float *action_low;
   const float *action_high;
   const float *action_neutral;
@@ -66,5 +65,8 @@ typedef struct {
 
 /* The one policy compiled into this image; defined by the generated policy.c. */
 extern const rs_contract_t rs_policy;
+
+/* Its actions, action_size times "channel.element"; apart, so that an image that asks for no names carries none. */
+extern const char *const rs_policy_actions[];
 
 #endif

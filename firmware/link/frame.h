@@ -11,13 +11,17 @@
 #define RS_CRC_SIZE 4u
 /* Bytes on the wire for a message of n bytes: two delimiters, and one code byte for each 254 data bytes begun. */
 #define RS_FRAME_SIZE(n) ((n) + RS_CRC_SIZE + ((n) + RS_CRC_SIZE) / 254u + 3u)
+/* How far into `out` a message of at most n bytes must lie to become a frame in place: the bytes written never pass the
+ * one that is read. */
+#define RS_FRAME_LEAD(n) (2u + ((n) + RS_CRC_SIZE) / 254u)
 
 uint32_t rs_crc32(const uint8_t *data, uint32_t size);
 
 /* The CRC of what `crc` is the CRC of, and of data[0..size) after it. */
 uint32_t rs_crc32_on(uint32_t crc, const uint8_t *data, uint32_t size);
 
-/* Writes the frame of message[0..size) to out (RS_FRAME_SIZE(size) bytes); returns its length in bytes. */
+/* Writes the frame of message[0..size) to out (RS_FRAME_SIZE(size) bytes); returns its length in bytes. The message may
+ * lie in out itself, from RS_FRAME_LEAD(size) or later. */
 uint16_t rs_frame_encode(const uint8_t *message, uint16_t size, uint8_t *out);
 
 typedef enum {

@@ -60,14 +60,20 @@ typedef enum {
 
 #define RS_HEADER_SIZE 3u
 #define RS_TEXT_SIZE 48u /* longest board or task name in bytes */
-#define RS_MAX_PING 512u
+#define RS_MAX_PING 128u /* as much as an observation and its answer have, or nearly */
+#ifdef RS_SWAP_SIZE
+#define RS_MAX_SWAP_DATA 508u /* bytes of an image in one message */
+#define RS_MAX_FILLER (4u + RS_MAX_SWAP_DATA)
+#else
+#define RS_MAX_FILLER RS_MAX_PING
+#endif
 #define RS_MAX_2(a, b) ((a) > (b) ? (a) : (b))
 #define RS_OBSERVE_SIZE(channels, n) (RS_HEADER_SIZE + 4u + 2u * (channels) + 4u * (n))
 #define RS_ACTUATE_SIZE(n) (RS_HEADER_SIZE + 17u + 4u * (n))
 #define RS_RESULT_SIZE(n) (RS_HEADER_SIZE + 10u + 4u * (n))
 #define RS_IDENT_SIZE (RS_HEADER_SIZE + 1u + 2u * (1u + RS_TEXT_SIZE) + 16u + (RS_NUM_SECTIONS + 3u) * RS_DIGEST_SIZE)
 /* The longest message in each direction. */
-#define RS_MAX_REQUEST RS_MAX_2(RS_OBSERVE_SIZE(RS_MAX_CHANNELS, RS_MAX_OBSERVATION), RS_HEADER_SIZE + RS_MAX_PING)
+#define RS_MAX_REQUEST RS_MAX_2(RS_OBSERVE_SIZE(RS_MAX_CHANNELS, RS_MAX_OBSERVATION), RS_HEADER_SIZE + RS_MAX_FILLER)
 #define RS_MAX_REPLY                                             \
   RS_MAX_2(RS_MAX_2(RS_IDENT_SIZE, RS_HEADER_SIZE + RS_MAX_PING), \
            RS_MAX_2(RS_ACTUATE_SIZE(RS_MAX_ACTION), RS_RESULT_SIZE(RS_MAX_ACTION + RS_MAX_STATE)))

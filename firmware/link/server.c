@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+/* Where the message of the next frame is written. */
+static uint8_t *message_of(rs_server_t *s) { return &s->frame[RS_FRAME_LEAD(RS_MAX_REPLY)]; }
+
 static uint16_t saturated(uint32_t value) { return (uint16_t)(value < 0xFFFFu ? value : 0xFFFFu); }
 
 static void forget(rs_server_t *s) {
@@ -99,7 +102,7 @@ static uint16_t self_test(rs_server_t *s, const rs_message_t *m) {
     r.vector = vector;
     n = (uint16_t)(c->action_size + c->state_size);
   }
-  return rs_write_result(s->message, m->sequence, &r, outputs, n);
+  return rs_write_result(message_of(s), m->sequence, &r, outputs, n);
 }
 
 /* Only what has a copy of the policy in its banks can be swapped: without, every one of these is refused. */
@@ -107,7 +110,7 @@ static uint16_t swap(rs_server_t *s, const rs_message_t *m) {
 #ifdef RS_SWAP_SIZE
   rs_verdict_t verdict = RS_ACCEPTED;
   if (m->type == (uint8_t)RS_SWAP_STATUS) {
-    return rs_write_swap_state(s->message, m->sequence, &s->swap.status);
+    return rs_write_swap_state(message_of(s), m->sequence, &s->swap.status);
   }
   if (m->type == (uint8_t)RS_SWAP_BEGIN) {
     verdict = rs_swap_begin(&s->swap, &s->controller, m);
@@ -116,9 +119,9 @@ static uint16_t swap(rs_server_t *s, const rs_message_t *m) {
   } else {
     verdict = rs_swap_commit(&s->swap, m);
   }
-  return rs_write_ack(s->message, m->sequence, m->type, verdict);
+  return rs_write_ack(message_of(s), m->sequence, m->type, verdict);
 #else
-  return rs_write_ack(s->message, m->sequence, m->type, RS_NOT_SWAPPABLE);
+  return rs_write_ack(message_of(s), m->sequence, m->type, RS_NOT_SWAPPABLE);
 #endif
 }
 
@@ -147,7 +150,7 @@ static void observe(rs_server_t *s, uint16_t sequence) {
   s->observe_sequence = sequence;
 }
 
-/* Returns the size of the answer in s->message, or 0. */
+/* Returns the size of the answer in message_of(s), or 0. */
 static uint16_t answer(rs_server_t *s, const rs_message_t *m) {
   uint16_t size = 0;
   bool wellformed = true;
@@ -158,17 +161,17 @@ static uint16_t answer(rs_server_t *s, const rs_message_t *m) {
   switch (m->type) {
     case RS_HELLO: {
       rs_ident_t ident = {s->board->name, s->controller.contract, topology(), s->last, status(s)};
-      size = rs_write_ident(s->message, m->sequence, &ident);
+      size = rs_write_ident(message_of(s), m->sequence, &ident);
       break;
     }
     case RS_ARM:
-      size = rs_write_ack(s->message, m->sequence, m->type, arm(s, m));
+      size = rs_write_ack(message_of(s), m->sequence, m->type, arm(s, m));
       break;
     case RS_DISARM:
-      size = rs_write_ack(s->message, m->sequence, m->type, disarm(s));
+      size = rs_write_ack(message_of(s), m->sequence, m->type, disarm(s));
       break;
     case RS_RESET:
-      size = rs_write_ack(s->message, m->sequence, m->type, s->armed ? RS_REFUSED_ARMED : reset(s));
+      size = rs_write_ack(message_of(s), m->sequence, m->type, s->armed ? RS_REFUSED_ARMED : reset(s));
       break;
     case RS_OBSERVE:
       wellformed = rs_observe_parse(s->controller.contract, m, &s->received);
@@ -177,11 +180,11 @@ static uint16_t answer(rs_server_t *s, const rs_message_t *m) {
       }
       break;
     case RS_SELF_TEST: /* inference outside the control period would cost a deadline */
-      size = s->armed ? rs_write_ack(s->message, m->sequence, m->type, RS_REFUSED_ARMED) : self_test(s, m);
+      size = s->armed ? rs_write_ack(message_of(s), m->sequence, m->type, RS_REFUSED_ARMED) : self_test(s, m);
       wellformed = size != 0u;
       break;
     case RS_PING:
-      size = rs_write_pong(s->message, m);
+      size = rs_write_pong(message_of(s), m);
       wellformed = size != 0u;
       break;
     case RS_WAIT:
@@ -219,7 +222,7 @@ rs_server_event_t rs_server_feed(rs_server_t *s, uint8_t byte) {
   if (size == 0u) {
     return RS_SERVER_TAKEN;
   }
-  s->frame_size = rs_frame_encode(s->message, size, s->frame);
+  s->frame_size = rs_frame_encode(message_of(s), size, s->frame);
   return RS_SERVER_REPLY;
 }
 
@@ -258,8 +261,8 @@ bool rs_server_tick(rs_server_t *s) {
   (void)memset(s->fresh, 0, sizeof s->fresh);
   s->observed = false;
 
-  uint16_t size = rs_write_actuate(s->message, s->observe_sequence, &s->report, s->action, c->action_size);
-  s->frame_size = rs_frame_encode(s->message, size, s->frame);
+  uint16_t size = rs_write_actuate(message_of(s), s->observe_sequence, &s->report, s->action, c->action_size);
+  s->frame_size = rs_frame_encode(message_of(s), size, s->frame);
   return heard;
 }
 

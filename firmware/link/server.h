@@ -46,8 +46,7 @@ typedef struct {
   uint16_t self_test_failures;
   float self_test_worst; /* share of the action's range */
   uint8_t input[RS_MAX_REQUEST + RS_CRC_SIZE];
-  uint8_t message[RS_MAX_REPLY];
-  uint8_t frame[RS_FRAME_SIZE(RS_MAX_REPLY)];
+  uint8_t frame[RS_FRAME_SIZE(RS_MAX_REPLY)]; /* the message is written into it and becomes the frame in place */
   uint16_t frame_size; /* bytes */
 } rs_server_t;
 

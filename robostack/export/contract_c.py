@@ -42,10 +42,7 @@ def contract_table(spec: PolicySpec, policy_hash: str, port: str = "c") -> str:
         "action_size": _uint16(spec.action_size, "action size"),
         "state_size": _uint16(spec.state.size, "state size"),
         "channels": _channels(arrays, spec),
-        "action_names": "action_names",
     }
-    names = [f'"{a.name}.{element}"' for a in spec.actions for element in a.elements]
-    arrays.append(_array("char *const", "action_names", names))
     limits: tuple[Literal["low", "high", "neutral"], ...] = ("low", "high", "neutral")
     for name in limits:
         limit = spec.action_limit(name)
@@ -75,7 +72,9 @@ def contract_table(spec: PolicySpec, policy_hash: str, port: str = "c") -> str:
     fields["weight_bits"] = "16" if port == "c_int16" else "32"
     fields["infer"] = "policy_infer"
     body = "\n".join(f"  .{name} = {value}," for name, value in fields.items())
-    return "\n".join([PREAMBLE, *arrays, f"\nconst rs_contract_t rs_policy = {{\n{body}\n}};\n"])
+    table = f"\nconst rs_contract_t rs_policy = {{\n{body}\n}};\n"
+    names = ", ".join(f'"{a.name}.{element}"' for a in spec.actions for element in a.elements)
+    return "\n".join([PREAMBLE, *arrays, table, f"const char *const rs_policy_actions[] = {{{names}}};\n"])
 
 
 def _channels(arrays: list[str], spec: PolicySpec) -> str:
@@ -152,7 +151,13 @@ def _uint16(value: int, what: str) -> str:
 
 
 def _floats(arrays: list[str], name: str, values: Iterable[float], where: str) -> str:
-    arrays.append(_array("float", name, [_float(v) for v in float32(values, where)]))
+    """The name of a table; of an earlier one, where that has the same numbers."""
+    text = _array("float", name, [_float(v) for v in float32(values, where)])
+    body = text.partition("[] = ")[2]
+    same = next((t for t in arrays if t.startswith("static const float ") and t.endswith(f"[] = {body}")), None)
+    if same is not None:
+        return same.removeprefix("static const float ").partition("[")[0]
+    arrays.append(text)
     return name
 
 

@@ -135,8 +135,8 @@ static void parse_alone(const uint8_t *message, uint16_t size) {
 }
 
 static void send(input_t *in, step_t step) {
-  static uint8_t message[RS_MAX_REQUEST + 64u]; /* longer than a board takes */
-  static uint8_t wire[RS_FRAME_SIZE(RS_MAX_REQUEST + 64u)];
+  static uint8_t message[RS_MAX_REQUEST + 256u]; /* longer than a board takes, and than one byte counts */
+  static uint8_t wire[RS_FRAME_SIZE(RS_MAX_REQUEST + 256u)];
   static const uint8_t delimiter = 0;
   uint16_t size = 0;
   feed(&delimiter, 1, NULL, 0); /* ends what the step before left open, which may be whole */

@@ -12,12 +12,12 @@ from bench import FLAGS, sources
 
 from robostack.export.firmware import firmware_source
 from robostack_real.link.frame import encode
-from robostack_real.link.protocol import Message, Type
+from robostack_real.link.protocol import MAX_PING, Message, Type
 
 FLOODS = {
     "noise": np.random.default_rng(0).bytes(4096),
     "questions": encode(bytes(Message(Type.HELLO, 0))) * 100,
-    "echoes": b"".join(encode(bytes(Message(Type.PING, k, struct.pack("<H", 512)))) for k in range(1, 300)),
+    "echoes": b"".join(encode(bytes(Message(Type.PING, k, struct.pack("<H", MAX_PING)))) for k in range(1, 300)),
     "half a frame": encode(bytes(Message(Type.ARM, 1, bytes(32))))[:20],
 }
 

@@ -22,6 +22,7 @@ damage = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size
 def test_both_encoders_write_the_same_bytes(c_link, message):
     frame = encode(message)
     assert CFrames(c_link, MAX_MESSAGE).encode(message) == frame
+    assert CFrames(c_link, MAX_MESSAGE).encode_in_place(message) == frame
     assert len(frame) <= frame_size(len(message))
     assert frame[0] == frame[-1] == 0
     assert 0 not in frame[1:-1]
