@@ -40,6 +40,17 @@ bool fleet_start(uint32_t n) {
   return fits;
 }
 
+/* Of the ACK in the server's frame; -1: it is another answer. */
+static int32_t verdict_of(const rs_server_t *s) {
+  static uint8_t room[RS_MAX_REPLY + RS_CRC_SIZE];
+  rs_decoder_t decoder;
+  rs_decoder_init(&decoder, room, sizeof room);
+  for (uint16_t i = 0; i < s->frame_size; i++) {
+    (void)rs_decoder_feed(&decoder, s->frame[i]);
+  }
+  return room[0] == RS_ACK ? room[RS_HEADER_SIZE + 1u] : -1;
+}
+
 /* One control period of each board after `missed` that it did not serve: size[i] of the bytes, then a tick. */
 void fleet_period(uint32_t n, const uint8_t *bytes, const uint32_t *size, const uint32_t *missed, float *action,
                   seen_t *seen) {
@@ -49,8 +60,9 @@ void fleet_period(uint32_t n, const uint8_t *bytes, const uint32_t *size, const 
     int32_t verdict = -1;
     periods_of[current] += 1u + missed[current];
     for (uint32_t k = 0; k < size[current]; k++) {
-      if (rs_server_feed(s, bytes[k]) == RS_SERVER_REPLY && s->message[0] == RS_ACK) {
-        verdict = s->message[RS_HEADER_SIZE + 1u];
+      if (rs_server_feed(s, bytes[k]) == RS_SERVER_REPLY) {
+        const int32_t answered = verdict_of(s);
+        verdict = answered >= 0 ? answered : verdict;
       }
     }
     bytes += size[current];
