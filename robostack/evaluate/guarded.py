@@ -132,9 +132,16 @@ class GuardedFlight:
             if not self._doubt:
                 self._under_policy()
         finally:
-            self._tell("hand back and land")
+            self._land()
+
+    def _land(self) -> None:
+        self._tell("hand back and land")
+        try:
             self.host.hand_back()
             self.host.land(LAND_S)
+        except KeyboardInterrupt:  # the second one: the first asked for this landing
+            self.host.stop()
+            self._doubt = "Ctrl-C while landing: motors stopped"
 
     def _wait(self, seconds: float) -> None:
         """While the machine's own controller flies."""

@@ -6,6 +6,8 @@ The policy is tests/crazyflie/policy/infer.c, which misbehaves when a setpoint's
 from __future__ import annotations
 
 import math
+import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,6 +124,25 @@ def test_the_dead_mans_switch_let_go_lands(
     outcome = fly(crazyflie, policy, held=lambda: not machine.logs["rsp.active"].value)
     assert outcome.doubt == "the dead man's switch was let go"
     assert on_the_floor(machine)
+
+
+def test_ctrl_c_lands_and_a_second_one_stops_the_motors(
+    crazyflie: Crazyflie, machine: VirtualCrazyflie, policy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def impatient(self: Crazyflie, seconds: float) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Crazyflie, "land", impatient)
+
+    def once(machine: VirtualCrazyflie) -> None:
+        machine.before_step = lambda machine: None
+        os.kill(os.getpid(), signal.SIGINT)
+
+    meddle(machine, 0.3, once)
+    outcome = fly(crazyflie, policy)
+    assert outcome.doubt == "Ctrl-C while landing: motors stopped"
+    time.sleep(0.2)
+    assert machine.supervisor.locked and not any(machine.motion.rotor_speed_rad_s)
 
 
 def test_an_empty_battery_lands(crazyflie: Crazyflie, machine: VirtualCrazyflie, policy: SimpleNamespace) -> None:
