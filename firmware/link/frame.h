@@ -12,10 +12,8 @@
 /* Bytes on the wire for a message of n bytes: two delimiters, and one code byte for each 254 data bytes begun. */
 #define RS_FRAME_SIZE(n) ((n) + RS_CRC_SIZE + ((n) + RS_CRC_SIZE) / 254u + 3u)
 
-uint32_t rs_crc32(const uint8_t *data, uint32_t size);
-
-/* The CRC of what `crc` is the CRC of, and of data[0..size) after it. */
-uint32_t rs_crc32_on(uint32_t crc, const uint8_t *data, uint32_t size);
+/* Of data[0..size) after what `crc` is the CRC of; 0: of nothing. */
+uint32_t rs_crc32(uint32_t crc, const uint8_t *data, uint32_t size);
 
 /* Writes the frame of message[0..size) to out (RS_FRAME_SIZE(size) bytes); returns its length in bytes. */
 uint16_t rs_frame_encode(const uint8_t *message, uint16_t size, uint8_t *out);
