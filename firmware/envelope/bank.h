@@ -1,5 +1,5 @@
 /* Where the numbers of another policy find room, in firmware that was exported with hot swap. Generated with the policy
- * that the image is born with; policy_sizes.h has RS_SWAP_SIZE. */
+ * that the image is born with; policy_sizes.h has RS_SWAP_SIZE, 0 without hot swap. */
 #ifndef RS_BANK_H
 #define RS_BANK_H
 

@@ -48,8 +48,10 @@ void rs_controller_tick(rs_controller_t *c, const float *observation, const uint
 void rs_controller_use(rs_controller_t *c, const rs_contract_t *contract, const float *state) {
   c->contract = contract;
   reset_state(c);
-  for (uint16_t i = 0; (state != NULL) && (i < contract->state_size); i++) {
-    c->state[0][i] = state[i];
+  if (state != NULL) {
+    for (uint16_t i = 0; i < contract->state_size; i++) {
+      c->state[0][i] = state[i];
+    }
   }
 }
 
@@ -59,25 +61,23 @@ static float relative_error(float a, float b, float scale) {
   return error <= FLT_MAX ? error : FLT_MAX;
 }
 
-float rs_self_test_error(const rs_contract_t *contract, uint16_t vector) {
+float rs_self_test(const rs_contract_t *contract, uint16_t vector, float *outputs) {
   const rs_contract_t *k = contract;
-  const uint32_t outputs = (uint32_t)k->action_size + k->state_size;
-  const float *in = k->self_test_inputs + vector * (k->observation_size + outputs);
-  const float *expected = k->self_test_outputs + vector * outputs;
-  const float *applied = in + k->observation_size;
-  float action[RS_MAX_ACTION];
-  float next_state[RS_MAX_STATE] = {0};
+  const uint32_t width = (uint32_t)k->action_size + k->state_size;
+  const float *observation = k->self_test_inputs + vector * (k->observation_size + width);
+  const float *applied = observation + k->observation_size;
+  const float *expected = k->self_test_outputs + vector * width;
+  const bool has_state = k->state_size > 0u;
   float error = 0.0f;
-  k->infer(in, applied, k->state_size > 0u ? applied + k->action_size : NULL, action,
-           k->state_size > 0u ? next_state : NULL);
+  k->infer(observation, applied, has_state ? applied + k->action_size : NULL, outputs,
+           has_state ? outputs + k->action_size : NULL);
   for (uint16_t i = 0; i < k->action_size; i++) {
-    const float e = relative_error(action[i], expected[i], k->action_high[i] - k->action_low[i]);
+    const float e = relative_error(outputs[i], expected[i], k->action_high[i] - k->action_low[i]);
     error = e > error ? e : error;
   }
-  for (uint16_t i = 0; i < k->state_size; i++) { /* a state has no range: relative above 1, absolute below */
-    const float want = expected[k->action_size + i];
-    const float size = want < 0.0f ? -want : want;
-    const float e = relative_error(next_state[i], want, size > 1.0f ? size : 1.0f);
+  for (uint32_t i = k->action_size; i < width; i++) { /* a state has no range: relative above 1, absolute below */
+    const float size = expected[i] < 0.0f ? -expected[i] : expected[i];
+    const float e = relative_error(outputs[i], expected[i], size > 1.0f ? size : 1.0f);
     error = e > error ? e : error;
   }
   return error;
@@ -85,10 +85,11 @@ float rs_self_test_error(const rs_contract_t *contract, uint16_t vector) {
 
 uint16_t rs_controller_self_test(const rs_controller_t *c, float *worst) {
   const rs_contract_t *k = c->contract;
+  float outputs[RS_MAX_ACTION + RS_MAX_STATE];
   float largest = 0.0f;
   uint16_t missed = 0;
   for (uint16_t row = 0; row < k->num_self_tests; row++) {
-    const float error = rs_self_test_error(k, row);
+    const float error = rs_self_test(k, row, outputs);
     missed = (uint16_t)(missed + (error <= k->self_test_tolerance ? 0u : 1u));
     largest = error > largest ? error : largest;
   }

@@ -32,8 +32,9 @@ void rs_controller_tick(rs_controller_t *c, const float *observation, const uint
  * `state` (state_size) is what the policy goes on from; NULL: its reset value. */
 void rs_controller_use(rs_controller_t *c, const rs_contract_t *contract, const float *state);
 
-/* The largest error of one self-test vector, as a share of the action's range; FLT_MAX when an output is not finite. */
-float rs_self_test_error(const rs_contract_t *contract, uint16_t vector);
+/* Runs one self-test vector; writes its outputs (action_size + state_size) and returns the largest error, as a share of
+ * the action's range: FLT_MAX when one is not a number. */
+float rs_self_test(const rs_contract_t *contract, uint16_t vector, float *outputs);
 
 /* Runs all self-test vectors through infer(); returns the number that miss the tolerance, and the largest error as
  * a share of the action's range in *worst (may be NULL). */

@@ -1,8 +1,6 @@
 #include "frame.h"
 
-uint32_t rs_crc32(const uint8_t *data, uint32_t size) { return rs_crc32_on(0, data, size); }
-
-uint32_t rs_crc32_on(uint32_t crc, const uint8_t *data, uint32_t size) {
+uint32_t rs_crc32(uint32_t crc, const uint8_t *data, uint32_t size) {
   /* Remainders of the reflected polynomial 0xEDB88320 for every low nibble: 64 bytes of flash instead of 1 KiB. */
   static const uint32_t crc_of_nibble[16] = {
       0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u, 0x4DB26158u, 0x5005713Cu,
@@ -40,7 +38,7 @@ static void stuff(stuffer_t *s, uint8_t byte) {
 }
 
 uint16_t rs_frame_encode(const uint8_t *message, uint16_t size, uint8_t *out) {
-  uint32_t crc = rs_crc32(message, size);
+  uint32_t crc = rs_crc32(0, message, size);
   stuffer_t s = {out, 0, 0};
   out[s.size++] = 0u; /* ends whatever noise came before */
   open_block(&s);
@@ -96,7 +94,7 @@ static rs_frame_event_t finish(rs_decoder_t *d) {
   for (uint32_t i = 0; i < RS_CRC_SIZE; i++) {
     sent |= (uint32_t)d->data[size + i] << (8u * i);
   }
-  if (sent != rs_crc32(d->data, size)) {
+  if (sent != rs_crc32(0, d->data, size)) {
     d->crc_errors++;
     return RS_FRAME_REJECTED;
   }

@@ -15,10 +15,8 @@
  * one that is read. */
 #define RS_FRAME_LEAD(n) (2u + ((n) + RS_CRC_SIZE) / 254u)
 
-uint32_t rs_crc32(const uint8_t *data, uint32_t size);
-
-/* The CRC of what `crc` is the CRC of, and of data[0..size) after it. */
-uint32_t rs_crc32_on(uint32_t crc, const uint8_t *data, uint32_t size);
+/* Of data[0..size) after what `crc` is the CRC of; 0: of nothing. */
+uint32_t rs_crc32(uint32_t crc, const uint8_t *data, uint32_t size);
 
 /* Writes the frame of message[0..size) to out (RS_FRAME_SIZE(size) bytes); returns its length in bytes. The message may
  * lie in out itself, from RS_FRAME_LEAD(size) or later. */

@@ -29,7 +29,7 @@ bool rs_server_init(rs_server_t *s, const rs_contract_t *contract, const rs_boar
     return false;
   }
   forget(s);
-#ifdef RS_SWAP_SIZE
+#if RS_SWAP_SIZE > 0u
   rs_swap_init(&s->swap);
 #endif
   s->self_test_failures = rs_controller_self_test(&s->controller, &s->self_test_worst);
@@ -59,7 +59,7 @@ static rs_verdict_t arm(rs_server_t *s, const rs_message_t *m) {
     return RS_ALREADY_ARMED;
   }
   rs_controller_arm(&s->controller, true);
-#ifdef RS_SWAP_SIZE
+#if RS_SWAP_SIZE > 0u
   rs_swap_armed(&s->swap);
 #endif
   s->armed = true;
@@ -76,7 +76,7 @@ static rs_verdict_t reset(rs_server_t *s) {
   const rs_contract_t *contract = s->controller.contract;
   forget(s);
   (void)rs_controller_init(&s->controller, contract); /* it fitted at rs_server_init */
-#ifdef RS_SWAP_SIZE
+#if RS_SWAP_SIZE > 0u
   rs_swap_abort(&s->swap);
 #endif
   return RS_ACCEPTED;
@@ -93,12 +93,7 @@ static uint16_t self_test(rs_server_t *s, const rs_message_t *m) {
     return 0;
   }
   if (vector < c->num_self_tests) {
-    uint32_t width = (uint32_t)c->observation_size + c->action_size + c->state_size;
-    const float *observation = c->self_test_inputs + vector * width;
-    const float *applied = observation + c->observation_size;
-    bool recurrent = c->state_size != 0u;
-    c->infer(observation, applied, recurrent ? applied + c->action_size : NULL, outputs,
-             recurrent ? outputs + c->action_size : NULL);
+    (void)rs_self_test(c, vector, outputs);
     r.vector = vector;
     n = (uint16_t)(c->action_size + c->state_size);
   }
@@ -107,7 +102,7 @@ static uint16_t self_test(rs_server_t *s, const rs_message_t *m) {
 
 /* Only what has a copy of the policy in its banks can be swapped: without, every one of these is refused. */
 static uint16_t swap(rs_server_t *s, const rs_message_t *m) {
-#ifdef RS_SWAP_SIZE
+#if RS_SWAP_SIZE > 0u
   rs_verdict_t verdict = RS_ACCEPTED;
   if (m->type == (uint8_t)RS_SWAP_STATUS) {
     return rs_write_swap_state(message_of(s), m->sequence, &s->swap.status);
@@ -126,7 +121,7 @@ static uint16_t swap(rs_server_t *s, const rs_message_t *m) {
 }
 
 static const uint8_t *topology(void) {
-#ifdef RS_SWAP_SIZE
+#if RS_SWAP_SIZE > 0u
   return rs_topology;
 #else
   return NULL;
@@ -243,7 +238,7 @@ bool rs_server_tick(rs_server_t *s) {
   if (skipped > 1u) {
     rs_envelope_missed(&s->controller.envelope, skipped - 1u);
   }
-#ifdef RS_SWAP_SIZE
+#if RS_SWAP_SIZE > 0u
   rs_swap_look(&s->swap, &s->controller);
 #endif
   uint32_t start = s->board->stopwatch();
@@ -267,7 +262,7 @@ bool rs_server_tick(rs_server_t *s) {
 }
 
 void rs_server_rest(rs_server_t *s) {
-#ifdef RS_SWAP_SIZE
+#if RS_SWAP_SIZE > 0u
   if (rs_swap_step(&s->swap, &s->controller)) {
     s->self_test_failures = 0; /* or it would not run */
     s->self_test_worst = s->swap.worst;

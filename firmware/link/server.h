@@ -26,7 +26,7 @@ typedef enum {
 typedef struct {
   const rs_board_t *board;
   rs_controller_t controller;
-#ifdef RS_SWAP_SIZE
+#if RS_SWAP_SIZE > 0u
   rs_swap_t swap;
 #endif
   rs_decoder_t decoder;

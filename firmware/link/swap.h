@@ -2,7 +2,7 @@
  *
  * A blob (robostack/export/blob.py) is a header, an image for a bank, and the CRC-32 of both. It arrives in order into
  * the bank that does not run. Then, one step after each control period's action is out: its self-test, a vector a
- * period, and, if the policy that runs is acting, RS_SWAP_SHADOW periods in its shadow, on the same inputs, from a copy
+ * period, and, if the policy that runs is acting, 50 periods in its shadow, on the same inputs, from a copy
  * of its state. Then it runs from the next period on. Whatever fails, or any new begin, leaves what runs untouched.
  * The envelope, its latch and the applied action know nothing of a swap. */
 #ifndef RS_SWAP_H
@@ -11,9 +11,6 @@
 #include "bank.h"
 #include "controller.h"
 #include "protocol.h"
-
-#define RS_SWAP_SHADOW 50u /* control periods: a recurrent state forgets what another network wrote into it */
-#define RS_SWAP_MAX_TOLERANCE 0.02f /* share of an action's range; a self-test that allows more says nothing */
 
 typedef struct {
   rs_contract_t contracts[2]; /* the built-in one with a bank's policy in it */

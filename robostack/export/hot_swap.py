@@ -18,7 +18,7 @@ from robostack.spec import ContractError, PolicySpec, SelfTest
 LAYOUT = 1
 """Goes into the topology: count it up when a kernel reads its numbers in another order, or means something else."""
 LARGEST_TOLERANCE = 0.02
-"""of a self-test, as a share of an action's range: RS_SWAP_MAX_TOLERANCE of firmware/link/swap.h"""
+"""of a self-test, as a share of an action's range: what rs_swap_commit of firmware/link/swap.c allows"""
 
 
 def _members(numbers: Mapping[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
