@@ -67,6 +67,6 @@ typedef struct {
 extern const rs_contract_t rs_policy;
 
 /* Its actions, action_size times "channel.element"; apart, so that an image that asks for no names carries none. */
-extern const char *const rs_policy_actions[];
+extern const char *const *const rs_policy_actions;
 
 #endif

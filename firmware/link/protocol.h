@@ -61,9 +61,8 @@ typedef enum {
 #define RS_HEADER_SIZE 3u
 #define RS_TEXT_SIZE 48u /* longest board or task name in bytes */
 #define RS_MAX_PING 128u /* as much as an observation and its answer have, or nearly */
-#ifdef RS_SWAP_SIZE
-#define RS_MAX_SWAP_DATA 508u /* bytes of an image in one message */
-#define RS_MAX_FILLER (4u + RS_MAX_SWAP_DATA)
+#if RS_SWAP_SIZE > 0u
+#define RS_MAX_FILLER 512u /* an offset and 508 bytes of an image */
 #else
 #define RS_MAX_FILLER RS_MAX_PING
 #endif

@@ -29,7 +29,9 @@ static inline const uint32_t *rs_column(rs_sums_t *s, const uint32_t *w, uint32_
 }
 #else
 static inline const uint32_t *rs_column(rs_sums_t *s, const uint32_t *w, uint32_t x) {
-  for (uint32_t r = 0; r < 4; r++) s->row[r] += rs_low(w[r]) * rs_low(x) + rs_high(w[r]) * rs_high(x);
+  for (uint32_t r = 0; r < 4u; r++) {
+    s->row[r] += rs_low(w[r]) * rs_low(x) + rs_high(w[r]) * rs_high(x);
+  }
   return w + 4;
 }
 #endif

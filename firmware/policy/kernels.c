@@ -111,7 +111,9 @@ void rs_dense(const float *weights, const float *bias, const float *x, uint32_t 
 
 void rs_dense_by_row(const float *weights, const float *bias, const float *x, uint32_t inputs, float *y,
                      uint32_t outputs) {
-  for (uint32_t row = 0; row < outputs; row++) weights = dense_1(weights, bias[row], x, inputs, y + row);
+  for (uint32_t row = 0; row < outputs; row++) {
+    weights = dense_1(weights, bias[row], x, inputs, y + row);
+  }
 }
 
 void rs_add(const float *a, const float *b, float *y, uint32_t size) {

@@ -73,8 +73,8 @@ def contract_table(spec: PolicySpec, policy_hash: str, port: str = "c") -> str:
     fields["infer"] = "policy_infer"
     body = "\n".join(f"  .{name} = {value}," for name, value in fields.items())
     table = f"\nconst rs_contract_t rs_policy = {{\n{body}\n}};\n"
-    names = ", ".join(f'"{a.name}.{element}"' for a in spec.actions for element in a.elements)
-    return "\n".join([PREAMBLE, *arrays, table, f"const char *const rs_policy_actions[] = {{{names}}};\n"])
+    arrays.append(_array("char *const", "action_names", [f'"{a.name}.{e}"' for a in spec.actions for e in a.elements]))
+    return "\n".join([PREAMBLE, *arrays, table, "const char *const *const rs_policy_actions = action_names;\n"])
 
 
 def _channels(arrays: list[str], spec: PolicySpec) -> str:

@@ -301,6 +301,10 @@ def test_a_policy_that_misses_its_self_test_never_flies(library: Callable[..., P
     assert (pilot.log("failed"), pilot.log("otherBits")) == (1, 0) and pilot.app.test_passed
 
 
+def test_the_analyser_of_gcc_finds_nothing_in_the_app(quadrotor_run: Path, tmp_path: Path) -> None:
+    build_app(quadrotor_run / "exported" / "firmware" / "generated", tmp_path, ("-O2", "-fanalyzer"))
+
+
 def test_an_app_compiled_with_contraction_refuses_its_policy(quadrotor_run: Path, tmp_path: Path) -> None:
     """Its self-test is within tolerance, but not the same to the bit."""
     if "fma" not in Path("/proc/cpuinfo").read_text().split():
