@@ -10,11 +10,13 @@ import warp as wp
 from robostack import warp_start
 from robostack.features_warp import features_kernel
 from robostack_sim.quadrotor.physics import fly, gaussian
+from robostack_sim.quadrotor.rate_control import rates_step_kernel
 from robostack_sim.quadrotor.sensing import observe_kernel, reference_kernel, step_kernel
 
 ROWS = wp.array2d(dtype=wp.float32)
 ARGUMENTS = {
     step_kernel: [ROWS, ROWS, float, *[ROWS] * 8],
+    rates_step_kernel: [ROWS, ROWS, ROWS, float, *[ROWS] * 8],
     observe_kernel: [ROWS, float, *[ROWS] * 4],
     reference_kernel: [ROWS, float, ROWS, wp.array3d(dtype=wp.float32)],
     fly: [ROWS, float, int, *[ROWS] * 3],

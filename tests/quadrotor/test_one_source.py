@@ -58,6 +58,14 @@ def test_every_kernel_compiles_for_a_gpu_also_where_there_is_none(tmp_path: Path
     script = Path(__file__).with_name("compile_for_a_gpu.py")
     subprocess.run([sys.executable, script, tmp_path], check=True)
     made = "".join(path.read_text() for path in tmp_path.glob("*.ptx"))
-    for kernel in ("step_kernel", "observe_kernel", "reference_kernel", "fly", "gaussian", "features_kernel"):
+    for kernel in (
+        "step_kernel",
+        "rates_step_kernel",
+        "observe_kernel",
+        "reference_kernel",
+        "fly",
+        "gaussian",
+        "features_kernel",
+    ):
         assert f".entry {kernel}_" in made
     assert ".entry step_kernel_" in made and "_cuda_kernel_backward" in made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from robostack.spec import ContractError
 
@@ -34,6 +35,10 @@ class QuadrotorConfig:
     device: str = "cpu"
     vehicle: str = "crazyflie_2_1"
     """a shipped name or the path of a TOML file"""
+    action: Literal["rotor_speed", "thrust_and_rates"] = "rotor_speed"
+    """four rotor speeds; or collective thrust, a share of the most, and body rates, for an autopilot to follow"""
+    autopilot: str = "px4_crazyflie"
+    """with thrust_and_rates: a shipped name or the path of a TOML file"""
     step_dt: float = 0.01
     episode_s: float = 5.0
     box_m: float = 0.6

@@ -51,6 +51,8 @@ class ForeignPlant(Quadrotor):
     def __init__(self, config: QuadrotorConfig | None = None, seed: int = 0) -> None:
         if config and config.device != "cpu":
             raise ValueError(f"device = {config.device!r}: another simulator's plant flies on the cpu only")
+        if config and config.action != "rotor_speed":
+            raise ValueError(f"action = {config.action!r}: another simulator's plant flies rotor speeds only")
         super().__init__(config, seed)
         self._observe_after = self._record_observe(1)
         self._judge = RecordedOp(

@@ -1,4 +1,7 @@
-"""What a quadrotor measures and takes: channels, actions, envelope and preprocessing, from its parameter file."""
+"""What a quadrotor measures and takes: channels, actions, envelope and preprocessing, from its parameter files.
+
+With an autopilot the action is collective thrust and body rates, without one four rotor speeds.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import math
 from robostack.features import Difference, Feature, FirstOrderLag, History, Integral, Pick, RotationMatrix, Scale
 from robostack.spec import ActionChannel, Channel, Cut, Envelope, LevelDescend, Tumble
 from robostack.task import Parameter
-from robostack_sim.quadrotor.vehicle import Vehicle
+from robostack_sim.quadrotor.autopilot import Autopilot, hover_share
+from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2, Vehicle
 
 ROTORS = ("front_right", "back_right", "back_left", "front_left")
 REWARD_TERMS = ("position", "excursion", "velocity", "rate", "tilt", "yaw", "action", "action_rate")
@@ -24,9 +28,11 @@ PARAMETERS = (
 )
 
 
-def channels(vehicle: Vehicle) -> tuple[Channel, ...]:
+THRUST_AND_RATES = ("thrust", "roll_rate", "pitch_rate", "yaw_rate")
+
+
+def channels(vehicle: Vehicle, autopilot: Autopilot | None = None) -> tuple[Channel, ...]:
     """In the order of the packed observation that `sensing.sense` writes."""
-    high = vehicle.rotor_speed_max
     enu, flu = "world ENU", "body FLU"
     return (
         Channel(
@@ -49,7 +55,7 @@ def channels(vehicle: Vehicle) -> tuple[Channel, ...]:
             name="setpoint", shape=(9,), elements=("x", "y", "z", "vx", "vy", "vz", "ax", "ay", "az"),
             unit="m, m/s, m/s2", frame=enu, source="command", low=(-100.0,), high=(100.0,), max_age_s=0.5,
         ),
-        Channel(name="applied_action", shape=(4,), elements=ROTORS, unit="rad/s", low=(0.0,), high=(high,)),
+        _applied_action(vehicle, autopilot),
         Channel(name="true_state", shape=(13,), privileged=True),
         Channel(name="rotor_speed", shape=(4,), elements=ROTORS, unit="rad/s", privileged=True),
         Channel(
@@ -63,7 +69,25 @@ def channels(vehicle: Vehicle) -> tuple[Channel, ...]:
     )  # fmt: skip
 
 
-def actions(vehicle: Vehicle) -> tuple[ActionChannel, ...]:
+def _applied_action(vehicle: Vehicle, autopilot: Autopilot | None) -> Channel:
+    found = actions(vehicle, autopilot)
+    return Channel(
+        name="applied_action", shape=(4,), elements=tuple(e for a in found for e in a.elements),
+        unit=", ".join(a.unit for a in found),
+        low=(0.0,) if autopilot is None else tuple(v for a in found for v in a.low),
+        high=(vehicle.rotor_speed_max,) if autopilot is None else tuple(v for a in found for v in a.high),
+    )  # fmt: skip
+
+
+def actions(vehicle: Vehicle, autopilot: Autopilot | None = None) -> tuple[ActionChannel, ...]:
+    if autopilot is not None:
+        most = autopilot.rate_max
+        return (
+            ActionChannel(name="thrust_command", elements=THRUST_AND_RATES[:1], unit="1", low=(0.0,), high=(1.0,),
+                          neutral=(0.0,)),
+            ActionChannel(name="body_rate_command", elements=THRUST_AND_RATES[1:], unit="rad/s",
+                          low=tuple(-r for r in most), high=most, neutral=(0.0,) * 3),
+        )  # fmt: skip
     low, high = vehicle.rotor_speed_min, vehicle.rotor_speed_max
     return (
         ActionChannel(name="rotor_speed_command", elements=ROTORS, unit="rad/s", low=(low,) * 4, high=(high,) * 4,
@@ -71,11 +95,13 @@ def actions(vehicle: Vehicle) -> tuple[ActionChannel, ...]:
     )  # fmt: skip
 
 
-def envelope(vehicle: Vehicle) -> Envelope:
-    """Tumble cut-off beyond what any start needs, then level and descend, then motors off."""
+def envelope(vehicle: Vehicle, autopilot: Autopilot | None = None) -> Envelope:
+    """Tumble cut-off beyond what any start needs, then level and descend, then no thrust."""
+    level = level_descend(vehicle) if autopilot is None else level_descend_by_rates(vehicle)
+    cut = (vehicle.rotor_speed_min if autopilot is None else 0.0,) * 4
     return Envelope(
         tumble=Tumble(attitude="attitude", max_tilt_rad=math.radians(120.0), for_s=0.4),
-        fallback=(level_descend(vehicle), Cut(value=(vehicle.rotor_speed_min,) * 4)),
+        fallback=(level, Cut(value=cut)),
     )
 
 
@@ -103,13 +129,19 @@ def level_descend(vehicle: Vehicle) -> LevelDescend:
     return LevelDescend(base=(hover * math.sqrt(0.92),) * 4, gain=tuple(gain), max_s=3.0)
 
 
-def features(vehicle: Vehicle) -> tuple[Feature, ...]:
-    """Errors bounded, rotation matrix, rates, feed-forward, an observer of the rotors, the pending commands, and the
-    integral that removes what a constant force leaves."""
-    middle = 0.5 * (vehicle.rotor_speed_min + vehicle.rotor_speed_max)
-    span = 2.0 / (vehicle.rotor_speed_max - vehicle.rotor_speed_min)
-    lag = 0.5 * (vehicle.rotor_rise_time + vehicle.rotor_fall_time)
-    applied = Pick("applied_action")
+def level_descend_by_rates(vehicle: Vehicle) -> LevelDescend:
+    """Body rates of 4 /s of tilt and no yaw rate, which leaves a rate controller of a tenth of a second its time, and
+    thrust about 0.92 of hover that damps vertical speed with 1 /s."""
+    hover = hover_share(vehicle)
+    lift = hover / GRAVITY_M_S2
+    still = (0.0,) * 6
+    gain = ((*still[1:], -lift), (-4.0, *still[1:]), (0.0, -4.0, *still[2:]), still)
+    return LevelDescend(base=(0.92 * hover, 0.0, 0.0, 0.0), gain=gain, max_s=3.0)
+
+
+def features(vehicle: Vehicle, autopilot: Autopilot | None = None) -> tuple[Feature, ...]:
+    """Errors bounded, rotation matrix, rates, feed-forward, an observer of the rotors or of what they lift, the pending
+    commands, and the integral that removes what a constant force leaves."""
     return (
         Difference(Pick("position"), Pick("setpoint", 0, 3), limit=0.6, gain=2.0),
         Integral(Pick("position"), Pick("setpoint", 0, 3), error_limit=0.15, limit=0.4, gain=5.0),
@@ -117,7 +149,31 @@ def features(vehicle: Vehicle) -> tuple[Feature, ...]:
         Difference(Pick("velocity"), Pick("setpoint", 3, 3), limit=3.0, gain=0.5),
         Scale(Pick("body_rate"), gain=0.1),
         Scale(Pick("setpoint", 6, 3), gain=0.1),
+        *(_of_rotor_speeds(vehicle) if autopilot is None else _of_thrust_and_rates(vehicle, autopilot)),
+    )
+
+
+def _of_rotor_speeds(vehicle: Vehicle) -> tuple[Feature, ...]:
+    middle = 0.5 * (vehicle.rotor_speed_min + vehicle.rotor_speed_max)
+    span = 2.0 / (vehicle.rotor_speed_max - vehicle.rotor_speed_min)
+    lag = 0.5 * (vehicle.rotor_rise_time + vehicle.rotor_fall_time)
+    applied = Pick("applied_action")
+    return (
         FirstOrderLag(applied, lag, reset=middle, gain=span, bias=middle),
         Scale(applied, gain=span, bias=middle),
         History(applied, 1, reset=middle, gain=span, bias=middle),
+    )
+
+
+def _of_thrust_and_rates(vehicle: Vehicle, autopilot: Autopilot) -> tuple[Feature, ...]:
+    """Rates are measured; what lags unseen is the thrust."""
+    lag = 0.5 * (vehicle.rotor_rise_time + vehicle.rotor_fall_time)
+    thrust, rates = Pick("applied_action", 0, 1), Pick("applied_action", 1, 3)
+    per_rate = 1.0 / max(autopilot.rate_max)
+    return (
+        FirstOrderLag(thrust, lag, reset=0.5, gain=2.0, bias=0.5),
+        Scale(thrust, gain=2.0, bias=0.5),
+        Scale(rates, gain=per_rate),
+        History(thrust, 1, reset=0.5, gain=2.0, bias=0.5),
+        History(rates, 1, gain=per_rate),
     )

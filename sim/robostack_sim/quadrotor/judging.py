@@ -26,12 +26,25 @@ def near_and_far(error: Any, width: Any, free: Any):
 
 
 @wp.func
+def rotor_shares(params: wp.array2d(dtype=Any), i: int, command: Any, last: Any):
+    """A rotor command less the speed at which this machine hovers, and less the one before, as shares of its range."""
+    one = type(command.x)(1.0)
+    per_span = one / (get(params, 14, i) - get(params, 13, i))
+    linear = get(params, 5, i)
+    square = get(params, 6, i)
+    roots = linear * linear - 4.0 * (square * (get(params, 4, i) - 2.4525 * get(params, 0, i)))
+    hover = (root(upper(roots, 0.0 * one)) - linear) / (2.0 * square)
+    return per_span * (command - vec4(hover, hover, hover, hover)), per_span * (command - last)
+
+
+@wp.func
 def judge(
     params: wp.array2d(dtype=Any), weights: wp.array2d(dtype=wp.float32), i: int,
-    p: Any, qw: Any, qu: Any, v: Any, w: Any, command: Any, last: Any,
+    p: Any, qw: Any, qu: Any, v: Any, w: Any, off: Any, change: Any,
     reference: wp.array2d(dtype=Any), reward: wp.array2d(dtype=Any), costs: wp.array2d(dtype=Any),
 ):  # fmt: skip
-    """The costs of where a period ended and of its command, given the one before; and the reward, minus their sum."""
+    """The costs of where a period ended and of its command, less what hovers (`off`) and less the one before
+    (`change`), as shares of its range; and the reward, minus their sum."""
     one = type(qw)(1.0)
     error = p - get3(reference, 0, i)
     width = weights[0, 8] * one
@@ -43,14 +56,6 @@ def judge(
     wanted = get3(reference, 6, i) + vec3(0.0 * one, 0.0 * one, GRAVITY * one)
     up = rotate(qw, qu, vec3(0.0 * one, 0.0 * one, one))
     tilt = one - dot(up, wanted) / root(dot(wanted, wanted))
-    # rotor command as a share of its range, against the speed at which this machine hovers
-    per_span = one / (get(params, 14, i) - get(params, 13, i))
-    linear = get(params, 5, i)
-    square = get(params, 6, i)
-    roots = linear * linear - 4.0 * (square * (get(params, 4, i) - 2.4525 * get(params, 0, i)))
-    hover = (root(upper(roots, 0.0 * one)) - linear) / (2.0 * square)
-    off = per_span * (command - vec4(hover, hover, hover, hover))
-    change = per_span * (command - last)
     tiny = 1.0e-6 * one
     c0 = weights[0, 0] * (near_x + near_y + near_z)
     c1 = weights[0, 1] * (far_x + far_y + far_z)
@@ -82,7 +87,8 @@ def judge_kernel(
 ):
     """Reward and costs of the period that ended in `state`, whoever flew it."""
     i = wp.tid()
+    off, change = rotor_shares(params, i, get4(state, 17, i), get4(state, 21, i))
     judge(
         params, weights, i, get3(state, 0, i), get(state, 3, i), get3(state, 4, i), get3(state, 7, i),
-        get3(state, 10, i), get4(state, 17, i), get4(state, 21, i), reference, reward, costs,
+        get3(state, 10, i), off, change, reference, reward, costs,
     )  # fmt: skip

@@ -29,7 +29,7 @@ from robostack.lanes import (
     vec3,
     vec4,
 )
-from robostack_sim.quadrotor.judging import judge
+from robostack_sim.quadrotor.judging import judge, rotor_shares
 from robostack_sim.quadrotor.physics import advance, limited, volts
 
 # inline less than Warp would: a third of the compile time, for a seventh of the adjoint's speed
@@ -207,4 +207,5 @@ def step_kernel(
     sense(params, i, h, p, qw, qu, v, w, state, 0, noise, obs)
     tell(params, i, p, qw, qu, v, w, rotor, command, gust, left, reference, obs)
 
-    judge(params, weights, i, p, qw, qu, v, w, command, last, reference, reward, costs)
+    off, change = rotor_shares(params, i, command, last)
+    judge(params, weights, i, p, qw, qu, v, w, off, change, reference, reward, costs)

@@ -9,11 +9,13 @@ from torch import Tensor
 
 from robostack_sim.quadrotor.config import QuadrotorConfig, Range
 from robostack_sim.quadrotor.physics import P, S
+from robostack_sim.quadrotor.rate_control import R
 from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2, Vehicle
 
 
 class Starts:
-    """`params()` draws (num_envs, P.SIZE), `state(params)` draws (num_envs, S.SIZE), both from `generator`."""
+    """`params()` draws (num_envs, P.SIZE), `state(params)` draws (num_envs, S.SIZE), or R.SIZE with a rate controller,
+    both from `generator`."""
 
     def __init__(self, config: QuadrotorConfig, vehicle: Vehicle) -> None:
         self.config, self.vehicle = config, vehicle
@@ -90,7 +92,8 @@ class Starts:
 
     def state(self, params: Tensor) -> Tensor:
         c, v = self.config, self.vehicle
-        s = torch.zeros(self.config.num_envs, S.SIZE, device=self.device)
+        by_rates = c.action == "thrust_and_rates"
+        s = torch.zeros(self.config.num_envs, R.SIZE if by_rates else S.SIZE, device=self.device)
         centred = self._uniform(0.0, 1.0)[:, None] < c.origin_share
         position = self._uniform(-c.position_max_m, c.position_max_m, 3)
         axis = torch.nn.functional.normalize(self._normal(1.0, 3), dim=1)
@@ -106,7 +109,13 @@ class Starts:
         half = 0.5 * (v.rotor_speed_min + v.rotor_speed_max)
         idle = self._uniform(0.0, 1.0)[:, None] < c.idle_share
         s[:, S.ROTOR : S.COMMAND_1] = half
-        s[:, S.COMMAND_1 : S.GUST] = torch.where(idle, v.rotor_speed_min, half)
+        if by_rates:
+            # half the speed lifts about a quarter of the most
+            s[:, [S.COMMAND_1, S.COMMAND_2]] = torch.where(idle, 0.0, v.thrust_n(half) / v.thrust_n(v.rotor_speed_max))
+            s[:, R.GYRO : R.GYRO + 3] = s[:, S.RATE : S.RATE + 3]
+            s[:, R.ROTOR_COMMAND : R.ROTOR_COMMAND + 4] = half
+        else:
+            s[:, S.COMMAND_1 : S.GUST] = torch.where(idle, v.rotor_speed_min, half)
         s[:, S.GUST : S.GUST + 3] = params[:, P.GUST_STD, None] * self._normal(1.0, 3)
         s[:, S.BATTERY] = self._uniform(*c.battery)
         s[:, S.BEFORE : S.BEFORE + 13] = s[:, 0:13]

@@ -1,4 +1,4 @@
-"""Quadrotor with direct rotor-speed control: recover from any start, hover, follow a reference.
+"""Quadrotor: recover from any start, hover, follow a reference. By rotor speeds, or by thrust and body rates.
 
 Start distribution, disturbances and noise are L2F's (src/config/parameters.h and parameters/init/default.h):
 position +-0.2 m, tilt up to 90 degrees uniform over rotations, velocity +-1 m/s, rate +-1 rad/s, rotors at half
@@ -19,9 +19,11 @@ from robostack.lanes import as_lanes, columns
 from robostack.recorded import RecordedOp, current_stream
 from robostack.task import Layout, Obs, Scenario, Task, Unroll
 from robostack_sim.quadrotor import interface
+from robostack_sim.quadrotor.autopilot import load_autopilot
 from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.judging import NUM_TERMS, NUM_WEIGHTS
 from robostack_sim.quadrotor.physics import NUM_NOISE, P, S, gaussian
+from robostack_sim.quadrotor.rate_control import R, rates_step_kernel
 from robostack_sim.quadrotor.sensing import OBS_SIZE, observe_kernel, reference_kernel, step_kernel
 from robostack_sim.quadrotor.starts import Starts
 from robostack_sim.quadrotor.vehicle import Vehicle, load_vehicle
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 class Quadrotor(Task):
     """See the module's docstring. `params` is (num_envs, P.SIZE) and may be edited in place between steps; `state`
-    is (num_envs, S.SIZE). Observations alias a buffer until the next step."""
+    is (num_envs, S.SIZE), with a rate controller R.SIZE wide. Observations alias a buffer until the next step."""
 
     name = "quadrotor"
     Config = QuadrotorConfig
@@ -41,29 +43,33 @@ class Quadrotor(Task):
     def __init__(self, config: QuadrotorConfig | None = None, seed: int = 0) -> None:
         self.config = config or QuadrotorConfig()
         self.vehicle: Vehicle = load_vehicle(self.config.vehicle)
+        self.autopilot = load_autopilot(self.config.autopilot) if self.config.action == "thrust_and_rates" else None
         self.num_envs = num_envs = self.config.num_envs
         self.device = torch.device(self.config.device)
         self.step_dt = self.config.step_dt
         self.max_episode_length = round(self.config.episode_s / self.step_dt)
-        self.channels = interface.channels(self.vehicle)
-        self.actions = interface.actions(self.vehicle)
-        self.envelope = interface.envelope(self.vehicle)
-        self.features = interface.features(self.vehicle)
+        self.channels = interface.channels(self.vehicle, self.autopilot)
+        self.actions = interface.actions(self.vehicle, self.autopilot)
+        self.envelope = interface.envelope(self.vehicle, self.autopilot)
+        self.features = interface.features(self.vehicle, self.autopilot)
         longest = self.config.delay_s[1]
         self.obs_delay_s = (0.0, min(longest, self.step_dt))
         self.action_delay_s = (0.0, min(longest, 2 * self.step_dt))
         self.parameters = interface.PARAMETERS
-        self.machine = self.vehicle.numbers
+        self.machine = self.vehicle.numbers | (self.autopilot.numbers if self.autopilot else {})
         self.layout = Layout(self.channels)
         assert self.layout.size == OBS_SIZE
         self._starts = Starts(self.config, self.vehicle)
         self.params = columns(num_envs, P.SIZE, self.device)
-        self.state = columns(num_envs, S.SIZE, self.device)
+        self.state = columns(num_envs, R.SIZE if self.autopilot else S.SIZE, self.device)
         self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long, device=self.device)
         c = self.config.costs
         weights = [c.position, c.excursion, c.velocity, c.rate, c.tilt, c.yaw, c.action, c.action_rate]
         self._weights = torch.tensor([[*weights, c.position_width_m, c.free_excursion_m]], device=self.device)
         assert len(weights) == NUM_TERMS and self._weights.shape[1] == NUM_WEIGHTS
+        # of the rate controller, one row; empty without one
+        numbers = self.autopilot.row(self.vehicle, self.step_dt) if self.autopilot else []
+        self._numbers = torch.tensor([numbers], device=self.device)
         self._launches: dict[Any, Any] = {}
         self._seed = torch.zeros(2, dtype=torch.int32, device=self.device)
         self._noise = columns(num_envs, NUM_NOISE, self.device)
@@ -77,7 +83,7 @@ class Quadrotor(Task):
         return RecordedOp(
             observe_kernel,
             self.num_envs,
-            (S.SIZE,),
+            (self.state.shape[1],),
             (OBS_SIZE,),
             lambda slot: [
                 as_lanes(self.params),
@@ -96,15 +102,18 @@ class Quadrotor(Task):
         reference: Callable[[int], Tensor],
         params_grad: Tensor | None = None,
     ) -> RecordedOp:
-        wanted = None if params_grad is None else [as_lanes(params_grad), None, None, None, None]
+        numbers = [wp.from_torch(self._numbers)] if self.autopilot else []
+        others = [None] * (4 + len(numbers))
+        wanted = None if params_grad is None else [as_lanes(params_grad), *others]
         return RecordedOp(
-            step_kernel,
+            rates_step_kernel if self.autopilot else step_kernel,
             self.num_envs,
-            (S.SIZE, self.action_size),
-            (S.SIZE, OBS_SIZE, 1, NUM_TERMS),
+            (self.state.shape[1], self.action_size),
+            (self.state.shape[1], OBS_SIZE, 1, NUM_TERMS),
             lambda slot: [
                 as_lanes(self.params),
                 wp.from_torch(self._weights),
+                *numbers,
                 self.step_dt,
                 as_lanes(noise(slot)),
                 as_lanes(reference(slot)),

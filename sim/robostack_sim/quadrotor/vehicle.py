@@ -93,9 +93,9 @@ class Vehicle:
         return (math.sqrt(c1 * c1 - 4 * c2 * (c0 - lift)) - c1) / (2 * c2)
 
 
-def shipped() -> list[str]:
+def shipped(folder: str = "parameters") -> list[str]:
     """Names of the parameter files that come with the package."""
-    return sorted(p.name[:-5] for p in files(__package__).joinpath("parameters").iterdir() if p.name.endswith(".toml"))
+    return sorted(p.name[:-5] for p in files(__package__).joinpath(folder).iterdir() if p.name.endswith(".toml"))
 
 
 def load_vehicle(name_or_path: str | Path) -> Vehicle:
@@ -103,29 +103,9 @@ def load_vehicle(name_or_path: str | Path) -> Vehicle:
 
     Raises ContractError naming the file, the field, its value and what is allowed.
     """
-    text = str(name_or_path)
-    if text in shipped():
-        content = files(__package__).joinpath("parameters", f"{text}.toml").read_text()
-    elif Path(text).is_file():
-        content = Path(text).read_text()
-    else:
-        raise ContractError(f"vehicle {text!r}: no such file, and none of the shipped ones: {', '.join(shipped())}")
-    try:
-        table = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise ContractError(f"vehicle {text}: not a TOML file: {error}") from error
-    return _check(text, table)
-
-
-def _check(where: str, table: dict[str, Any]) -> Vehicle:
-    name = table.pop("name", None)
-    if not isinstance(name, str):
-        raise ContractError(f"{where}: name: missing; give the vehicle a name in quotes")
-    missing, unknown = FIELDS.keys() - table.keys(), table.keys() - FIELDS.keys()
-    if missing or unknown:
-        what = f"missing {sorted(missing)}" if missing else f"unknown {sorted(unknown)}"
-        raise ContractError(f"{where}: {what}; the fields are those of crazyflie_2_1.toml")
-    vehicle = Vehicle(name=name, **{key: _value(f"{where}: {key}", table[key], f) for key, f in FIELDS.items()})
+    where = name_or_path
+    name, values = read_parameters("vehicle", where, "parameters", FIELDS, "crazyflie_2_1.toml")
+    vehicle = Vehicle(name=name, **values)
     if vehicle.rotor_speed_max <= vehicle.rotor_speed_min:
         raise ContractError(f"{where}: rotor_speed_max = {vehicle.rotor_speed_max}: must be above rotor_speed_min")
     if vehicle.thrust_curve[2] <= 0:
@@ -136,6 +116,33 @@ def _check(where: str, table: dict[str, Any]) -> Vehicle:
             "thrust_curve (N over rad/s, not rpm) and rotor_speed_max"
         )
     return vehicle
+
+
+def read_parameters(
+    kind: str, name_or_path: str | Path, folder: str, fields: Mapping[str, Field], example: str
+) -> tuple[str, dict[str, Any]]:
+    """Name and checked values of a parameter file: a shipped one in `folder` by name, or any by path. Raises
+    ContractError."""
+    text = str(name_or_path)
+    if text in shipped(folder):
+        content = files(__package__).joinpath(folder, f"{text}.toml").read_text()
+    elif Path(text).is_file():
+        content = Path(text).read_text()
+    else:
+        known = ", ".join(shipped(folder))
+        raise ContractError(f"{kind} {text!r}: no such file, and none of the shipped ones: {known}")
+    try:
+        table = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise ContractError(f"{kind} {text}: not a TOML file: {error}") from error
+    name = table.pop("name", None)
+    if not isinstance(name, str):
+        raise ContractError(f"{text}: name: missing; give the {kind} a name in quotes")
+    missing, unknown = fields.keys() - table.keys(), table.keys() - fields.keys()
+    if missing or unknown:
+        what = f"missing {sorted(missing)}" if missing else f"unknown {sorted(unknown)}"
+        raise ContractError(f"{text}: {what}; the fields are those of {example}")
+    return name, {key: _value(f"{text}: {key}", table[key], f) for key, f in fields.items()}
 
 
 def _value(where: str, entry: Any, field: Field) -> Any:
