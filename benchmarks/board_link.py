@@ -1,4 +1,4 @@
-"""The emulated board: control periods a second in lockstep, and round trips over its serial line.
+"""The emulated board: control periods a second in lockstep, round trips over its serial line, and a hot swap.
 
     python benchmarks/board_link.py [--quick]
 
@@ -18,7 +18,7 @@ from _results import row, write
 
 from robostack.boards import choose
 from robostack.export.firmware import export_firmware
-from robostack.export.onnx import export_onnx
+from robostack.export.onnx import LoadedPolicy, export_onnx
 from robostack_real.twins.kinds import EmulatedBoard
 
 from firmware_step import SPEC, RandomActor  # isort: skip
@@ -47,6 +47,31 @@ def round_trips(board: EmulatedBoard, firmware: Path, count: int) -> np.ndarray:
         return np.array([link.echo() for _ in range(count)])
 
 
+def swap_in_flight(board: EmulatedBoard, firmware: Path, new: LoadedPolicy) -> tuple[int, int, bool]:
+    """Control periods from the first byte to the new policy's first action, those that were missed or had no tick, and
+    whether the new policy runs: armed, an observation a period."""
+    values = np.zeros(SPEC.observation_size, np.float32)
+    values[6] = 1.0
+    with board.lockstep(firmware) as session:
+        first = session.observe(values)
+        session.arm(session.identify().policy_hash)
+        answers = [first]
+        now = session.load(new, meanwhile=lambda: answers.append(session.observe(values)))
+        answers.append(session.observe(values))
+    last = answers[-1]
+    skipped = last.tick - first.tick + 1 - len(answers)
+    good = now.policy_hash == new.policy_hash and last.armed and not last.tripped
+    return len(answers) - 1, last.deadline_misses + skipped, good
+
+
+def swap_over_the_line(board: EmulatedBoard, firmware: Path, new: LoadedPolicy) -> float:
+    """Seconds, disarmed: upload and self-test."""
+    with board.serial(firmware) as link:
+        start = time.perf_counter()
+        link.load(new)
+        return time.perf_counter() - start
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the periods")
@@ -62,12 +87,22 @@ def main() -> None:
         assert isinstance(board, EmulatedBoard)
         (rate, first), (_, second) = (lockstep(board, firmware, periods) for _ in range(2))
         trips = round_trips(board, firmware, echoes)
+        other = RandomActor(seed=1)
+        new = export_onnx(other, SPEC, Path(name) / "new.onnx", reference=other)
+        swappable = Path(name) / "swappable"
+        export_firmware(policy, swappable, hot_swap=True)
+        swap_periods, missed, good = swap_in_flight(board, swappable, new)
+        swap_s = swap_over_the_line(board, swappable, new)
     rows = [
         row("lockstep control periods, emulated STM32F405", rate, "1/s", 1000.0, better="higher"),
         row("two lockstep runs, same bytes", float(first == second), "of 1", 1.0, better="higher"),
         row("serial round trips, emulated STM32F405", 1.0 / float(trips.mean()), "1/s", better="higher"),
         row("serial round trip, p50", 1e3 * float(np.percentile(trips, 50)), "ms"),
         row("serial round trip, p99", 1e3 * float(np.percentile(trips, 99)), "ms"),
+        row("hot swap in flight, periods missed", missed, "", 0.0),
+        row("hot swap in flight, the new policy runs", float(good), "of 1", 1.0, better="higher"),
+        row("hot swap in flight, one message a period", swap_periods, "periods"),
+        row("hot swap over the serial line, disarmed", swap_s, "s"),
     ]
     write("board_link", rows, options.out)
 

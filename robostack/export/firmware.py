@@ -107,7 +107,8 @@ def export_firmware(
 ) -> FirmwareReport:
     """A folder that builds by itself: the C sources of a target, and the policy's in `generated/`.
 
-    Hot swap needs the link, which stm32f405 alone has. An older export in `out_dir` is replaced when the new one is whole. Raises as `generate_firmware`.
+    Hot swap needs the link, which stm32f405 alone has. An older export in `out_dir` is replaced when the new one is
+    whole. Raises as `generate_firmware`.
     """
     folder = Path(out_dir)
     if hot_swap and "link" not in ROOMS[target]:

@@ -1,4 +1,4 @@
-"""The C of a policy whose numbers can be exchanged while it flies, and those numbers as the bytes that C lays them out in.
+"""The C of a policy whose numbers can be exchanged while it flies, and those numbers as the bytes that it lays out.
 
 Everything that may differ between two policies of one graph lies in one structure, `numbers_t`: weights, biases,
 normalisers, scales. What else the generated C has is the topology: calls, sizes, indices, the contract. There is a
@@ -40,7 +40,9 @@ def _self_test(spec: PolicySpec, origin: str) -> SelfTest:
 def types(numbers: Mapping[str, np.ndarray], spec: PolicySpec, origin: str) -> str:
     """`numbers_t`, and `image_t` around it."""
     if not numbers:
-        raise ContractError(f"{origin}: its graph has no constant that another policy's could replace; leave hot swap out")
+        raise ContractError(
+            f"{origin}: its graph has no constant that another policy's could replace; leave hot swap out"
+        )
     tests = len(_self_test(spec, origin).inputs)
     outputs = spec.action_size + spec.state.size
     inputs = spec.observation_size + outputs

@@ -11,15 +11,18 @@ from robostack.spec import ContractError
 from robostack_real.twins.board import LockstepBoard
 from robostack_real.twins.build import build_firmware
 
-CLOCKS = {"usart": {"rs_clock_now_us"}, "lockstep": {"now_us"}}
+REACHED = {
+    "usart": {"rs_clock_now_us"}, "lockstep": {"now_us"},
+    "lockstep, hot swap": {"now_us", "infer_bank_0", "infer_bank_1"},
+}  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["usart", "lockstep"])
-def image(request, source, policy, need_tool, tmp_path_factory):
+@pytest.fixture(scope="module", params=["usart", "lockstep", "lockstep, hot swap"])
+def image(request, source, policy, swappable, need_tool, tmp_path_factory):
     """The transport, and the folder its firmware was built in, with a quadrotor's policy."""
     need_tool("arm-none-eabi-gcc")
-    build = tmp_path_factory.mktemp("build")
-    build_firmware(source, policy, build, board="netduinoplus2", transport=request.param)
+    build, (transport, *swap) = tmp_path_factory.mktemp("build"), request.param.split(", ")
+    build_firmware(source, swappable if swap else policy, build, board="netduinoplus2", transport=transport)
     return request.param, build
 
 
@@ -33,9 +36,9 @@ def test_the_stack_has_a_bound_far_below_what_the_linker_leaves(image):
 
 
 def test_only_the_policy_and_the_boards_clocks_are_called_through_pointers(image):
-    transport, build = image
+    kind, build = image
     known = {"policy_infer", "rs_clock_periods", "rs_clock_stopwatch"}
-    assert set(stack_depth(build).reached_by_pointer) == known | CLOCKS[transport]
+    assert set(stack_depth(build).reached_by_pointer) == known | REACHED[kind]
 
 
 def test_the_image_has_no_heap(image):

@@ -150,7 +150,8 @@ class Identity:
             board=board, task=task, control_dt_s=dt_s, observation_size=observation_size,
             action_size=action_size, state_size=state_size, num_channels=num_channels, weight_bits=weight_bits,
             section_digests=dict(zip(SECTIONS, each[:-3], strict=True)), interface_hash=each[-3],
-            policy_hash=each[-2], topology=each[-1] if any(digests[-DIGEST_SIZE:]) else None, armed=bool(status & 1), tripped=bool(status & 2), last_sequence=last,
+            policy_hash=each[-2], topology=each[-1] if any(digests[-DIGEST_SIZE:]) else None,
+            armed=bool(status & 1), tripped=bool(status & 2), last_sequence=last,
         )  # fmt: skip
 
 
