@@ -205,7 +205,7 @@ def rates_step_kernel(
     gyro = get3(state, 46, i)
     slope = get3(state, 49, i)
     held = get4(state, 52, i)
-    for k in range(4):
+    for k in range(4):  # autopilot.SUBSTEPS; a literal, which Warp unrolls: a loop that it does not has no adjoint
         arrived = reaches((0.25 * float(k)) * h, phi)
         wanted = older + arrived * (newer - older)
         fresh, integral, gyro, slope = control(params, numbers, i, sub_h, wanted, w, integral, gyro, slope)
