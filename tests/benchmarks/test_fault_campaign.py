@@ -73,7 +73,7 @@ def test_a_line_that_loses_and_delays_frames_trips_nothing(policy, firmware):
         ("envelope/envelope.c", "  rs_envelope_missed(e, 1);\n", "", {"stale", "link_loss"}),
         ("link/server.c", "return RS_WRONG_POLICY;", "", {"wrong_digest"}),
         ("link/server.c", "rs_envelope_missed(&s->controller.envelope, skipped - 1u);", "", {"overrun"}),
-        ("link/frame.c", "sent != rs_crc32(d->data, size)", "false", {"crc"}),
+        ("link/frame.c", "sent != rs_crc32(0, d->data, size)", "false", {"crc"}),
     ],
 )
 def test_a_board_that_lets_a_fault_pass_is_found_out(policy, firmware, file, sound, broken, passes):
