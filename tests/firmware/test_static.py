@@ -124,4 +124,6 @@ def test_what_a_hot_swap_adds_is_as_clean(source, swappable, need_tool, tmp_path
     command = [*settings(source, swappable, need_tool("cppcheck")), *map(str, files), str(swappable / "policy.c")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = [line for line in done.stderr.splitlines() if "unmatchedSuppression" not in line]
-    assert [line for line in found if not re.search(r": misra-c2012-(2\.5|8\.[67]): ", line)] == []  # of the whole image
+    assert [
+        line for line in found if not re.search(r": misra-c2012-(2\.5|8\.[67]): ", line)
+    ] == []  # of the whole image
