@@ -13,6 +13,7 @@ MAX_MESSAGE = 600
 messages = st.one_of(
     st.binary(max_size=MAX_MESSAGE),
     st.lists(st.integers(1, 255), max_size=MAX_MESSAGE).map(bytes),  # no zeros: long COBS blocks
+    st.sampled_from([253, 254, 255, 508]).map(lambda n: b"\x07" * n + b"\0\x07"),  # a zero behind a full block
     st.sampled_from([249, 250, 251, 253, 254, 255, 504, 505, 508, 509]).map(lambda n: b"\x07" * n),
 )
 damage = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=6)

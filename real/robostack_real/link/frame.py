@@ -24,9 +24,10 @@ def encode(message: bytes) -> bytes:
     """The frame of a message."""
     data = message + zlib.crc32(message).to_bytes(CRC_SIZE, "little")
     out = bytearray(b"\0")
-    for run in data.split(b"\0"):
+    *followed, last = data.split(b"\0")
+    for run, fits in (*((run, BLOCK - 1) for run in followed), (last, BLOCK)):  # a full block would swallow the zero
         start = 0
-        while len(run) - start > BLOCK:
+        while len(run) - start > fits:
             out.append(BLOCK + 1)
             out += run[start : start + BLOCK]
             start += BLOCK
