@@ -4,8 +4,8 @@
 
 Builds the checkout twice with its own Makefile and default configuration: as it is, and with the app around the
 quadrotor's default policy (with random weights: neither size nor time depends on them). Nothing of either is kept.
-The control period is counted on the emulated board with the firmware's optimisation and with ours. Without
-CRAZYFLIE_BASE nothing is measured, and the recorded result stays.
+The control period is counted on the emulated board, with the same optimisation. Without CRAZYFLIE_BASE nothing is
+measured, and the recorded result stays.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def untrained(folder: Path) -> LoadedPolicy:
     return export_onnx(actor, spec, folder / "policy.onnx", reference=as_reference(actor))
 
 
-def period_us(policy: LoadedPolicy, folder: Path, optimise: str) -> float:
+def period_us(policy: LoadedPolicy, folder: Path) -> float:
     """Envelope, policy, envelope: modelled cycles of a Cortex-M4F at 168 MHz."""
     rows = np.zeros((50, policy.spec.observation_size), np.float32)
     rows[:, 6] = 1.0  # level
     rows[:, :6] = 0.1 * np.random.default_rng(0).standard_normal((50, 6))
-    return 1e6 * step_cost(BoardPolicy(policy, folder, optimise=optimise), rows).cycles / CORE_HZ
+    return 1e6 * step_cost(BoardPolicy(policy, folder), rows).cycles / CORE_HZ
 
 
 def make(folder: Path, *arguments: str) -> None:
@@ -96,15 +96,14 @@ def main() -> None:
         rooms = {room: sorted((app.parent / room).glob("*.o")) for room in ("generated", "policy", "envelope")}
         rooms["crazyflie"] = [o for o in sorted(app.glob("*.o")) if o.name not in ("built-in.o", "layout.o")]
         parts = {room: object_bytes(*objects) for room, objects in rooms.items()}
-        times = {o: period_us(policy, folder / "board", o) for o in ("-O3", "-Os")}
+        period = period_us(policy, folder / "board")
     to = f" to the image of crazyflie-firmware {tag}"
     rows = [row(f"{what} added{to if what == 'flash' else ''}", ours[what] - stock[what], "bytes") for what in stock]
     rows += [
         row("of the flash: weights, contract, self-test vectors (`generated/`)", parts["generated"], "bytes"),
         row("of the flash: kernels and envelope", parts["policy"] + parts["envelope"], "bytes"),
         row("of the flash: the app itself", parts["crazyflie"], "bytes"),
-        row("a call that runs the policy, without the app and the PID, modelled", times["-O3"], "us"),
-        row("the same with the firmware's own -Os", times["-Os"], "us"),
+        row("a call that runs the policy, without the app and the PID, modelled", period, "us"),
     ]
     write("crazyflie_firmware", rows, options.out)
 

@@ -104,7 +104,9 @@ def markdown(found: list[dict[str, Any]]) -> str:
     commands: dict[str, list[str]] = {}
     for one in found:
         machine = one["machine"]
-        words = machine if isinstance(machine, str) else f"{machine.get('cpu')}, {machine.get('cores')} cores"
+        words = machine
+        if not isinstance(machine, str):
+            words = f"{machine.get('cpu')}, {machine.get('cores')} core{'' if machine.get('cores') == '1' else 's'}"
         where = f"{one['date']}, commit {one['commit']}, on {words}"
         commands.setdefault(where, []).append(f"`{one['command']}`")
     lines += ["", "; ".join(f"{', '.join(c)}, {where}" for where, c in commands.items()) + ".", ""]

@@ -11,6 +11,7 @@ import numpy as np
 from onnx import helper, numpy_helper
 
 from robostack.export import hot_swap
+from robostack.export.c_text import c_float, c_list, plain
 from robostack.export.contract_c import contract_table
 from robostack.export.network import scalings
 from robostack.export.onnx import LoadedPolicy
@@ -83,7 +84,7 @@ class Program:
             try:
                 value = numpy_helper.to_array(tensor)
             except (TypeError, ValueError) as error:
-                name = _plain(tensor.name)
+                name = plain(tensor.name)
                 raise ContractError(f"{self.policy.origin}: constant {name} is damaged: {error}") from error
             self.operands[tensor.name] = Operand(value.shape, value)
         for node in graph.node:
@@ -122,10 +123,10 @@ class Program:
             if len(node.output) != 1:
                 raise ContractError(f"has {len(node.output)} outputs")
             if node.output[0] in self.operands:
-                raise ContractError(f"computes {_plain(node.output[0])!r}, which exists already")
+                raise ContractError(f"computes {plain(node.output[0])!r}, which exists already")
             unknown = [i for i in node.input if i and i not in self.operands]
             if unknown:
-                raise ContractError(f"reads {_plain(unknown[0])!r}, which no earlier node computes")
+                raise ContractError(f"reads {plain(unknown[0])!r}, which no earlier node computes")
             given = [self.operands[i] if i else None for i in node.input]
             attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
             shape = row_shape(node.op_type, given, attributes)
@@ -133,7 +134,7 @@ class Program:
                 raise ContractError(f"its result has {int(np.prod(shape))} elements; C handles {MAX_ELEMENTS}")
         except ContractError as error:
             raise ContractError(
-                f"{self.policy.origin}: node {_plain(node.name) or '(unnamed)'} ({_plain(node.op_type)}) "
+                f"{self.policy.origin}: node {plain(node.name) or '(unnamed)'} ({plain(node.op_type)}) "
                 f"cannot be compiled to C: {error}. Rebuild it from the operators of "
                 "robostack.export.profile, or run the policy in ONNX Runtime"
             ) from error
@@ -219,7 +220,7 @@ class Program:
             self._gemm(node, place, size)
         elif op == "Clip":
             bounds = [self.operands[i].constant if i else None for i in node.input[1:]] + [None, None]
-            low, high = (_c_float(b) if b is not None else None for b in bounds[:2])
+            low, high = (c_float(b) if b is not None else None for b in bounds[:2])
             x = self._place(node.input[0])
             self._call("rs_clip", node.name, x, low or "-INFINITY", high or "INFINITY", place, size)
         elif op in _BINARY:
@@ -275,7 +276,7 @@ class Program:
 
     def _call(self, kernel: str, why: str, *arguments: Place | str | int) -> None:
         words = [f"{a}u" if isinstance(a, int) else str(a) for a in arguments]
-        self.calls.append(f"  {kernel}({', '.join(words)}); /* {_plain(why)} */")
+        self.calls.append(f"  {kernel}({', '.join(words)}); /* {plain(why)} */")
 
     def _table(self, kind: str, values: np.ndarray) -> str:
         """The name of a constant C array; equal ones share it, unless the next policy's may differ."""
@@ -284,7 +285,7 @@ class Program:
             self.numbers[name] = values
             self.constant_bytes += values.nbytes
             return f"numbers->{name}"
-        text = f"{hot_swap.c_type(values)} @[{len(values)}] = {_c_list(values)};"
+        text = f"{hot_swap.c_type(values)} @[{len(values)}] = {c_list(values)};"
         if text not in self.tables:
             self.tables[text] = f"{kind}_{len(self.tables)}"
             self.constant_bytes += values.nbytes
@@ -329,7 +330,7 @@ class Program:
         if not self.hot_swap:
             return []
         types = hot_swap.types(self.numbers, self.policy.spec, self.policy.origin)
-        values = [f"  .{name} = {_c_list(array)}," for name, array in self.numbers.items()]
+        values = [f"  .{name} = {c_list(array)}," for name, array in self.numbers.items()]
         return ["", types, "", "static const numbers_t built_in = {", *values, "};", "static image_t images[2];"]
 
     @property
@@ -382,32 +383,3 @@ def pack(weights: np.ndarray) -> np.ndarray:
         blocks.append(weights[row : row + height].T.reshape(-1))
         row += height
     return np.concatenate(blocks).astype(np.float32)
-
-
-def _c_float(value: Any) -> str:
-    if not np.isfinite(value):
-        raise ContractError(f"a constant of the graph is {value}: the training diverged; export another checkpoint")
-    return float(value).hex() + "f"
-
-
-def _c_list(values: np.ndarray) -> str:
-    body = ", ".join(map(_c_float if values.dtype == np.float32 else str, values))
-    return f"{{{_fold(body)}}}"
-
-
-def _fold(body: str, width: int = 108) -> str:
-    """Breaks a list of numbers into lines."""
-    if len(body) < 80:
-        return body
-    lines, line = [], "   "
-    for word in body.split(" "):
-        if len(line) + len(word) + 1 > width:
-            lines.append(line)
-            line = "   "
-        line += " " + word
-    return "\n" + "\n".join([*lines, line]) + "\n"
-
-
-def _plain(name: str) -> str:
-    """A name from the file, safe inside a C comment and an error message."""
-    return re.sub(r"[^A-Za-z0-9_.:-]", "_", name)[:80]
