@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 from robostack.spec import ActionChannel, Channel, Cut, Envelope, LevelDescend, PolicySpec, Tumble
 
 IN_CI = os.environ.get("CI") == "true"
+
+# A job in the background starts with Ctrl-C ignored, and every child of it: the tests of Ctrl-C would wait for nothing.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def find_tool(*names: str) -> str:
