@@ -122,7 +122,7 @@ class Flights:
         self.policy_hash = bytes.fromhex(policy.policy_hash)
         self._names = [c.name for c in self.spec.observations]
         self._columns = Layout(task.channels).indices(tuple(n for n in self._names if n != BATTERY.name))
-        self._low, self._high = (np.float32(self.spec.action_limit(f)) for f in ("low", "high"))
+        self._low, self._high = (np.array(self.spec.action_limit(f), np.float32) for f in ("low", "high"))
         self._ages = [round(c.max_age_s / self.spec.control_dt_s) for c in self.spec.observations]
         self.all_fresh = [True] * len(self._ages), [0.0] * len(self._ages)
         self._starts = np.cumsum([0, *(c.size for c in self.spec.observations)])
@@ -205,7 +205,7 @@ class Flights:
         return wire
 
     def _judge(self, faults: Sequence[Fault], period: int, seen: Seen, missed: np.ndarray) -> None:
-        inside = (np.isfinite(seen.action) & (seen.action >= self._low) & (seen.action <= self._high)).all(1)
+        inside = np.all(np.isfinite(seen.action) & (seen.action >= self._low) & (seen.action <= self._high), axis=1)
         for i, fault in enumerate(faults):
             fault.unclamped += not inside[i]
             fault.hung |= int(seen.tick[i]) != period + 1
@@ -216,7 +216,7 @@ class Flights:
                 fault.hung = True
             if fault.kind == "wrong_digest" and (period == 0 or fault.at <= period < fault.at + 20):
                 armed = period > 0
-                neutral = (seen.action[i] == np.float32(self.spec.action_limit("neutral"))).all()
+                neutral = (seen.action[i] == np.array(self.spec.action_limit("neutral"), np.float32)).all()
                 fault.refused &= seen.verdict[i] == Verdict.WRONG_POLICY and bool(seen.armed[i]) == armed
                 fault.refused &= armed or bool(neutral)
             if seen.tripped[i] and fault.tripped_at is None:

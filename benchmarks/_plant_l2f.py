@@ -18,8 +18,8 @@ from torch import Tensor
 
 from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.foreign_plant import BODY, Drive, ForeignPlant
-from robostack_sim.quadrotor.physics import GRAVITY_M_S2, P
-from robostack_sim.quadrotor.vehicle import Vehicle
+from robostack_sim.quadrotor.physics import P
+from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2, Vehicle
 
 
 def shipped(like: Vehicle) -> Vehicle:

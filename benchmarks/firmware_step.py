@@ -115,11 +115,11 @@ class RandomActor:
         self, graph: Graph, channel_names: dict[str, str], applied_action: str, state: str | None
     ) -> tuple[str, str | None]:
         y, next_state = self.stack.onnx(graph, {**channel_names, "applied_action": applied_action}, state or "")
-        y = graph.op("Mul", graph.op("Sub", y, graph.constant(self.mean)), graph.constant(np.float32([2.0])))
+        y = graph.op("Mul", graph.op("Sub", y, graph.constant(self.mean)), graph.constant(np.array([2.0], np.float32)))
         for weights, bias in self.layers:
             y = graph.op("Gemm", y, graph.constant(weights), graph.constant(bias), transB=1)
             y = graph.op("Tanh", y)
-        half = graph.constant(np.float32([TOP_RAD_S / 2]))
+        half = graph.constant(np.array([TOP_RAD_S / 2], np.float32))
         return graph.op("Add", graph.op("Mul", y, half), half), next_state
 
     def __call__(
@@ -137,7 +137,7 @@ def measure(policy: LoadedPolicy, precision: Precision, periods: int, folder: Pa
     """A period near home, whether 1000 rows give the same bits as on this machine, and the image's memory."""
     board = BoardPolicy(policy, folder / f"replay_{precision}", precision)
     assert policy.spec.self_test is not None
-    home = np.float32(policy.spec.self_test.inputs[:1])[:, : policy.spec.observation_size]
+    home = np.array(policy.spec.self_test.inputs[:1], np.float32)[:, : policy.spec.observation_size]
     cost = step_cost(board, np.tile(home, (periods, 1)))
     drawn = self_test.draw(policy.spec, Runner(policy).infer, 1000, seed=1)
     on_board, on_host = board.rows(drawn), HostPolicy(policy, precision).rows(drawn)

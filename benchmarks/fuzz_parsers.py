@@ -46,7 +46,7 @@ def build(firmware: Path, program: Path) -> Path:
     for source, target in zip(infer, objects, strict=True):
         compile_c(["clang", *plain, "-c", source, "-o", target], "the policy")
     # comparisons are not watched: the steps get past CRC and digest by themselves, and it is four times as fast
-    watched = [
+    watched: list[str | Path] = [
         SANITISERS,
         "-fno-sanitize-coverage=trace-cmp",
         "-fno-sanitize-recover=all",

@@ -14,6 +14,7 @@ import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from _results import row, write
@@ -59,7 +60,7 @@ def main() -> None:
         found = [one_seed(seed, episodes, Path(name)) for seed in range(seeds)]
     worst = {k: max(figures[k] for figures in found) for k in found[0]}
     what = f"worst of {seeds}" if seeds > 1 else "one seed"
-    percent = {"unit": "%", "better": "higher"}
+    percent: dict[str, Any] = {"unit": "%", "better": "higher"}
     rows = [
         row(f"training, one CPU thread, {what}", worst["seconds"], "s"),
         row("survival, starts tilted up to 90 degrees", 100 * (1 - worst["lost tilted"]), **percent,

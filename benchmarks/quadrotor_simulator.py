@@ -115,7 +115,7 @@ def main() -> None:
     ours = max(ours_state_only(n, seconds, "cpu") for n in BATCHES)
     sensed = max(ours_with_sensors(n, seconds) for n in BATCHES)
     name = "PyPI l2f, same run"
-    faster = {"better": "higher"}
+    faster: dict[str, Any] = {"better": "higher"}
     rows = [
         row("state only, over l2f", ours / alone, "x", 5.0, **faster),
         row("state only", ours / 1e6, "M steps/s", **faster, reference=name, reference_value=round(alone / 1e6, 3)),

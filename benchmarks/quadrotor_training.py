@@ -15,6 +15,7 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from _results import row, write
@@ -84,7 +85,7 @@ def main() -> None:
     low = {k: min(o.figures[k] for o in outcomes) for k in outcomes[0].figures}
     high = {k: max(o.figures[k] for o in outcomes) for k in outcomes[0].figures}
     worst = f"worst of {seeds}" if seeds > 1 else "one seed"
-    percent = {"unit": "%", "better": "higher"}
+    percent: dict[str, Any] = {"unit": "%", "better": "higher"}
     rows = [
         row(f"training, one CPU thread, {worst}", max(o.seconds for o in outcomes), "s", 10.0,
             reference="L2F, C++ TD3, on such a machine", reference_value=40.6),

@@ -113,7 +113,7 @@ def trials() -> dict[str, Trial]:
 def strange(name: str, known: Vehicle, own: Vehicle, plant: Plant) -> dict[str, Trial]:
     """A policy for the machine `known` in a peer with the numbers that it ships; and those with some set equal."""
     ours, theirs = f"{name}'s numbers, ours", f"{name}'s numbers, {name}"
-    equal = {
+    equal: dict[str, dict[str, Any]] = {
         "mass and thrust": {"mass": known.mass, "thrust_curve": known.thrust_curve,
                             "rotor_speed_min": known.rotor_speed_min, "rotor_speed_max": known.rotor_speed_max},
         "rotor lag": {"rotor_rise_time": known.rotor_rise_time, "rotor_fall_time": known.rotor_fall_time},
@@ -185,7 +185,9 @@ def main() -> None:
             print(what, {figure: float(f"{value:.4g}") for figure, value in flown[what].items()})
     rows = []
     for what, trial in asked.items():
-        for figure, value in flown[what].items() if trial.beside else ():
+        if trial.beside is None:
+            continue
+        for figure, value in flown[what].items():
             of_reference = flown[trial.beside].get(figure)
             rows.append(
                 row(
