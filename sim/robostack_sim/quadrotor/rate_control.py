@@ -37,7 +37,7 @@ from robostack.lanes import (
 )
 from robostack_sim.quadrotor.judging import judge
 from robostack_sim.quadrotor.physics import advance, volts
-from robostack_sim.quadrotor.sensing import FLAGS, sense, tell
+from robostack_sim.quadrotor.sensing import FLAGS, delayed, finish
 
 # inlined as much as sensing.py's kernel, four substeps take eight times as long to compile and are no faster by much
 wp.set_module_options({"cpu_compiler_flags": FLAGS.replace("inline-threshold=700", "inline-threshold=225")})
@@ -178,14 +178,8 @@ def rates_step_kernel(
     most = number3(numbers, 29, one)
     asked = within3(get3(action, 1, i), most)
     command = vec4(upper(lower(get(action, 0, i), one), 0.0 * one), asked.x, asked.y, asked.z)
-    # the setpoint that acts switches once within the period, at phi
     last = get4(state, 17, i)
-    delay = get(params, 15, i)
-    late = reaches(delay, h)
-    prompt = one - late
-    older = prompt * last + late * get4(state, 21, i)
-    newer = prompt * command + late * last
-    phi = lower(delay - late * h, h)
+    older, newer, phi = delayed(params, i, h, command, last, get4(state, 21, i))
     gust = get3(state, 25, i)
     outside = get3(params, 17, i) + gust
     p0 = get3(state, 0, i)
@@ -214,31 +208,14 @@ def rates_step_kernel(
             volts(params, i, battery, held), volts(params, i, battery, fresh), outside,
         )  # fmt: skip
         held = fresh
-    share = lower(h / get(params, 24, i), one)
-    gust = (one - share) * gust + (get(params, 23, i) * root(2.0 * share)) * get3(noise, 13, i)
-    left = upper(battery - h * get(params, 25, i), 0.0 * one)
-    put3(next_state, 0, i, p)
-    put(next_state, 3, i, qw)
-    put3(next_state, 4, i, qu)
-    put3(next_state, 7, i, v)
-    put3(next_state, 10, i, w)
-    put4(next_state, 13, i, rotor)
-    put4(next_state, 17, i, command)
-    put4(next_state, 21, i, last)
-    put3(next_state, 25, i, gust)
-    put(next_state, 28, i, left)
-    put3(next_state, 29, i, p0)
-    put(next_state, 32, i, qw0)
-    put3(next_state, 33, i, qu0)
-    put3(next_state, 36, i, v0)
-    put3(next_state, 39, i, w0)
-    put(next_state, 42, i, get(state, 42, i) + h)
     put3(next_state, 43, i, integral)
     put3(next_state, 46, i, gyro)
     put3(next_state, 49, i, slope)
     put4(next_state, 52, i, held)
-    sense(params, i, h, p, qw, qu, v, w, state, 0, noise, obs)
-    tell(params, i, p, qw, qu, v, w, rotor, command, gust, left, reference, obs)
+    finish(
+        params, i, h, noise, reference, state, p0, qw0, qu0, v0, w0, last, gust, battery,
+        p, qw, qu, v, w, rotor, command, next_state, obs,
+    )  # fmt: skip
 
     high = get(params, 14, i)
     full = get(params, 4, i) + high * (get(params, 5, i) + high * get(params, 6, i))

@@ -125,6 +125,50 @@ def tell(
     put(obs, 55, i, battery)
 
 
+@wp.func
+def delayed(params: wp.array2d(dtype=Any), i: int, h: Any, command: Any, last: Any, before_last: Any):
+    """The command that acts, `ACTION_DELAY` after it was issued, switches once within the period: what acts until then,
+    what acts from then on, and when (s)."""
+    delay = get(params, 15, i)
+    late = reaches(delay, h)
+    prompt = type(h)(1.0) - late
+    return prompt * last + late * before_last, prompt * command + late * last, lower(delay - late * h, h)
+
+
+@wp.func
+def finish(
+    params: wp.array2d(dtype=Any), i: int, h: Any, noise: wp.array2d(dtype=Any), reference: wp.array2d(dtype=Any),
+    state: wp.array2d(dtype=Any), p0: Any, qw0: Any, qu0: Any, v0: Any, w0: Any, last: Any, gust: Any, battery: Any,
+    p: Any, qw: Any, qu: Any, v: Any, w: Any, rotor: Any, command: Any,
+    next_state: wp.array2d(dtype=Any), obs: wp.array2d(dtype=Any),
+):  # fmt: skip
+    """A period's end: gust and battery, the state of every machine, and what is observed of it. What it was before
+    (p0 to battery), which the caller has read, then what it is."""
+    one = type(h)(1.0)
+    # first-order Gauss-Markov gust of standard deviation GUST_STD
+    share = lower(h / get(params, 24, i), one)
+    gusts = (one - share) * gust + (get(params, 23, i) * root(2.0 * share)) * get3(noise, 13, i)
+    left = upper(battery - h * get(params, 25, i), 0.0 * one)
+    put3(next_state, 0, i, p)
+    put(next_state, 3, i, qw)
+    put3(next_state, 4, i, qu)
+    put3(next_state, 7, i, v)
+    put3(next_state, 10, i, w)
+    put4(next_state, 13, i, rotor)
+    put4(next_state, 17, i, command)
+    put4(next_state, 21, i, last)
+    put3(next_state, 25, i, gusts)
+    put(next_state, 28, i, left)
+    put3(next_state, 29, i, p0)
+    put(next_state, 32, i, qw0)
+    put3(next_state, 33, i, qu0)
+    put3(next_state, 36, i, v0)
+    put3(next_state, 39, i, w0)
+    put(next_state, 42, i, get(state, 42, i) + h)
+    sense(params, i, h, p, qw, qu, v, w, state, 0, noise, obs)
+    tell(params, i, p, qw, qu, v, w, rotor, command, gusts, left, reference, obs)
+
+
 @wp.kernel(enable_backward=False)
 def observe_kernel(
     params: wp.array2d(dtype=Any),
@@ -163,17 +207,10 @@ def step_kernel(
     (N, 9) at the period's end."""
     i = wp.tid()
     battery = get(state, 28, i)
-    one = type(battery)(1.0)
     h = type(battery)(dt)
     command = limited(params, i, get4(action, 0, i))
-    # the command that acts switches once within the period, at phi
     last = get4(state, 17, i)
-    delay = get(params, 15, i)
-    late = reaches(delay, h)
-    prompt = one - late
-    older = prompt * last + late * get4(state, 21, i)
-    newer = prompt * command + late * last
-    phi = lower(delay - late * h, h)
+    older, newer, phi = delayed(params, i, h, command, last, get4(state, 21, i))
     gust = get3(state, 25, i)
     p0 = get3(state, 0, i)
     qw0 = get(state, 3, i)
@@ -184,28 +221,10 @@ def step_kernel(
         params, i, h, phi, p0, qw0, qu0, v0, w0, get4(state, 13, i),
         volts(params, i, battery, older), volts(params, i, battery, newer), get3(params, 17, i) + gust,
     )  # fmt: skip
-    # first-order Gauss-Markov gust of standard deviation GUST_STD
-    share = lower(h / get(params, 24, i), one)
-    gust = (one - share) * gust + (get(params, 23, i) * root(2.0 * share)) * get3(noise, 13, i)
-    left = upper(battery - h * get(params, 25, i), 0.0 * one)
-    put3(next_state, 0, i, p)
-    put(next_state, 3, i, qw)
-    put3(next_state, 4, i, qu)
-    put3(next_state, 7, i, v)
-    put3(next_state, 10, i, w)
-    put4(next_state, 13, i, rotor)
-    put4(next_state, 17, i, command)
-    put4(next_state, 21, i, last)
-    put3(next_state, 25, i, gust)
-    put(next_state, 28, i, left)
-    put3(next_state, 29, i, p0)
-    put(next_state, 32, i, qw0)
-    put3(next_state, 33, i, qu0)
-    put3(next_state, 36, i, v0)
-    put3(next_state, 39, i, w0)
-    put(next_state, 42, i, get(state, 42, i) + h)
-    sense(params, i, h, p, qw, qu, v, w, state, 0, noise, obs)
-    tell(params, i, p, qw, qu, v, w, rotor, command, gust, left, reference, obs)
+    finish(
+        params, i, h, noise, reference, state, p0, qw0, qu0, v0, w0, last, gust, battery,
+        p, qw, qu, v, w, rotor, command, next_state, obs,
+    )  # fmt: skip
 
     off, change = rotor_shares(params, i, command, last)
     judge(params, weights, i, p, qw, qu, v, w, off, change, reference, reward, costs)
