@@ -1,10 +1,11 @@
 #include "controller.h"
 
 #include <float.h>
+#include <math.h>
 
 static void reset_state(rs_controller_t *c) {
   c->current = 0;
-  for (uint16_t i = 0; i < c->contract->state_size; i++) {
+  for (uint32_t i = 0; i < c->contract->state_size; i++) {
     c->state[0][i] = c->contract->state_reset[i];
   }
 }
@@ -49,7 +50,7 @@ void rs_controller_use(rs_controller_t *c, const rs_contract_t *contract, const 
   c->contract = contract;
   reset_state(c);
   if (state != NULL) {
-    for (uint16_t i = 0; i < contract->state_size; i++) {
+    for (uint32_t i = 0; i < contract->state_size; i++) {
       c->state[0][i] = state[i];
     }
   }
@@ -57,7 +58,7 @@ void rs_controller_use(rs_controller_t *c, const rs_contract_t *contract, const 
 
 /* |a - b| as a share of scale; FLT_MAX when it is not a number. */
 static float relative_error(float a, float b, float scale) {
-  const float error = (a < b ? b - a : a - b) / scale;
+  const float error = fabsf(a - b) / scale;
   return error <= FLT_MAX ? error : FLT_MAX;
 }
 
@@ -71,13 +72,10 @@ float rs_self_test(const rs_contract_t *contract, uint16_t vector, float *output
   float error = 0.0f;
   k->infer(observation, applied, has_state ? applied + k->action_size : NULL, outputs,
            has_state ? outputs + k->action_size : NULL);
-  for (uint16_t i = 0; i < k->action_size; i++) {
-    const float e = relative_error(outputs[i], expected[i], k->action_high[i] - k->action_low[i]);
-    error = e > error ? e : error;
-  }
-  for (uint32_t i = k->action_size; i < width; i++) { /* a state has no range: relative above 1, absolute below */
-    const float size = expected[i] < 0.0f ? -expected[i] : expected[i];
-    const float e = relative_error(outputs[i], expected[i], size > 1.0f ? size : 1.0f);
+  for (uint32_t i = 0; i < width; i++) {
+    const float size = fabsf(expected[i]); /* a state has no range: relative above 1, absolute below */
+    const float scale = i < k->action_size ? k->action_high[i] - k->action_low[i] : (size > 1.0f ? size : 1.0f);
+    const float e = relative_error(outputs[i], expected[i], scale);
     error = e > error ? e : error;
   }
   return error;

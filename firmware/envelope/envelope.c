@@ -1,6 +1,7 @@
 #include "envelope.h"
 
 #include <float.h>
+#include <string.h>
 
 /* |q|^2 within which a quaternion is normalised; outside, its squares lose their digits. */
 #define MIN_NORM2 1e-12f
@@ -14,10 +15,12 @@ typedef struct {
 
 static float clamp(float x, float low, float high) { return x < low ? low : (x > high ? high : x); }
 
+static void copy(float *to, const float *from, uint16_t n) { (void)memcpy(to, from, n * sizeof *to); }
+
 static uint32_t add_saturating(uint32_t a, uint32_t b) { return a > UINT32_MAX - b ? UINT32_MAX : a + b; }
 
 bool rs_all_finite(const float *x, uint16_t n) {
-  for (uint16_t i = 0; i < n; i++) {
+  for (uint32_t i = 0; i < n; i++) {
     if (!(x[i] >= -FLT_MAX && x[i] <= FLT_MAX)) {
       return false;
     }
@@ -44,15 +47,13 @@ bool rs_envelope_init(rs_envelope_t *e, const rs_contract_t *contract) {
   e->contract = contract;
   e->armed = false;
   clear(e);
-  for (uint16_t i = 0; i < contract->num_channels; i++) {
+  for (uint32_t i = 0; i < contract->num_channels; i++) {
     e->channels[i] = (rs_channel_state_t){false, false, 0, 0, 0.0f, 0.0f};
   }
-  for (uint16_t i = 0; i < contract->observation_size; i++) {
+  for (uint32_t i = 0; i < contract->observation_size; i++) {
     e->observation[i] = 0.0f;
   }
-  for (uint16_t i = 0; i < contract->action_size; i++) {
-    e->applied[i] = contract->action_neutral[i];
-  }
+  copy(e->applied, contract->action_neutral, contract->action_size);
   return true;
 }
 
@@ -74,13 +75,13 @@ void rs_envelope_trip(rs_envelope_t *e, rs_reason_t reason, int16_t channel) {
 }
 
 void rs_envelope_missed(rs_envelope_t *e, uint32_t periods) {
-  for (uint16_t i = 0; i < e->contract->num_channels; i++) {
+  for (uint32_t i = 0; i < e->contract->num_channels; i++) {
     e->channels[i].periods = add_saturating(e->channels[i].periods, periods);
   }
 }
 
 static bool is_good(const rs_channel_t *channel, const float *sample, float age_s) {
-  for (uint16_t i = 0; i < channel->size; i++) {
+  for (uint32_t i = 0; i < channel->size; i++) {
     if (!(sample[i] >= channel->low[i] && sample[i] <= channel->high[i])) {
       return false;
     }
@@ -98,9 +99,7 @@ static void observe_channel(const rs_channel_t *channel, rs_channel_state_t *sta
   if (fresh && !is_good(channel, sample, age_s)) {
     state->bad = add_saturating(state->bad, 1);
   } else if (fresh && (!state->seen || age_s <= age_of(state, dt_s))) {
-    for (uint16_t i = 0; i < channel->size; i++) {
-      held[i] = sample[i];
-    }
+    copy(held, sample, channel->size);
     state->seen = true;
     state->bad = 0;
     state->periods = 0;
@@ -113,7 +112,7 @@ static void observe_channel(const rs_channel_t *channel, rs_channel_state_t *sta
 }
 
 static void check_channels(rs_envelope_t *e) {
-  for (uint16_t i = 0; i < e->contract->num_channels; i++) {
+  for (uint32_t i = 0; i < e->contract->num_channels; i++) {
     const rs_channel_state_t *state = &e->channels[i];
     if (!state->valid) {
       rs_reason_t reason = RS_REASON_INVALID;
@@ -166,7 +165,7 @@ static void check_tumble(rs_envelope_t *e) {
 bool rs_envelope_observe(rs_envelope_t *e, const float *observation, const uint8_t *fresh, const float *age_s) {
   const rs_contract_t *c = e->contract;
   rs_envelope_missed(e, 1);
-  for (uint16_t i = 0; i < c->num_channels; i++) {
+  for (uint32_t i = 0; i < c->num_channels; i++) {
     const rs_channel_t *channel = &c->channels[i];
     observe_channel(channel, &e->channels[i], c->control_dt_s, &observation[channel->offset], fresh[i] != 0u, age_s[i],
                     &e->observation[channel->offset]);
@@ -189,9 +188,9 @@ static bool level_descend(const rs_envelope_t *e, const rs_rung_t *rung, float *
   const float *velocity = &e->observation[c->channels[rung->velocity].offset];
   const float v_z = e->channels[rung->velocity].valid ? velocity[2] : 0.0f;
   const float signal[6] = {tilt.x, tilt.y, rate[0], rate[1], rate[2], v_z};
-  for (uint16_t i = 0; i < c->action_size; i++) {
+  for (uint32_t i = 0; i < c->action_size; i++) {
     action[i] = rung->target[i];
-    for (uint16_t k = 0; k < 6u; k++) {
+    for (uint32_t k = 0; k < 6u; k++) {
       action[i] = action[i] + rung->gain[i * 6u + k] * signal[k];
     }
   }
@@ -203,7 +202,7 @@ static bool rung_acts(const rs_envelope_t *e, const rs_rung_t *rung, float *acti
   if (rung->kind == RS_LEVEL_DESCEND) {
     return level_descend(e, rung, action);
   }
-  for (uint16_t i = 0; i < c->action_size; i++) {
+  for (uint32_t i = 0; i < c->action_size; i++) {
     if (rung->kind == RS_RAMP_TO) {
       const float step = rung->rate_per_s[i] * c->control_dt_s;
       action[i] = clamp(rung->target[i], e->applied[i] - step, e->applied[i] + step);
@@ -217,9 +216,9 @@ static bool rung_acts(const rs_envelope_t *e, const rs_rung_t *rung, float *acti
 static void fall_back(rs_envelope_t *e) {
   const rs_contract_t *c = e->contract;
   float action[RS_MAX_ACTION];
-  for (uint16_t r = e->tumbled ? (uint16_t)(c->num_rungs - 1u) : 0u; r < c->num_rungs; r++) {
+  for (uint32_t r = e->tumbled ? c->num_rungs - 1u : 0u; r < c->num_rungs; r++) {
     if (rung_acts(e, &c->rungs[r], action) && rs_all_finite(action, c->action_size)) {
-      for (uint16_t i = 0; i < c->action_size; i++) {
+      for (uint32_t i = 0; i < c->action_size; i++) {
         e->applied[i] = clamp(action[i], c->action_low[i], c->action_high[i]);
       }
       e->rung = (int16_t)r;
@@ -234,7 +233,7 @@ static void fall_back(rs_envelope_t *e) {
 
 static void limit(rs_envelope_t *e, const float *policy_action) {
   const rs_contract_t *c = e->contract;
-  for (uint16_t i = 0; i < c->action_size; i++) {
+  for (uint32_t i = 0; i < c->action_size; i++) {
     const float last = e->applied[i];
     float action = clamp(policy_action[i], c->action_low[i], c->action_high[i]);
     if (c->action_slew_per_s != NULL && c->action_slew_per_s[i] > 0.0f) {
@@ -249,9 +248,7 @@ void rs_envelope_act(rs_envelope_t *e, const float *policy_action, float *action
   const rs_contract_t *c = e->contract;
   if (!e->armed) {
     e->rung = -1;
-    for (uint16_t i = 0; i < c->action_size; i++) {
-      e->applied[i] = c->action_neutral[i];
-    }
+    copy(e->applied, c->action_neutral, c->action_size);
   } else {
     if (policy_action == NULL || !rs_all_finite(policy_action, c->action_size)) {
       rs_envelope_trip(e, RS_REASON_NON_FINITE_ACTION, -1);
@@ -262,7 +259,5 @@ void rs_envelope_act(rs_envelope_t *e, const float *policy_action, float *action
       limit(e, policy_action);
     }
   }
-  for (uint16_t i = 0; i < c->action_size; i++) {
-    action[i] = e->applied[i];
-  }
+  copy(action, e->applied, c->action_size);
 }

@@ -37,7 +37,7 @@ static uint8_t *put_f32(uint8_t *p, float value) {
 
 static uint8_t *put_floats(uint8_t *p, const float *values, uint16_t n) {
   uint8_t *end = p;
-  for (uint16_t i = 0; i < n; i++) {
+  for (uint32_t i = 0; i < n; i++) {
     end = put_f32(end, values[i]);
   }
   return end;
@@ -135,12 +135,12 @@ bool rs_observe_parse(const rs_contract_t *contract, const rs_message_t *message
     return false;
   }
   p += 4;
-  for (uint16_t i = 0; i < channels; i++) {
+  for (uint32_t i = 0; i < channels; i++) {
     uint16_t age = get_u16(p);
     observe->age_s[i] = age == RS_AGE_MAX ? FLT_MAX : (float)age / RS_AGES_PER_S; /* rounds once: 500 is 0.05f */
     p += 2;
   }
-  for (uint16_t i = 0; i < contract->observation_size; i++) {
+  for (uint32_t i = 0; i < contract->observation_size; i++) {
     observe->observation[i] = get_f32(p);
     p += 4;
   }
