@@ -10,22 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from robostack.learn.shac import SHAC
 from robostack.learn.trainer import export_policy, train
 from robostack.run_folder import RunFolder
 from robostack.runtime.runner import Runner
 from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.task import Quadrotor
-from robostack_sim.quadrotor.trials import Policy, exported
 
-Judge = Callable[[Policy, Tensor, int], dict[str, float]]
-"""(policy, its state at activation, episodes) -> figures by name, each the worse the larger"""
+Judge = Callable[[Runner, int], dict[str, float]]
+"""(the exported policy, episodes) -> figures by name, each the worse the larger"""
 
 
 @dataclass(frozen=True)
 class Worst:
-    """Of all seeds, by name: what the judge found; `seconds` of training with the defaults, checkpoints judged; and
+    """Of all seeds, by name: what the judge found; `seconds` of training, checkpoints judged among it; and
     `products`, these over a fixed matrix product that was timed beside them, since machines vary."""
 
     figures: dict[str, float]
@@ -35,7 +34,9 @@ class Worst:
     """where the JSON goes"""
 
 
-def worst_of_seeds(doc: str | None, seeds: int, config: QuadrotorConfig, judge: Judge) -> Worst:
+def worst_of_seeds(
+    doc: str | None, seeds: int, config: QuadrotorConfig, judge: Judge, learner: SHAC | None = None
+) -> Worst:
     """Trains on one CPU thread with each seed, exports, and judges the ONNX file; `seeds` unless --seeds says."""
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=seeds)
@@ -50,11 +51,11 @@ def worst_of_seeds(doc: str | None, seeds: int, config: QuadrotorConfig, judge: 
         for seed in range(seeds):
             before = _matrix_seconds()
             run = RunFolder.create("quadrotor", f"seed{seed}", Path(name))
-            result = train(Quadrotor(config), None, run, seed=seed)
+            result = train(Quadrotor(config), learner, run, seed=seed)
             seconds = result["setup_s"] + result["wall_s"]
             products = seconds / (0.5 * (before + _matrix_seconds()))
             export_policy(run, run.policy)
-            figures = judge(*exported(Runner(run.policy)), episodes)
+            figures = judge(Runner(run.policy), episodes)
             found.append({"seconds": seconds, "products": products, **figures})
             print(f"seed {seed}: {found[-1]}")
     worst = {k: max(figures[k] for figures in found) for k in found[0]}

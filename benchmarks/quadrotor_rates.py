@@ -15,15 +15,16 @@ from typing import Any
 
 from _results import row, write
 from _seeds import worst_of_seeds
-from torch import Tensor
 
+from robostack.runtime.runner import Runner
 from robostack_sim.quadrotor.config import QuadrotorConfig
-from robostack_sim.quadrotor.trials import FIGURE_EIGHT_PERIODS_S, Policy, figure_eight_rmse_m, survival
+from robostack_sim.quadrotor.trials import FIGURE_EIGHT_PERIODS_S, exported, figure_eight_rmse_m, survival
 
 CONFIG = QuadrotorConfig(action="thrust_and_rates")
 
 
-def judge(policy: Policy, reset: Tensor, episodes: int) -> dict[str, float]:
+def judge(runner: Runner, episodes: int) -> dict[str, float]:
+    policy, reset = exported(runner)
     judged = replace(CONFIG, num_envs=episodes, delay_s=(0.0, 0.02))
     tilted, level = (survival(policy, reset, replace(judged, origin_share=share)) for share in (0.1, 1.0))
     eights = replace(judged, num_envs=16)

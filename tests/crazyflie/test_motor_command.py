@@ -47,6 +47,16 @@ def test_without_compensation_the_ratio_is_constant_and_exact_at_the_nominal_vol
     assert speeds[1] == pytest.approx(speed, rel=2e-3) and speeds[0] < 0.97 * speed < 1.03 * speed < speeds[2]
 
 
+@pytest.mark.parametrize("supply_v", [3.2, 3.5, 4.2])
+@pytest.mark.parametrize("speed", [HOVER, 1700.0])
+def test_without_compensation_the_speed_goes_with_the_voltage_as_in_the_simulator(
+    library: Callable[..., Path], supply_v: float, speed: float
+) -> None:
+    """By the firmware's fit, which is no straight line; around hover it is within this of one."""
+    turns = commanding(library(), speed, supply_v, UNCOMPENSATED).motion.rotor_speed_rad_s[0]
+    assert turns == pytest.approx(speed * supply_v / 3.7, rel=0.03)
+
+
 def test_no_command_is_beyond_what_the_platforms_motors_are_allowed(library: Callable[..., Path]) -> None:
     """The contract allows more: 0.149 N against THRUST_MAX. The policy is told what came out."""
     pilot = make_pilot(library())

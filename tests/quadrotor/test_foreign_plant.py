@@ -84,7 +84,7 @@ def test_commands_are_limited_and_weakened_by_the_battery_before_they_reach_a_pl
     task.state[:, S.BATTERY] = 0.9
     top = task.vehicle.rotor_speed_max
     task.step(command(task, 9e9, -5.0, top, 0.0))
-    expected = 0.9 * (1 - 0.25 * 0.2 * 2) * top
+    expected = 0.9 * (1 - 0.2 * 0.5**2) * top  # its rotors turn at half speed
     assert task.drive.newer[0].tolist() == pytest.approx([expected, 0.0, expected, 0.0], rel=1e-6)
 
 

@@ -84,14 +84,11 @@ class ForeignPlant(Quadrotor):
         delay = p[:, P.ACTION_DELAY, None]
         late = delay >= dt
         older, newer = torch.where(late, s[:, S.COMMAND_2 : S.GUST], last), torch.where(late, last, command)
-
-        def volts(u: Tensor) -> Tensor:
-            load = p[:, P.SAG] * u.square().sum(1) / high[:, 0].square()
-            return (s[:, S.BATTERY] * (1.0 - 0.25 * load))[:, None] * u
-
+        load = p[:, P.SAG, None] * s[:, S.ROTOR : S.COMMAND_1].square().sum(1, keepdim=True) / high.square()
+        volts = s[:, S.BATTERY, None] * (1.0 - 0.25 * load)
         return Drive(
-            volts(older),
-            volts(newer),
+            volts * older,
+            volts * newer,
             (delay - late.float() * dt).clamp(max=dt)[:, 0],
             p[:, P.FORCE : P.FORCE + 3] + s[:, S.GUST : S.GUST + 3],
         )

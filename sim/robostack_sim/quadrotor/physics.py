@@ -186,11 +186,12 @@ def advance(
 
 
 @wp.func
-def volts(params: wp.array2d(dtype=Any), i: int, battery: Any, u: Any):
-    """What a brushed rotor makes of a speed command: less voltage, less speed; sag grows with the square of speed."""
+def supply(params: wp.array2d(dtype=Any), i: int, battery: Any, rotor: Any):
+    """Share of nominal voltage under the load of four rotors, which grows with the square of their speed. Less voltage
+    makes less of a speed command: a brushed motor turns in proportion."""
     high = get(params, 14, i)
-    load = get(params, 26, i) * dot4(u, u) / (high * high)
-    return (battery * (type(battery)(1.0) - 0.25 * load)) * u
+    load = get(params, 26, i) * dot4(rotor, rotor) / (high * high)
+    return battery * (type(battery)(1.0) - 0.25 * load)
 
 
 @wp.func
@@ -220,7 +221,7 @@ def fly(
     battery = get(state, 28, i)
     h = type(battery)(dt)
     phi = type(battery)(0.0)
-    u = volts(params, i, battery, limited(params, i, get4(command, 0, i)))
+    asked = limited(params, i, get4(command, 0, i))
     outside = get3(params, 17, i)
     p = get3(state, 0, i)
     qw = get(state, 3, i)
@@ -229,6 +230,7 @@ def fly(
     w = get3(state, 10, i)
     r = get4(state, 13, i)
     for _ in range(steps):
+        u = supply(params, i, battery, r) * asked
         p, qw, qu, v, w, r = advance(params, i, h, phi, p, qw, qu, v, w, r, u, u, outside)
     put3(next_state, 0, i, p)
     put(next_state, 3, i, qw)

@@ -36,7 +36,7 @@ from robostack.lanes import (
     vec4,
 )
 from robostack_sim.quadrotor.judging import judge
-from robostack_sim.quadrotor.physics import advance, volts
+from robostack_sim.quadrotor.physics import advance, supply
 from robostack_sim.quadrotor.sensing import FLAGS, delayed, finish
 
 # inlined as much as sensing.py's kernel, four substeps take eight times as long to compile and are no faster by much
@@ -203,10 +203,10 @@ def rates_step_kernel(
         arrived = reaches((0.25 * float(k)) * h, phi)
         wanted = older + arrived * (newer - older)
         fresh, integral, gyro, slope = control(params, numbers, i, sub_h, wanted, w, integral, gyro, slope)
+        volts = supply(params, i, battery, rotor)
         p, qw, qu, v, w, rotor = advance(
-            params, i, sub_h, lag, p, qw, qu, v, w, rotor,
-            volts(params, i, battery, held), volts(params, i, battery, fresh), outside,
-        )  # fmt: skip
+            params, i, sub_h, lag, p, qw, qu, v, w, rotor, volts * held, volts * fresh, outside
+        )
         held = fresh
     put3(next_state, 43, i, integral)
     put3(next_state, 46, i, gyro)

@@ -30,7 +30,7 @@ from robostack.lanes import (
     vec4,
 )
 from robostack_sim.quadrotor.judging import judge, rotor_shares
-from robostack_sim.quadrotor.physics import advance, limited, volts
+from robostack_sim.quadrotor.physics import advance, limited, supply
 
 # inline less than Warp would: a third of the compile time, for a seventh of the adjoint's speed
 FLAGS = "-march=native -mllvm=-inline-threshold=700 -mllvm=-slp-recursion-max-depth=4"
@@ -217,10 +217,11 @@ def step_kernel(
     qu0 = get3(state, 4, i)
     v0 = get3(state, 7, i)
     w0 = get3(state, 10, i)
+    rotor0 = get4(state, 13, i)
+    volts = supply(params, i, battery, rotor0)
     p, qw, qu, v, w, rotor = advance(
-        params, i, h, phi, p0, qw0, qu0, v0, w0, get4(state, 13, i),
-        volts(params, i, battery, older), volts(params, i, battery, newer), get3(params, 17, i) + gust,
-    )  # fmt: skip
+        params, i, h, phi, p0, qw0, qu0, v0, w0, rotor0, volts * older, volts * newer, get3(params, 17, i) + gust
+    )
     finish(
         params, i, h, noise, reference, state, p0, qw0, qu0, v0, w0, last, gust, battery,
         p, qw, qu, v, w, rotor, command, next_state, obs,

@@ -65,7 +65,8 @@ class Starts:
         p[:, P.FORCE : P.FORCE + 3] = weight[:, None] * self._normal(c.force_std, 3)
         p[:, P.MOMENT : P.MOMENT + 3] = weight[:, None] * self._normal(c.moment_std, 3)
         p[:, P.GUST_STD], p[:, P.GUST_TIME] = weight * c.gust_std, c.gust_time_s
-        p[:, P.DISCHARGE], p[:, P.SAG] = v.battery_discharge, v.battery_sag
+        left = 1.0 - v.battery_compensation
+        p[:, P.DISCHARGE], p[:, P.SAG] = left * v.battery_discharge, left * v.battery_sag
         arm = self._uniform(*c.arm_scale)[:, None]
         p[:, P.ROTOR_X : P.ROTOR_X + 4] = torch.tensor(v.rotor_x, device=self.device) * arm
         p[:, P.ROTOR_Y : P.ROTOR_Y + 4] = torch.tensor(v.rotor_y, device=self.device) * arm

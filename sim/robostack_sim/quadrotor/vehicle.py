@@ -40,6 +40,7 @@ FIELDS: Mapping[str, Field] = {
     "drag": Field("N s/m", 0.0, 10.0, 3),
     "battery_discharge": Field("1/s", 0.0, 0.05),
     "battery_sag": Field("1", 0.0, 0.5),
+    "battery_compensation": Field("1", 0.0, 1.0),
     "position_noise": Field("m", 0.0, 1.0),
     "attitude_noise": Field("1", 0.0, 0.2),
     "velocity_noise": Field("m/s", 0.0, 2.0),
@@ -66,6 +67,7 @@ class Vehicle:
     drag: tuple[float, float, float]
     battery_discharge: float
     battery_sag: float
+    battery_compensation: float
     position_noise: float
     attitude_noise: float
     velocity_noise: float
