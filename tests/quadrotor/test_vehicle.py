@@ -10,6 +10,7 @@ import pytest
 
 from robostack.spec import ContractError
 from robostack_sim.quadrotor.config import QuadrotorConfig
+from robostack_sim.quadrotor.physics import P
 from robostack_sim.quadrotor.task import Quadrotor
 from robostack_sim.quadrotor.vehicle import FIELDS, GRAVITY_M_S2, load_vehicle, shipped
 
@@ -46,6 +47,22 @@ def test_a_users_copy_flies(tmp_path: Path) -> None:
     path = with_field(tmp_path, "mass", 'mass = { value = 0.031, unit = "kg", source = "my scales" }')
     task = Quadrotor(QuadrotorConfig(num_envs=2, vehicle=str(path)))
     assert task.params[0, 0].item() == pytest.approx(0.031)
+
+
+def test_the_stock_crazyflie_has_the_thrust_that_its_firmware_allows_whatever_the_battery_has() -> None:
+    task = Quadrotor(QuadrotorConfig(num_envs=2, vehicle="crazyflie_2_1_stock"))
+    assert task.vehicle.thrust_n(task.vehicle.rotor_speed_max) == pytest.approx(0.12, rel=1e-4)
+    assert task.vehicle.battery_sag > 0.1 and not task.params[:, [P.SAG, P.DISCHARGE]].any()
+
+
+@pytest.mark.parametrize(
+    ("thrust_g", "measured_v"), [(10.9, 3.88), (24.4, 3.71), (37.3, 3.62), (46.0, 3.48), (57.9, 3.3)]
+)
+def test_its_battery_sags_as_bitcraze_measured(thrust_g: float, measured_v: float) -> None:
+    """pwm-to-thrust.md of crazyflie-firmware: of all four rotors, 4.01 V without load."""
+    vehicle = load_vehicle("crazyflie_2_1_stock")
+    full_g = 4 * vehicle.thrust_n(vehicle.rotor_speed_max) / GRAVITY_M_S2 * 1e3
+    assert 4.01 * (1 - vehicle.battery_sag * thrust_g / full_g) == pytest.approx(measured_v, abs=0.05)
 
 
 @pytest.mark.parametrize(
