@@ -71,7 +71,7 @@ def judge(runner: Runner, episodes: int) -> dict[str, float]:
 def in_the_twin(library: Path, path: int, way: Trajectory, seconds: float) -> tuple[float, float]:
     """Takes off under the stand-in for the stock PID, hands over, and flies: RMSE (m), and what was left of `seconds`
     when something took the policy off."""
-    machine = VirtualCrazyflie(library, replace(CONFIG, num_envs=1, force_std=0.0, moment_std=0.0))
+    machine = VirtualCrazyflie(library, CONFIG.vehicle)
     machine.params["rsp.path"].value, machine.params["rsp.nominalV"].value = path, NOMINAL_V
     machine.arm(True)
     machine.commander.go(HOME, 0.0, 2.0, machine.position_m, machine.time_ms)

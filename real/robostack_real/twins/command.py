@@ -43,9 +43,16 @@ class Command:
         generated = next((folder for folder in exports if folder.is_dir()), None)
         if generated is None:
             raise ContractError(f"{run.path} has no exported firmware; make it: robostack export {run.path}")
+        from robostack.learn.trained import RunSettings
         from robostack_real.twins.crazyflie import VirtualCrazyflie
+        from robostack_sim.quadrotor.config import QuadrotorConfig
 
-        with VirtualCrazyflie(generated, port=self.port, loss=self.loss, seed=self.seed) as machine:
+        trained_for = RunSettings.of(run).task
+        if not isinstance(trained_for, QuadrotorConfig):
+            raise ContractError(f"{run.path}: trained for another task than the quadrotor, which no Crazyflie flies")
+        with VirtualCrazyflie(
+            generated, trained_for.vehicle, port=self.port, loss=self.loss, seed=self.seed
+        ) as machine:
             print(f"{machine.uri}: a Crazyflie with the policy of {run.path}; Ctrl-C ends it", flush=True)
             while machine.failure is None:
                 time.sleep(0.1)

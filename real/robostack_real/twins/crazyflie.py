@@ -99,7 +99,8 @@ class Airframe:
 
 class VirtualCrazyflie:
     """See the module's docstring. `step` advances a millisecond; the context serves UDP in a thread of its own, in
-    real time. `generated` is the folder of generated C of an export for a Crazyflie.
+    real time. `generated` is the folder of generated C of an export for a Crazyflie, `vehicle` the airframe's parameter
+    file.
 
     Raises ContractError when the policy cannot be the app's, LinkError when the port is taken.
     """
@@ -107,14 +108,14 @@ class VirtualCrazyflie:
     def __init__(
         self,
         generated: Path,
-        config: QuadrotorConfig | None = None,
+        vehicle: str = "crazyflie_2_1",
         *,
         port: int = 0,
         seed: int = 0,
         loss: float = 0.0,
     ) -> None:
-        config = config or QuadrotorConfig(
-            num_envs=1, delay_s=(0.0, 0.0), force_std=0.0, moment_std=0.0, moving_share=0.0
+        config = QuadrotorConfig(
+            num_envs=1, vehicle=vehicle, delay_s=(0.0, 0.0), force_std=0.0, moment_std=0.0, moving_share=0.0
         )
         self.airframe = Airframe(config, seed)
         self.app = CrazyflieApp(generated, supply_v=FULL_V)
