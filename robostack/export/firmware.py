@@ -107,18 +107,18 @@ def export_firmware(
 ) -> FirmwareReport:
     """A folder that builds by itself: the C sources of a target, and the policy's in `generated/`.
 
-    Hot swap needs the link, which stm32f405 alone has. An older export in `out_dir` is replaced when the new one is
-    whole. Raises as `generate_firmware`.
+    Hot swap comes over a serial line (stm32f405) or the radio (crazyflie). An older export in `out_dir` is replaced
+    when the new one is whole. Raises as `generate_firmware`.
     """
     folder = Path(out_dir)
-    if hot_swap and "link" not in ROOMS[target]:
-        raise ContractError(f"hot swap comes over the link of target stm32f405; {target} has none")
+    if hot_swap and target == "generic-c":
+        raise ContractError("hot swap needs a link: export for stm32f405 or crazyflie; generic-c has none")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
             new, old = Path(name) / "new", Path(name) / "old"
             ignore = shutil.ignore_patterns("build*", "__pycache__", "*.py", "*.o", ".*.cmd")
-            for room in ROOMS[target]:
+            for room in (*ROOMS[target], *(["link"] if hot_swap and target == "crazyflie" else [])):
                 shutil.copytree(firmware_source() / room, new / room, ignore=ignore)
             if target == "stm32f405":
                 shutil.copy(firmware_source() / "Makefile", new)
