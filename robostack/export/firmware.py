@@ -28,6 +28,8 @@ ROOMS: dict[Target, tuple[str, ...]] = {
     "generic-c": ("generic", "envelope", "policy"),
 }
 """Folders of firmware/ that an export for the target holds, beside generated/; stm32f405 runs as a process too."""
+CRAZYFLIE_BANKS_BYTES = 40_000
+"""RAM that is left for both banks beside the stock firmware and the app: benchmarks/crazyflie_firmware.py"""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,12 @@ def export_firmware(
             if target == "stm32f405":
                 shutil.copy(firmware_source() / "Makefile", new)
             report = generate_firmware(policy, new / "generated", precision, hot_swap=hot_swap)
+            if target == "crazyflie" and report.bank_bytes > CRAZYFLIE_BANKS_BYTES:
+                raise ContractError(
+                    f"hot swap on a Crazyflie: two banks of {report.bank_bytes // 2:,} bytes, and its firmware leaves "
+                    f"{CRAZYFLIE_BANKS_BYTES:,} bytes of RAM for both: "
+                    + ("train a smaller network" if precision == "int16" else "export it with --precision int16")
+                )
             if folder.exists():
                 folder.rename(old)
             new.rename(folder)

@@ -52,8 +52,10 @@ class Command:
             if before.policy_hash == policy.policy_hash:
                 print(f"{board.where}: runs policy {policy.policy_hash[:16]} already")
                 return 0
-            now = board.load(policy, progress=_tell)
-        print(file=sys.stderr)
+            try:
+                now = board.load(policy, progress=_tell)
+            finally:
+                print(file=sys.stderr)
         print(f"{board.where}: policy {now.policy_hash[:16]} in the place of {before.policy_hash[:16]}")
         return 0
 
