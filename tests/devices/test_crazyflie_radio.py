@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,6 +69,11 @@ def radio(crazyflie: Crazyflie) -> PolicyRadio:
     return PolicyRadio(crazyflie)
 
 
+def send(radio: PolicyRadio, loaded: Any) -> None:
+    for _ in radio.upload(loaded):
+        pass
+
+
 def on_board(machine: VirtualCrazyflie, wanted: LoadedPolicy) -> bool:
     return f"{int(machine.logs['rsp.hash'].value):08x}" == wanted.policy_hash[:8]
 
@@ -117,53 +124,31 @@ def test_a_tenth_of_all_packets_lost_each_way_costs_time_alone(
     assert on_board(machine, new)
 
 
-def test_an_upload_left_half_way_changes_nothing_and_another_client_begins_anew(
-    machine: VirtualCrazyflie, old: LoadedPolicy, new: LoadedPolicy
-) -> None:
-    with Crazyflie(machine.uri) as crazyflie:
-        steps = PolicyRadio(crazyflie).upload(blob(new))
-        next(steps), next(steps)
-    assert on_board(machine, old)
-    with Crazyflie(machine.uri) as crazyflie:
-        PolicyRadio(crazyflie).load(new)
-    assert on_board(machine, new)
-
-
-def test_a_corrupt_image_is_refused_and_the_old_policy_stays(
-    radio: PolicyRadio, machine: VirtualCrazyflie, old: LoadedPolicy, new: LoadedPolicy
+def test_what_is_corrupt_or_does_not_fit_is_refused_by_name_and_the_old_policy_stays(
+    radio: PolicyRadio, machine: VirtualCrazyflie, folder: Path, old: LoadedPolicy, new: LoadedPolicy
 ) -> None:
     good = blob(new)
-    image = good.image[:40] + bytes(4) + good.image[44:]  # under its own CRC: the self-test has to tell
-    for _ in radio.upload(dataclasses.replace(good, image=image)):
-        pass
+    image = good.image[:40] + bytes(4) + good.image[44:]
+    with pytest.raises(Refused, match=r"SWAP_COMMIT: .*\(CRC\)"):
+        send(radio, SimpleNamespace(header=good.header, image=image, crc=good.crc))
+    send(radio, dataclasses.replace(good, image=image))  # under its own CRC: the self-test has to tell
     while radio.swap_state().phase != SwapPhase.IDLE:
         time.sleep(0.01)
     assert radio.swap_state().verdict == Verdict.SELF_TEST_FAILED
+    with pytest.raises(ContractError, match=r"^interface_hash: "):
+        radio.load(hovering(folder / "other.onnx", 0.15, 0.2, self_test_rows=24, control_dt_s=0.02))
+    with pytest.raises(ContractError, match=r"^topology: .*export firmware of this policy"):
+        radio.load(hovering(folder / "other.onnx", 0.15, 0.2, self_test_rows=23))
     assert on_board(machine, old)
 
 
-@pytest.mark.parametrize(
-    ("changes", "rows", "said"),
-    [({"control_dt_s": 0.02}, 24, r"^interface_hash: "), ({}, 23, r"^topology: .*export firmware of this policy")],
-)
-def test_a_policy_that_does_not_fit_is_named_by_what_differs(
-    radio: PolicyRadio, machine: VirtualCrazyflie, folder: Path, changes: dict[str, float], rows: int, said: str
-) -> None:
-    with pytest.raises(ContractError, match=said):
-        radio.load(hovering(folder / "other.onnx", 0.15, 0.2, self_test_rows=rows, **changes))
-
-
-@pytest.mark.parametrize("how", ["silent", "gone"])
 def test_a_machine_that_goes_away_half_way_is_told_of(
-    machine: VirtualCrazyflie, crazyflie: Crazyflie, new: LoadedPolicy, how: str
+    machine: VirtualCrazyflie, radio: PolicyRadio, new: LoadedPolicy
 ) -> None:
-    radio = PolicyRadio(crazyflie, attempts=3)
     steps = radio.upload(blob(new))
     next(steps), next(steps)
-    machine.power_off()
-    if how == "gone":
-        machine._socket.close()
-    with pytest.raises((LinkLost, NoAnswer), match=r"is gone|did not answer SWAP_DATA in 3 attempts"):
+    machine.close()
+    with pytest.raises(LinkLost, match=f"{radio.where} is gone"):
         for _ in steps:
             pass
 
@@ -185,9 +170,13 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_the_command_swaps_by_radio(
+def test_the_command_swaps_by_radio_what_another_client_left_half_way(
     machine: VirtualCrazyflie, old: LoadedPolicy, new: LoadedPolicy, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    with Crazyflie(machine.uri) as crazyflie:
+        steps = PolicyRadio(crazyflie).upload(blob(new))
+        next(steps), next(steps)
+    assert on_board(machine, old)
     assert cli.main(["swap", "new.onnx", "--uri", machine.uri]) == 0
     assert f"policy {new.policy_hash[:16]} in the place of {old.policy_hash[:16]}" in capsys.readouterr().out
     assert on_board(machine, new)
