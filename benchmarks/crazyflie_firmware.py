@@ -2,16 +2,18 @@
 
     CRAZYFLIE_BASE=path/to/crazyflie-firmware python benchmarks/crazyflie_firmware.py
 
-Builds the checkout twice with its own Makefile and default configuration: as it is, and with the app around the
-quadrotor's default policy (with random weights: neither size nor time depends on them). Nothing of either is kept.
-The control period is counted on the emulated board, with the same optimisation. Without CRAZYFLIE_BASE nothing is
-measured, and the recorded result stays.
+Builds the checkout with its own Makefile and default configuration: as it is, and with the app around the quadrotor's
+default policy (with random weights: neither size nor time depends on them), once as it is exported and once for hot
+swap. Nothing is kept. Two banks of float weights do not fit: how much RAM they lack is the linker's word. The control
+period is counted on the emulated board, with the same optimisation. Without CRAZYFLIE_BASE nothing is measured, and the
+recorded result stays.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -21,8 +23,9 @@ import torch
 from _results import row, write
 
 from robostack.export.board import BoardPolicy
+from robostack.export.calibration import calibrated
 from robostack.export.cycles import step_cost
-from robostack.export.firmware import export_firmware
+from robostack.export.firmware import export_firmware, generate_firmware
 from robostack.export.onnx import LoadedPolicy, export_onnx
 from robostack.learn.trained import as_reference, policy_spec
 from robostack.nets.actor import Actor, ActorConfig
@@ -30,6 +33,7 @@ from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.task import Quadrotor
 
 CORE_HZ = 168e6
+RAM_BYTES = 128 * 1024
 
 
 def untrained(folder: Path) -> LoadedPolicy:
@@ -48,10 +52,12 @@ def period_us(policy: LoadedPolicy, folder: Path) -> float:
     return 1e6 * step_cost(BoardPolicy(policy, folder), rows).cycles / CORE_HZ
 
 
-def make(folder: Path, *arguments: str) -> None:
+def make(folder: Path, *arguments: str, fails: str = "") -> str:
+    """Returns what it complained of. `fails` is the complaint of a build that must not succeed."""
     done = subprocess.run(["make", "-C", folder, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
+    if bool(done.returncode) != bool(fails) or fails not in done.stderr:
         raise SystemExit(f"crazyflie_firmware: make {' '.join(arguments)} in {folder}:\n{done.stderr.strip()[-2000:]}")
+    return done.stderr
 
 
 def sizes(elf: Path) -> dict[str, int]:
@@ -92,6 +98,13 @@ def main() -> None:
         app = folder / "firmware" / "crazyflie"
         make(app, f"CRAZYFLIE_BASE={base}")
         make(app, f"CRAZYFLIE_BASE={base}", "check")
+        swap = folder / "hot_swap" / "crazyflie"
+        export_firmware(calibrated(policy), swap.parent, "int16", "crazyflie", hot_swap=True)
+        make(swap, f"CRAZYFLIE_BASE={base}")
+        swappable = sizes(swap / "build" / "cf2.elf")
+        generate_firmware(policy, swap.parent / "generated", hot_swap=True)
+        said = make(swap, f"CRAZYFLIE_BASE={base}", fails="region `RAM' overflowed")
+        lacking = re.findall(r"region `RAM' overflowed by (\d+) bytes", said)[0]
         stock, ours = sizes(folder / "stock" / "cf2.elf"), sizes(app / "build" / "cf2.elf")
         rooms = {room: sorted((app.parent / room).glob("*.o")) for room in ("generated", "policy", "envelope")}
         rooms["crazyflie"] = [o for o in sorted(app.glob("*.o")) if o.name not in ("built-in.o", "layout.o")]
@@ -104,6 +117,10 @@ def main() -> None:
         row("of the flash: kernels and envelope", parts["policy"] + parts["envelope"], "bytes"),
         row("of the flash: the app itself", parts["crazyflie"], "bytes"),
         row("a call that runs the policy, without the app and the PID, modelled", period, "us"),
+        row("for hot swap, int16: flash added", swappable["flash"] - stock["flash"], "bytes"),
+        row("for hot swap, int16: RAM added", swappable["RAM"] - stock["RAM"], "bytes"),
+        row("for hot swap, int16: RAM left", RAM_BYTES - swappable["RAM"], "bytes", 0, better="higher"),
+        row("for hot swap, float32: RAM that is lacking", float(lacking), "bytes"),
     ]
     write("crazyflie_firmware", rows, options.out)
 

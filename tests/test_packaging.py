@@ -41,7 +41,7 @@ def test_the_wheel_has_every_module(wheel):
 
 
 def test_the_wheel_has_every_c_source_and_what_builds_them(wheel):
-    builders = ("Makefile", "Kbuild", "oot-config")
+    builders = ("Makefile", "Kbuild", "oot-config", "hot-swap-config")
     sources = {f"robostack/firmware/{p.relative_to(ROOT / 'firmware')}" for p in (ROOT / "firmware").rglob("*")
                if p.suffix in (".c", ".h", ".ld") or p.name in builders}  # fmt: skip
     assert len(sources) > 5

@@ -17,6 +17,9 @@
 #include "firmware.h"
 #include "motor_command.h"
 #include "output_bits.h"
+#if RS_SWAP_SIZE > 0u
+#include "radio.h"
+#endif
 
 #define CALLS_PER_S 1000.0f
 #define PHASE 1u
@@ -61,6 +64,9 @@ static bool examined;
 static obstacle_t verdict;     /* on the policy itself, at boot */
 static rs_contract_t contract; /* the policy's, but action_high is only as far as motors and supply reach */
 static rs_controller_t chain;  /* envelope, policy, envelope */
+#if RS_SWAP_SIZE > 0u
+static rs_cf_radio_t radio; /* brings the chain other policies */
+#endif
 static rs_cf_channels_t channels;
 static uint32_t calls_per_period;
 static float observation[RS_MAX_OBSERVATION];
@@ -79,6 +85,10 @@ static bool whole_period(float dt_s) {
   return calls_per_period > PHASE && fabsf(calls - (float)calls_per_period) < 1e-3f;
 }
 
+static void show_hash(const uint8_t *hash) {
+  policy_hash = (uint32_t)hash[0] << 24 | (uint32_t)hash[1] << 16 | (uint32_t)hash[2] << 8 | hash[3];
+}
+
 static obstacle_t examine_policy(void) {
   contract = rs_policy;
   if (!rs_cf_find_channels(&rs_policy, &channels) || !whole_period(rs_policy.control_dt_s) ||
@@ -89,6 +99,9 @@ static obstacle_t examine_policy(void) {
   failed_tests = failed < UINT8_MAX ? (uint8_t)failed : UINT8_MAX;
   other_bits = rs_cf_output_bits(&rs_policy) != RS_CF_OUTPUT_BITS;
   contract.action_high = reach;
+#if RS_SWAP_SIZE > 0u
+  rs_cf_radio_init(&radio, &chain);
+#endif
   return rs_policy.num_self_tests == 0 || failed_tests > 0 || other_bits ? SELF_TEST : NOTHING;
 }
 
@@ -98,8 +111,7 @@ void controllerOutOfTreeInit(void) {
   rs_controller_arm(&chain, false);
   supply_v = pmGetBatteryVoltage();
   if (!examined) { /* the firmware also calls when the controller is chosen in flight: no time for a self-test */
-    const uint8_t *hash = rs_policy.policy_hash;
-    policy_hash = (uint32_t)hash[0] << 24 | (uint32_t)hash[1] << 16 | (uint32_t)hash[2] << 8 | hash[3];
+    show_hash(rs_policy.policy_hash);
     verdict = examine_policy();
     examined = true;
   }
@@ -209,6 +221,16 @@ static void read_channels(const setpoint_t *setpoint, const sensorData_t *sensor
   ages_s[channels.setpoint] = (float)(now_ms - setpoint->timestamp) / CALLS_PER_S;
 }
 
+/* What may wait for a call without a control period. A build that fails its own self-test is offered nothing: it would
+ * compute another policy as wrongly. */
+static void rest(void) {
+#if RS_SWAP_SIZE > 0u
+  if (verdict == NOTHING && rs_cf_radio_call(&radio, supervisorIsArmed())) {
+    show_hash(chain.contract->policy_hash);
+  }
+#endif
+}
+
 /* Control periods that did not begin in time since the last one. */
 static uint32_t missed_periods(uint64_t now_us) {
   const float elapsed = (float)(now_us - period_us) * 1e-6f / contract.control_dt_s;
@@ -267,6 +289,8 @@ void controllerOutOfTree(control_t *control, const setpoint_t *setpoint, const s
     }
     if (due) {
       control_period(setpoint, sensors, state, now_ms);
+    } else {
+      rest();
     }
   } else if (enable) {
     hand_back(CONTRACT);

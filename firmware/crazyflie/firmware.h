@@ -9,6 +9,7 @@
 #include "FreeRTOS.h"
 #include "task.h"
 
+#include "app_channel.h"
 #include "controller.h"
 #include "controller_pid.h"
 #include "estimator.h"

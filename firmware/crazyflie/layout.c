@@ -67,6 +67,7 @@ SAME(modeDisable == 0 && modeAbs == 1 && modeVelocity == 2);
 SAME(controlModeLegacy == 0 && controlModeForceTorque == 1 && controlModeForce == 2);
 SAME(StateEstimatorTypeComplementary == 1 && StateEstimatorTypeKalman == 2);
 SAME(STABILIZER_NR_OF_MOTORS == 4 && sizeof(stabilizerStep_t) == 4 && sizeof(TickType_t) == 4);
+SAME(APPCHANNEL_MTU == 30);
 SAME(PARAM_UINT8 == 0x08 && PARAM_FLOAT == 0x06);
 SAME(LOG_UINT8 == 1 && LOG_UINT16 == 2 && LOG_UINT32 == 3 && LOG_INT8 == 4 && LOG_FLOAT == 7);
 
@@ -90,5 +91,7 @@ extern StateEstimatorType stateEstimatorGetType(void);
 extern bool supervisorIsArmed(void), supervisorCanFly(void), supervisorIsFlying(void);
 extern bool supervisorAreMotorsAllowedToRun(void), controllerPidTest(void), controllerOutOfTreeTest(void);
 extern void controllerPidInit(void), controllerOutOfTreeInit(void);
+extern size_t appchannelReceiveDataPacket(void *, size_t, int);
+extern int appchannelSendDataPacket(void *, size_t);
 extern logVarId_t logGetVarId(const char *, const char *);
 extern float logGetFloat(logVarId_t);

@@ -38,7 +38,7 @@ typedef enum {
   RS_WRONG_POLICY = 1,     /* ARM carries the hash of another policy */
   RS_ALREADY_ARMED = 2,    /* a second ARM clears no latch: disarm first */
   RS_SELF_TEST_FAILED = 3, /* this build computes something else than the policy it was made from */
-  RS_REFUSED_ARMED = 4,    /* not while armed */
+  RS_REFUSED_ARMED = 4,    /* not while armed; or a swap that arming ended */
   RS_NOT_SWAPPABLE = 5,    /* firmware that was exported without hot swap */
   RS_WRONG_BLOB = 6,       /* no blob, or of another version */
   RS_WRONG_INTERFACE = 7,
@@ -47,7 +47,8 @@ typedef enum {
   RS_SWAP_OUT_OF_PLACE = 10, /* bytes that leave a gap, or beyond the image */
   RS_SWAP_INCOMPLETE = 11,
   RS_SWAP_DAMAGED = 12,    /* the CRC is another */
-  RS_SWAP_NOT_FINITE = 13  /* in the shadow of the policy that flies */
+  RS_SWAP_NOT_FINITE = 13, /* in the shadow of the policy that flies */
+  RS_NOT_HERE = 14         /* a link for other policies alone */
 } rs_verdict_t;
 
 #define RS_NO_VECTOR 0xFFFFu

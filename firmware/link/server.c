@@ -77,7 +77,7 @@ static rs_verdict_t reset(rs_server_t *s) {
   forget(s);
   (void)rs_controller_init(&s->controller, contract); /* it fitted at rs_server_init */
 #if RS_SWAP_SIZE > 0u
-  rs_swap_abort(&s->swap);
+  rs_swap_abort(&s->swap, RS_SWAP_NOT_BEGUN);
 #endif
   return RS_ACCEPTED;
 }
@@ -103,18 +103,7 @@ static uint16_t self_test(rs_server_t *s, const rs_message_t *m) {
 /* Only what has a copy of the policy in its banks can be swapped: without, every one of these is refused. */
 static uint16_t swap(rs_server_t *s, const rs_message_t *m) {
 #if RS_SWAP_SIZE > 0u
-  rs_verdict_t verdict = RS_ACCEPTED;
-  if (m->type == (uint8_t)RS_SWAP_STATUS) {
-    return rs_write_swap_state(message_of(s), m->sequence, &s->swap.status);
-  }
-  if (m->type == (uint8_t)RS_SWAP_BEGIN) {
-    verdict = rs_swap_begin(&s->swap, &s->controller, m);
-  } else if (m->type == (uint8_t)RS_SWAP_DATA) {
-    verdict = rs_swap_data(&s->swap, m);
-  } else {
-    verdict = rs_swap_commit(&s->swap, m);
-  }
-  return rs_write_ack(message_of(s), m->sequence, m->type, verdict);
+  return rs_swap_answer(&s->swap, &s->controller, m, RS_ACCEPTED, message_of(s));
 #else
   return rs_write_ack(message_of(s), m->sequence, m->type, RS_NOT_SWAPPABLE);
 #endif

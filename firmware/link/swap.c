@@ -101,9 +101,29 @@ rs_verdict_t rs_swap_commit(rs_swap_t *s, const rs_message_t *m) {
   return RS_ACCEPTED;
 }
 
-void rs_swap_abort(rs_swap_t *s) {
-  s->status.phase = RS_SWAP_IDLE;
+void rs_swap_abort(rs_swap_t *s, rs_verdict_t why) {
+  if (s->status.phase != RS_SWAP_IDLE) {
+    end(s, why);
+  }
   s->status.received = 0;
+}
+
+uint16_t rs_swap_answer(rs_swap_t *s, const rs_controller_t *c, const rs_message_t *m, rs_verdict_t refused,
+                        uint8_t *out) {
+  rs_verdict_t verdict = refused;
+  if (m->type == (uint8_t)RS_SWAP_STATUS) {
+    return rs_write_swap_state(out, m->sequence, &s->status);
+  }
+  if (refused != RS_ACCEPTED) {
+    /* not now */
+  } else if (m->type == (uint8_t)RS_SWAP_BEGIN) {
+    verdict = rs_swap_begin(s, c, m);
+  } else if (m->type == (uint8_t)RS_SWAP_DATA) {
+    verdict = rs_swap_data(s, m);
+  } else {
+    verdict = rs_swap_commit(s, m);
+  }
+  return rs_write_ack(out, m->sequence, m->type, verdict);
 }
 
 void rs_swap_armed(rs_swap_t *s) { s->steps = s->status.phase == RS_SWAP_SHADOWING ? 0u : s->steps; }

@@ -8,8 +8,8 @@
 #ifndef RS_SWAP_H
 #define RS_SWAP_H
 
+#include "../envelope/controller.h" /* another project around us may have one of its own */
 #include "bank.h"
-#include "controller.h"
 #include "protocol.h"
 
 typedef struct {
@@ -35,8 +35,13 @@ rs_verdict_t rs_swap_data(rs_swap_t *s, const rs_message_t *m);
 /* Takes the CRC of the whole, and starts to judge. */
 rs_verdict_t rs_swap_commit(rs_swap_t *s, const rs_message_t *m);
 
-/* Drops a swap that is under way. */
-void rs_swap_abort(rs_swap_t *s);
+/* Drops a swap that is under way; `why` is how it ended. */
+void rs_swap_abort(rs_swap_t *s, rs_verdict_t why);
+
+/* Does what BEGIN, DATA, COMMIT or STATUS says, and writes the answer to `out`. While `refused` is another than
+ * RS_ACCEPTED all but STATUS are answered with it. Returns the answer's size in bytes. */
+uint16_t rs_swap_answer(rs_swap_t *s, const rs_controller_t *c, const rs_message_t *m, rs_verdict_t refused,
+                        uint8_t *out);
 
 /* The policy has been armed: its state, which the shadow copied, has been reset. */
 void rs_swap_armed(rs_swap_t *s);

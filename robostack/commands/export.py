@@ -24,7 +24,7 @@ class Command:
     C99 compiler (exported/generic-c/). Its report.json says what it takes of a Cortex-M4F: flash, RAM, stack, cycles.
 
     Example: robostack export logs/quadrotor/latest
-    Example: robostack export --target crazyflie --precision int16
+    Example: robostack export --target crazyflie --precision int16 --hot-swap
     """
 
     run_folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
@@ -35,8 +35,8 @@ class Command:
     """Of the network's weights and activations on the board. int16 takes half the flash and less time; it is scaled by
     what the policy meets in flight, and its error is printed."""
     hot_swap: bool = False
-    """Let `robostack swap` exchange the policy's numbers on the board, also in flight, for two banks of its RAM.
-    stm32f405 alone."""
+    """Let `robostack swap` exchange the policy's numbers on the board, for two banks of its RAM: of stm32f405 over a
+    wire, also in flight; of a crazyflie by radio, while it is disarmed, and in int16."""
     root: Path = Path("logs")
     """Folder with the runs."""
     json: bool = False

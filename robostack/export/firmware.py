@@ -28,6 +28,8 @@ ROOMS: dict[Target, tuple[str, ...]] = {
     "generic-c": ("generic", "envelope", "policy"),
 }
 """Folders of firmware/ that an export for the target holds, beside generated/; stm32f405 runs as a process too."""
+CRAZYFLIE_BANKS_BYTES = 40_000
+"""RAM that is left for both banks beside the stock firmware and the app: benchmarks/crazyflie_firmware.py"""
 
 
 @dataclass(frozen=True)
@@ -107,22 +109,28 @@ def export_firmware(
 ) -> FirmwareReport:
     """A folder that builds by itself: the C sources of a target, and the policy's in `generated/`.
 
-    Hot swap needs the link, which stm32f405 alone has. An older export in `out_dir` is replaced when the new one is
-    whole. Raises as `generate_firmware`.
+    Hot swap comes over a serial line (stm32f405) or the radio (crazyflie). An older export in `out_dir` is replaced
+    when the new one is whole. Raises as `generate_firmware`.
     """
     folder = Path(out_dir)
-    if hot_swap and "link" not in ROOMS[target]:
-        raise ContractError(f"hot swap comes over the link of target stm32f405; {target} has none")
+    if hot_swap and target == "generic-c":
+        raise ContractError("hot swap needs a link: export for stm32f405 or crazyflie; generic-c has none")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
             new, old = Path(name) / "new", Path(name) / "old"
             ignore = shutil.ignore_patterns("build*", "__pycache__", "*.py", "*.o", ".*.cmd")
-            for room in ROOMS[target]:
+            for room in (*ROOMS[target], *(["link"] if hot_swap and target == "crazyflie" else [])):
                 shutil.copytree(firmware_source() / room, new / room, ignore=ignore)
             if target == "stm32f405":
                 shutil.copy(firmware_source() / "Makefile", new)
             report = generate_firmware(policy, new / "generated", precision, hot_swap=hot_swap)
+            if target == "crazyflie" and report.bank_bytes > CRAZYFLIE_BANKS_BYTES:
+                raise ContractError(
+                    f"hot swap on a Crazyflie: two banks of {report.bank_bytes // 2:,} bytes, and its firmware leaves "
+                    f"{CRAZYFLIE_BANKS_BYTES:,} bytes of RAM for both: "
+                    + ("train a smaller network" if precision == "int16" else "export it with --precision int16")
+                )
             if folder.exists():
                 folder.rename(old)
             new.rename(folder)

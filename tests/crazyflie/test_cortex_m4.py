@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from robostack.export.board import LINK
-from robostack.export.firmware import firmware_source
+from robostack.export.firmware import firmware_source, generate_firmware
 from robostack_real.devices.crazyflie_obstacle import Obstacle
-from robostack_real.twins.crazyflie_app import APP, FLAGS, expect_bits
+from robostack_real.twins.crazyflie_app import APP, APP_LINK, FLAGS, expect_bits
 
 CORE = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 BUILD = ("-fno-math-errno", "-fno-strict-aliasing", "-ffunction-sections", "-fdata-sections", "-O3")
@@ -32,18 +32,25 @@ def generated(quadrotor_run: Path) -> Path:
 
 
 def includes(generated: Path) -> list[str]:
-    return [f"-I{room}" for room in (CRAZYFLIE, generated, FIRMWARE / "envelope", FIRMWARE / "policy")]
+    rooms = (CRAZYFLIE, generated, *(FIRMWARE / room for room in ("envelope", "link", "policy")))
+    return [f"-I{room}" for room in rooms]
 
 
+@pytest.mark.parametrize("hot_swap", [False, True])
 def test_it_compiles_with_the_firmwares_flags_and_ours_and_its_frames_are_small(
-    generated: Path, tmp_path: Path, need_tool: Callable[..., str]
+    quadrotor_run: Path, generated: Path, tmp_path: Path, need_tool: Callable[..., str], hot_swap: bool
 ) -> None:
     """450 words are all that the stabilizer's task has, for the estimator's state and the PID too."""
     compiler = need_tool("arm-none-eabi-gcc")
+    if hot_swap:
+        shutil.copy(generated / "expected_bits.h", tmp_path)
+        generated = tmp_path / "generated"
+        generate_firmware(quadrotor_run / "exported" / "policy.onnx", generated, hot_swap=True)
     rooms = [FIRMWARE / "envelope", FIRMWARE / "policy", generated]
-    sources = [*(CRAZYFLIE / name for name in APP), *(c for room in rooms for c in room.glob("*.c"))]
-    command = [compiler, *CORE, *FLAGS, *BUILD, "-DRS_CF_INTERFACE", "-fstack-usage", *includes(generated), "-c"]
-    subprocess.run([*command, *sources], check=True, cwd=tmp_path)
+    sources = [*(CRAZYFLIE / name for name in APP), *(FIRMWARE / "link" / name for name in APP_LINK)]
+    sources += [c for room in rooms for c in room.glob("*.c")]
+    command = [compiler, *CORE, *FLAGS, *BUILD, "-DRS_CF_INTERFACE", "-fstack-usage", f"-I{tmp_path}"]
+    subprocess.run([*command, *includes(generated), "-c", *sources], check=True, cwd=tmp_path)
     frames = [int(line.split("\t")[1]) for file in tmp_path.glob("*.su") for line in file.read_text().splitlines()]
     assert len(frames) > 30 and max(frames) < STABILIZER_STACK_BYTES / 8
 

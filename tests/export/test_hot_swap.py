@@ -94,8 +94,19 @@ def test_what_no_board_could_judge_or_swap_is_refused(tmp_path: Path) -> None:
         blob(with_test(policy.spec.self_test.model_copy(update={"tolerance": {"c": 0.1}})))
     with pytest.raises(ContractError, match="no constant that another policy's could replace"):
         blob(random_policy(["Tanh"], 0, tmp_path))
-    with pytest.raises(ContractError, match="crazyflie has none"):
-        export_firmware(policy, tmp_path / "out", target="crazyflie", hot_swap=True)
+    with pytest.raises(ContractError, match="generic-c has none"):
+        export_firmware(policy, tmp_path / "out", target="generic-c", hot_swap=True)
+
+
+def test_banks_that_a_crazyflie_has_no_room_for_are_refused_and_the_older_export_stays(tmp_path: Path) -> None:
+    """And those that it has room for come with the link that brings them."""
+    export_firmware(small_policy(tmp_path / "policy.onnx"), tmp_path / "out", target="crazyflie", hot_swap=True)
+    assert (tmp_path / "out" / "link" / "swap.c").is_file()
+    actor = SmallActor(0, hidden=400)
+    wide = export_onnx(actor, SPEC, tmp_path / "wide.onnx", reference=actor)
+    with pytest.raises(ContractError, match=r"two banks of \d\d,\d+ bytes.* --precision int16"):
+        export_firmware(wide, tmp_path / "out", target="crazyflie", hot_swap=True)
+    assert (tmp_path / "out" / "link" / "swap.c").is_file()
 
 
 def test_the_report_says_what_the_two_banks_take(tmp_path: Path, board_tools: None) -> None:

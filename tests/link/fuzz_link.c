@@ -6,14 +6,22 @@
  * An input is a script of steps (step_t), so that a mutation gets behind the CRC and past the policy's digest. What is
  * asked of the board beyond not crashing: it changes by nothing but an intact frame that it was sent; what is intact and
  * new it takes, what is stale it does not; only ARM with the right digest arms; its answers decode; what its actuators
- * get is within the limits. */
+ * get is within the limits; another policy runs only after a whole blob under the right CRC, passes its own self-test,
+ * and nobody writes into its bank while it runs. A script that begins with RADIO goes to a Crazyflie's app channel, in
+ * packets, where a swap does not outlive arming.
+ *
+ * blob.h, which benchmarks/fuzz_parsers.py writes, has BLOB_HEADER and BLOB_IMAGE of a policy that fits. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "blob.h"
+#include "firmware.h"
+#include "radio.h"
 #include "server.h"
 
-#define MAX_TICKS 16u /* enough for any trip; a policy takes longer than all parsers */
+#define MAX_TICKS 64u /* enough for any trip and any swap; a policy takes longer than all parsers */
+#define CALLS 4u      /* of the radio, that a TICK is */
 
 typedef enum {
   RAW = 0,     /* n bytes as they are */
@@ -23,7 +31,13 @@ typedef enum {
   ARM = 4,     /* with the right digest */
   OBSERVE = 5, /* of the right length; its first n bytes from the input */
   TICK = 6,    /* after up to 3 periods without one */
-  DECODER = 7  /* n bytes for a decoder with little room */
+  DECODER = 7, /* n bytes for a decoder with little room */
+  BEGIN = 8,   /* the blob's header, one byte changed or none; so the next */
+  DATA = 9,    /* the image's next bytes, from up to 15 before them */
+  COMMIT = 10, /* with the CRC of what the board has */
+  FLY = 11,    /* up to 63 periods with an observation each */
+  RADIO = 12,  /* as the first one: all to the radio */
+  STEPS = 16
 } step_t;
 
 typedef struct {
@@ -35,6 +49,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static rs_server_t server;
 static rs_server_t fresh;
+static rs_controller_t chain;
+static rs_controller_t fresh_chain;
+static rs_cf_radio_t radio;
+static rs_cf_radio_t fresh_radio;
+static bool by_radio;
+static bool radio_armed;
+static const uint8_t *packet; /* on its way to the radio */
+static size_t packet_size;
+static rs_decoder_t heard; /* from the radio */
+static uint8_t heard_room[RS_MAX_REPLY + RS_CRC_SIZE];
+static uint8_t runs[RS_SWAP_SIZE]; /* a copy of the image that runs, if it is a bank's */
+static bool committed;             /* the right CRC, since the last header */
 static uint32_t clock_periods;
 static uint32_t ticks; /* of this input */
 static unsigned long taken;
@@ -42,6 +68,10 @@ static unsigned long stale;
 static unsigned long answers;
 static unsigned long armed_ticks;
 static unsigned long trips;
+static unsigned long swaps;
+static unsigned long swaps_in_flight;
+static unsigned long radio_swaps;
+static unsigned long radio_aborted;
 
 static uint32_t now_us(void) { return clock_periods * 10000u; }
 static uint32_t periods(void) { return clock_periods; }
@@ -71,6 +101,71 @@ static uint16_t take_bytes(input_t *in, uint8_t *out, size_t n) {
   return (uint16_t)n;
 }
 
+size_t appchannelReceiveDataPacket(void *buffer, size_t max_length, int timeout_ms) {
+  const size_t size = packet_size;
+  (void)timeout_ms;
+  demand(size <= max_length, "has too little room for a packet");
+  if (size > 0u) {
+    memcpy(buffer, packet, size);
+  }
+  packet_size = 0;
+  return size;
+}
+
+int appchannelSendDataPacket(void *data, size_t length) {
+  const uint8_t *bytes = data;
+  demand(length > 0u && length <= APPCHANNEL_MTU, "sends what is no packet");
+  for (size_t i = 0; i < length; i++) {
+    demand(rs_decoder_feed(&heard, bytes[i]) != RS_FRAME_REJECTED, "answers by radio what does not decode");
+  }
+  answers++;
+  return 1;
+}
+
+static rs_swap_t *the_swap(void) { return by_radio ? &radio.swap : &server.swap; }
+static rs_controller_t *the_controller(void) { return by_radio ? &chain : &server.controller; }
+static uint16_t the_last(void) { return by_radio ? radio.last : server.last; }
+
+static int running_bank(void) {
+  const rs_contract_t *k = the_controller()->contract;
+  return k == &the_swap()->contracts[0] ? 0 : (k == &the_swap()->contracts[1] ? 1 : -1);
+}
+
+static void check_banks(void) {
+  const int bank = running_bank();
+  demand(the_swap()->status.received <= RS_SWAP_SIZE, "took more than an image");
+  demand(bank < 0 || memcmp(rs_banks[bank].image, runs, sizeof runs) == 0, "writes into the bank that runs");
+}
+
+/* After a step that may have put another policy in place. */
+static void check_swap(int before) {
+  const int bank = running_bank();
+  if (bank != before) {
+    demand(committed, "runs what nobody committed");
+    demand(rs_controller_self_test(the_controller(), NULL) == 0u, "runs a policy that fails its self-test");
+    demand(!radio_armed, "takes another policy while armed, by radio");
+    memcpy(runs, rs_banks[bank].image, sizeof runs);
+    committed = false;
+    swaps++;
+    swaps_in_flight += !by_radio && server.armed && !server.controller.envelope.tripped;
+    radio_swaps += by_radio;
+  }
+}
+
+static void call_radio(const uint8_t *bytes, size_t size) {
+  const int before = running_bank();
+  const bool under_way = radio.swap.status.phase != RS_SWAP_IDLE;
+  packet = bytes;
+  packet_size = size;
+  (void)rs_cf_radio_call(&radio, radio_armed);
+  while (packet_size > 0u) { /* it was answering */
+    (void)rs_cf_radio_call(&radio, radio_armed);
+  }
+  demand(!radio_armed || radio.swap.status.phase == RS_SWAP_IDLE, "goes on with a swap while armed, by radio");
+  radio_aborted += under_way && radio_armed;
+  check_swap(before);
+}
+
 static void check_answer(uint16_t sequence) {
   static uint8_t room[RS_MAX_REPLY + RS_CRC_SIZE];
   rs_decoder_t decoder;
@@ -88,6 +183,12 @@ static void check_answer(uint16_t sequence) {
 
 /* Feeds the wire; `sent` is the one message that may be taken, NULL: whichever has a CRC. */
 static void feed(const uint8_t *wire, size_t size, const uint8_t *sent, uint16_t sent_size) {
+  if (by_radio) {
+    for (size_t i = 0; i < size; i += APPCHANNEL_MTU) {
+      call_radio(wire + i, size - i < APPCHANNEL_MTU ? size - i : APPCHANNEL_MTU);
+    }
+    return;
+  }
   for (size_t i = 0; i < size; i++) {
     const uint16_t before = server.last;
     const bool armed = server.armed;
@@ -117,6 +218,42 @@ static void feed(const uint8_t *wire, size_t size, const uint8_t *sent, uint16_t
   }
 }
 
+/* Fills the message of a step that swaps; returns its size. */
+static uint16_t swap_message(input_t *in, step_t step, uint8_t *message) {
+  uint8_t *payload = message + RS_HEADER_SIZE;
+  uint16_t size = 0;
+  if (step == BEGIN) {
+    message[0] = RS_SWAP_BEGIN;
+    size = sizeof BLOB_HEADER;
+    memcpy(payload, BLOB_HEADER, size);
+  } else if (step == DATA) {
+    const uint32_t received = the_swap()->status.received;
+    const uint32_t back = take(in) & 15u;
+    const uint32_t offset = back < received ? received - back : 0u;
+    const uint32_t most = by_radio ? RS_CF_MAX_REQUEST - RS_HEADER_SIZE - 4u : RS_MAX_FILLER - 4u;
+    const uint32_t left = RS_SWAP_SIZE - offset;
+    const uint32_t n = left < most ? left : most;
+    message[0] = RS_SWAP_DATA;
+    for (uint32_t i = 0; i < 4u; i++) {
+      payload[i] = (uint8_t)(offset >> (8u * i));
+    }
+    memcpy(payload + 4, BLOB_IMAGE + offset, n);
+    size = (uint16_t)(4u + n);
+  } else {
+    message[0] = RS_SWAP_COMMIT;
+    for (uint32_t i = 0; i < 4u; i++) {
+      payload[i] = (uint8_t)(the_swap()->crc >> (8u * i));
+    }
+    size = 4;
+  }
+  const uint32_t at = take(in) + 256u * (take(in) & 1u);
+  const uint8_t change = take(in);
+  payload[at % size] ^= change;
+  const bool whole = step == COMMIT && change == 0u && the_swap()->status.received == RS_SWAP_SIZE;
+  committed = whole || (committed && step != BEGIN);
+  return (uint16_t)(RS_HEADER_SIZE + size);
+}
+
 /* The same parsers on a copy that ends where the message ends, so that a sanitiser sees a byte read beyond it. */
 static void parse_alone(const uint8_t *message, uint16_t size) {
   static rs_observe_t observe;
@@ -127,7 +264,11 @@ static void parse_alone(const uint8_t *message, uint16_t size) {
   demand(copy != NULL, "has no memory for the test");
   memcpy(copy + 1, message, size);
   if (rs_message_parse(copy + 1, size, &m)) {
+    rs_swap_header_t header;
+    rs_swap_data_t swap_data;
     (void)rs_u16_parse(&m, &value);
+    (void)rs_swap_header_parse(&m, &header);
+    (void)rs_swap_data_parse(&m, &swap_data);
     (void)rs_observe_parse(&rs_policy, &m, &observe);
     demand(rs_write_pong(reply, &m) <= sizeof reply, "wrote past its reply");
   }
@@ -144,6 +285,8 @@ static void send(input_t *in, step_t step) {
     message[0] = RS_ARM;
     memcpy(message + RS_HEADER_SIZE, rs_policy.policy_hash, RS_DIGEST_SIZE);
     size = RS_HEADER_SIZE + RS_DIGEST_SIZE;
+  } else if (step == BEGIN || step == DATA || step == COMMIT) {
+    size = swap_message(in, step, message);
   } else if (step == OBSERVE) {
     size = (uint16_t)RS_OBSERVE_SIZE(rs_policy.num_channels, rs_policy.observation_size);
     memset(message, 0, size);
@@ -160,7 +303,7 @@ static void send(input_t *in, step_t step) {
     memset(message + n, 0x5A, size - n);
   }
   if (step != MESSAGE && size >= RS_HEADER_SIZE) {
-    const uint16_t sequence = (uint16_t)(server.last + 1u);
+    const uint16_t sequence = (uint16_t)(the_last() + 1u);
     message[1] = (uint8_t)sequence;
     message[2] = (uint8_t)(sequence >> 8);
   }
@@ -173,28 +316,53 @@ static void send(input_t *in, step_t step) {
     feed(wire, wire_size, NULL, 0);
     return;
   }
-  const uint16_t last = server.last;
+  const uint16_t last = the_last();
   const uint16_t was_stale = server.report.stale;
   feed(wire, wire_size, message, size);
-  const bool whole = size >= RS_HEADER_SIZE && size <= RS_MAX_REQUEST;
-  demand(step == MESSAGE || !whole || message[0] == RS_HELLO || server.last == (uint16_t)(last + 1u),
+  const bool whole = size >= RS_HEADER_SIZE && size <= (by_radio ? RS_CF_MAX_REQUEST : RS_MAX_REQUEST);
+  demand(step == MESSAGE || !whole || message[0] == RS_HELLO || the_last() == (uint16_t)(last + 1u),
          "does not take an intact new message");
   stale += server.report.stale != was_stale;
 }
 
 static void tick(uint8_t missed) {
+  const int before = running_bank();
   if (++ticks > MAX_TICKS) {
+    return;
+  }
+  if (by_radio) {
+    radio_armed = (missed & 4u) != 0u;
+    for (uint32_t i = 0; i < CALLS; i++) {
+      call_radio(NULL, 0);
+    }
     return;
   }
   clock_periods += 1u + (missed & 3u);
   (void)rs_server_tick(&server);
-  check_answer(server.observe_sequence);
+  if (ticks <= 16u) { /* they are all alike */
+    check_answer(server.observe_sequence);
+  }
   for (uint16_t i = 0; i < rs_policy.action_size; i++) {
     const float a = server.action[i];
     demand(a >= rs_policy.action_low[i] && a <= rs_policy.action_high[i], "lets an action beyond its limits");
   }
+  rs_server_rest(&server);
+  check_swap(before);
   armed_ticks += server.armed;
   trips += server.controller.envelope.tripped;
+}
+
+/* Every channel fresh, as the self-test's first vector has it, without a frame each: that is OBSERVE's. */
+static void fly(uint8_t count) {
+  for (uint32_t i = 0; i < (count & 63u) && ticks < MAX_TICKS; i++) {
+    memcpy(server.observation, rs_policy.self_test_inputs, sizeof(float) * rs_policy.observation_size);
+    memset(server.fresh, 1, rs_policy.num_channels);
+    memset(server.age_s, 0, sizeof server.age_s);
+    for (uint16_t k = 0; k < rs_policy.num_channels; k++) {
+      server.arrived_us[k] = now_us();
+    }
+    tick(0);
+  }
 }
 
 static void decode_with_little_room(input_t *in) {
@@ -218,14 +386,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!started) {
     demand(rs_server_init(&server, &rs_policy, &board), "has no room for its policy");
     demand(server.self_test_failures == 0u, "fails its self-test");
-    fresh = server; /* one server, so that the pointers into it stay right */
+    demand(rs_controller_init(&chain, &rs_policy), "has no room for its policy by radio");
+    rs_cf_radio_init(&radio, &chain);
+    fresh = server; /* one of each, so that the pointers into it stay right */
+    fresh_chain = chain;
+    fresh_radio = radio;
     started = true;
   }
   server = fresh;
+  chain = fresh_chain;
+  radio = fresh_radio;
+  rs_decoder_init(&heard, heard_room, sizeof heard_room);
   clock_periods = 0;
   ticks = 0;
+  radio_armed = committed = false;
+  by_radio = size > 0u && data[0] % STEPS == RADIO;
   while (in.left > 0u) {
-    const step_t step = (step_t)(take(&in) & 7u);
+    const step_t step = (step_t)(take(&in) % STEPS);
     if (step == RAW) {
       static uint8_t wire[256];
       const uint8_t wanted = take(&in);
@@ -234,9 +411,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
       tick(take(&in));
     } else if (step == DECODER) {
       decode_with_little_room(&in);
-    } else {
+    } else if (step == FLY) {
+      fly(take(&in));
+    } else if (step < RADIO) {
       send(&in, step);
+    } else {
+      /* nothing */
     }
+    check_banks();
   }
   return 0;
 }
@@ -250,8 +432,9 @@ int main(int argc, char **argv) {
     (void)LLVMFuzzerTestOneInput(data, fread(data, 1, sizeof data, file));
     (void)fclose(file);
   }
-  printf("{\"inputs\": %d, \"taken\": %lu, \"stale\": %lu, \"answers\": %lu, \"armed_ticks\": %lu, \"trips\": %lu}\n",
-         argc - 1, taken, stale, answers, armed_ticks, trips);
+  printf("{\"inputs\": %d, \"taken\": %lu, \"stale\": %lu, \"answers\": %lu, \"armed_ticks\": %lu, \"trips\": %lu, "
+         "\"swaps\": %lu, \"in_flight\": %lu, \"by_radio\": %lu, \"aborted_by_arming\": %lu}\n",
+         argc - 1, taken, stale, answers, armed_ticks, trips, swaps, swaps_in_flight, radio_swaps, radio_aborted);
   return 0;
 }
 #endif

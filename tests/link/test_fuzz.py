@@ -18,10 +18,10 @@ INPUTS = 60_000
 
 
 @pytest.fixture(scope="module")
-def firmware(_trained_quadrotor, need_tool):
-    """With a whole contract: a ladder, a tumble limit, a policy with memory."""
+def firmware(tmp_path_factory, need_tool):
+    """With a whole contract: a ladder, a tumble limit, a policy with memory; and for hot swap."""
     need_tool("cc")
-    return _trained_quadrotor / "exported" / "firmware"
+    return fuzz_parsers.write_firmware(tmp_path_factory.mktemp("fuzzed"))
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,9 @@ def fuzz(program: Path, inputs: int, corpus: Path) -> subprocess.CompletedProces
 
 
 def test_the_kept_corpus_breaks_no_promise_and_reaches_what_a_board_does(firmware, tmp_path):
-    rooms = [firmware / room for room in ("generated", "policy", "envelope", "link")]
-    files = [fuzz_parsers.LINK / "fuzz_link.c", *(c for room in rooms for c in sorted(room.glob("*.c")))]
+    options, infer, parsers = fuzz_parsers.sources(firmware)
     sanitisers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    command = ["cc", *FLAGS, "-g", "-O2", "-DREPLAY", *sanitisers, *(f"-I{room}" for room in rooms), *files]
+    command = ["cc", *FLAGS, "-g", "-O2", "-DREPLAY", *sanitisers, *options, *infer, *parsers]
     subprocess.run([*command, "-o", tmp_path / "replay"], check=True)
     ran = subprocess.run([tmp_path / "replay", *CORPUS], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]
@@ -67,6 +66,8 @@ def test_inputs_made_from_the_corpus_break_no_promise(firmware, tmp_path):
     [
         ("frame.c", "d->size < d->capacity", "d->size <= d->capacity", "heap-buffer-overflow"),
         ("protocol.c", "ahead == 0u || ahead >= 0x8000u", "ahead >= 0x8000u", "took a stale message"),
+        ("swap.c", "&s->contracts[0] ? 1u : 0u", "&s->contracts[0] ? 0u : 1u", "writes into the bank that runs"),
+        ("swap.c", "!understood || crc != s->crc", "!understood", "runs what nobody committed"),
     ],
 )
 def test_a_fault_put_into_a_parser_is_found(firmware, file, sound, broken, said, tmp_path):

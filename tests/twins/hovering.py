@@ -20,6 +20,7 @@ SPEC = PolicySpec(
     observations=interface.channels(VEHICLE)[:5],
     actions=interface.actions(VEHICLE),
     envelope=interface.envelope(VEHICLE),
+    provenance={"machine": VEHICLE.numbers},
 )
 
 
@@ -54,6 +55,6 @@ class LinearHover:
         return x @ self.weights.T + self.bias, None
 
 
-def hovering(path: Path, position: float, velocity: float) -> LoadedPolicy:
+def hovering(path: Path, position: float, velocity: float, self_test_rows: int = 4, **changes: object) -> LoadedPolicy:
     actor = LinearHover(position, velocity)
-    return export_onnx(actor, SPEC, path, reference=actor, self_test_rows=4)
+    return export_onnx(actor, SPEC.model_copy(update=changes), path, reference=actor, self_test_rows=self_test_rows)

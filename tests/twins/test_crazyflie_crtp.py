@@ -29,7 +29,7 @@ class Machine:
             "rsp.channel": Variable("rsp.channel", 4, ctypes.c_int8(-1)),
         }
         self.commander, self.supervisor = Commander(), Supervisor()
-        self.time_ms, self.position_m = 5000, np.zeros(3)
+        self.time_ms, self.position_m, self.said = 5000, np.zeros(3), b""
 
     @property
     def state_bits(self):
@@ -43,6 +43,12 @@ class Machine:
 
     def emergency_stop(self):
         self.supervisor.emergency_stop()
+
+    def to_app(self, packet):
+        self.said = packet
+
+    def from_app(self):
+        return [self.said[::-1]] if self.said else []
 
 
 @pytest.fixture
@@ -120,3 +126,9 @@ def test_arming_is_answered_with_what_it_is_now(machine):
     assert ask(machine, crtp.SUPERVISOR, 0, b"\x0c") == [b"\x8c" + struct.pack("<H", machine.supervisor.bits)]
     ask(machine, crtp.SUPERVISOR, 1, b"\3")
     assert machine.supervisor.locked
+
+
+def test_what_is_sent_to_the_app_comes_to_it_and_its_packets_go_out_unasked(machine):
+    link = Crtp(machine)
+    assert link.answer(Packet(crtp.PLATFORM, 2, b"hello")) == []
+    assert link.due() == [Packet(crtp.PLATFORM, 2, b"olleh")]

@@ -11,6 +11,7 @@
 #define CALL_US 1000u
 #define SUPPLY_SHARE 0.01f
 #define FULL 65535.0f
+#define CHANNEL_QUEUE 10u /* packets, as the firmware's */
 
 static rs_cf_world_t now;
 static uint32_t time_ms, steps, stock_calls;
@@ -20,6 +21,13 @@ static sensorData_t sensors;
 static control_t control, stock;
 static float variance[3], supply_v = 4.2f;
 
+typedef struct {
+  uint8_t size[CHANNEL_QUEUE]; /* bytes */
+  uint8_t data[CHANNEL_QUEUE][APPCHANNEL_MTU];
+  uint32_t put, taken; /* packets since boot */
+} queue_t;
+static queue_t to_app, from_app;
+
 TickType_t xTaskGetTickCount(void) { return time_ms; }
 uint64_t usecTimestamp(void) { return time_us; }
 float pmGetBatteryVoltage(void) { return now.supply_v; }
@@ -28,6 +36,39 @@ bool supervisorIsArmed(void) { return now.armed; }
 bool supervisorCanFly(void) { return now.can_fly; }
 bool supervisorIsFlying(void) { return now.flying; }
 bool supervisorAreMotorsAllowedToRun(void) { return now.motors_allowed; }
+
+static uint8_t put(queue_t *queue, const uint8_t *data, size_t size) {
+  const uint32_t at = queue->put % CHANNEL_QUEUE;
+  if (queue->put - queue->taken == CHANNEL_QUEUE) {
+    return 0;
+  }
+  queue->size[at] = (uint8_t)(size < APPCHANNEL_MTU ? size : APPCHANNEL_MTU);
+  memcpy(queue->data[at], data, queue->size[at]);
+  queue->put++;
+  return 1;
+}
+
+static uint8_t take(queue_t *queue, uint8_t *data, size_t room) {
+  const uint32_t at = queue->taken % CHANNEL_QUEUE;
+  if (queue->put == queue->taken) {
+    return 0;
+  }
+  const uint8_t size = (uint8_t)(queue->size[at] < room ? queue->size[at] : room);
+  memcpy(data, queue->data[at], size);
+  queue->taken++;
+  return size;
+}
+
+size_t appchannelReceiveDataPacket(void *buffer, size_t max_length, int timeout_ms) {
+  (void)timeout_ms;
+  return take(&to_app, buffer, max_length);
+}
+
+int appchannelSendDataPacket(void *data, size_t length) { return put(&from_app, data, length); }
+
+uint8_t rs_cf_host_send(const uint8_t *data, uint8_t size) { return put(&to_app, data, size); }
+
+uint8_t rs_cf_host_receive(uint8_t *data) { return take(&from_app, data, APPCHANNEL_MTU); }
 
 void controllerPidInit(void) { rs_cf_stock_init(); }
 bool controllerPidTest(void) { return true; }

@@ -45,6 +45,12 @@ void rs_cf_host_step(const rs_cf_world_t *world, const setpoint_t *setpoint, rs_
 
 uint32_t rs_cf_host_time_ms(void);
 
+/* The app channel. A packet to the app; 0 when its queue is full, and the packet is lost. */
+uint8_t rs_cf_host_send(const uint8_t *data, uint8_t size);
+
+/* The app's oldest packet, at most APPCHANNEL_MTU bytes; returns its size, 0: there is none. */
+uint8_t rs_cf_host_receive(uint8_t *data);
+
 /* Tables of parameters and log variables: a group begins with an entry of type 0x80 (| 1) and its name. Entries
  * without a name are gaps. Returns the first, and the number of entries in *count. */
 const struct param_s *rs_cf_host_params(uint32_t *count);

@@ -5,6 +5,7 @@
 #define RS_CF_INTERFACE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* FreeRTOS: one tick is a millisecond. */
@@ -139,6 +140,12 @@ bool controllerPidTest(void);
 void controllerPid(control_t *control, const setpoint_t *setpoint, const sensorData_t *sensors, const state_t *state,
                    const stabilizerStep_t stabilizerStep);
 
+/* Packets to and from an app, in order, some lost: ten wait in each direction at least, and what comes beyond them is
+ * dropped. Received: their bytes, 0 when none came within timeout_ms. Sent: 0 when the queue is full. */
+#define APPCHANNEL_MTU (30)
+size_t appchannelReceiveDataPacket(void *buffer, size_t max_length, int timeout_ms);
+int appchannelSendDataPacket(void *data, size_t length);
+
 /* What the firmware calls in the app. */
 void controllerOutOfTreeInit(void);
 bool controllerOutOfTreeTest(void);
@@ -147,6 +154,7 @@ void controllerOutOfTree(control_t *control, const setpoint_t *setpoint, const s
 
 /* Motors and propellers of the default platform, Crazyflie 2.1+: thrust of a rotor in N is a cubic of its voltage. */
 #define CONFIG_ENABLE_THRUST_BAT_COMPENSATED 1
+#define CONFIG_MOTORS_REQUIRE_ARMING 1
 #define VMOTOR2THRUST0 -0.02476537915958403f
 #define VMOTOR2THRUST1 0.06523793527519485f
 #define VMOTOR2THRUST2 -0.026792504967750107f

@@ -85,6 +85,7 @@ class Crazyflie:
             client.close_link()
             why = said[0] if said else f"nothing answered in {CONNECT_S:g} s"
             raise NoAnswer(f"{self.where}: {why}; check its power, the URI, and that nobody else is connected to it")
+        client.link_statistics.stop()  # its pings and a sender that finds the link gone wait for each other, for ever
         try:
             self._start_logs()
         except BaseException:
@@ -107,7 +108,7 @@ class Crazyflie:
         info = int(v["supervisor.info"])
         return [
             Check("policy on board", on_board == first, f"{on_board}, this file has {first}",
-                  "flash the app with this policy (robostack export --target crazyflie)"),
+                  "flash the app with this policy (robostack export --target crazyflie), or swap it in"),
             Check("its self-test", failed == 0 and bits == 0, f"{failed} vectors missed, other bits: {bits}",
                   "build the app with -ffp-contract=off, as its Makefile does"),
             Check("positioning deck", bool(decks), ", ".join(decks) or "none",
@@ -172,6 +173,18 @@ class Crazyflie:
     def stop(self) -> None:
         if self._lost is None:
             self._client.supervisor.send_emergency_stop()
+
+    def hear_app(self, take: Callable[[bytes], None]) -> None:
+        """Has each packet of the app channel given to `take`, in cflib's thread."""
+        self._client.appchannel.packet_received.add_callback(lambda data: take(bytes(data)))
+
+    def tell_app(self, packet: bytes) -> None:
+        """A packet of the app channel, 30 bytes at most, which may get lost."""
+        self._client.appchannel.send_packet(packet)
+
+    def check_link(self) -> None:
+        """Raises LinkLost."""
+        self._newest()
 
     def _start_logs(self) -> None:
         from cflib.crazyflie.log import LogConfig

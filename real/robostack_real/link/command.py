@@ -3,52 +3,75 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 
+if TYPE_CHECKING:
+    from robostack_real.link.session import BoardSession
+
 
 @dataclass(frozen=True)
 class Command:
-    """Have a board on a wire run another policy of the same graph and interface, without flashing it, also in flight.
+    """Have a board run another policy of the same graph and interface, without flashing it.
 
-    The board takes the policy whole or not at all: it checks that it fits, its CRC and its self-test, flies it for 50
-    periods in the shadow of the policy that acts, and only then changes over, between two control periods. Its
-    firmware must have been exported with --hot-swap. What is in flash stays: after a reset of power that one runs.
+    The board takes the policy whole or not at all: it checks that it fits, its CRC and its self-test, and changes over
+    between two control periods. On a wire that may be in flight, where it first flies for 50 periods in the shadow of
+    the policy that acts; a Crazyflie takes it by radio, while it is disarmed. Its firmware must have been exported with
+    --hot-swap. What is in flash stays: after a reset of power that one runs.
 
     Example: robostack swap logs/quadrotor/latest --port /dev/ttyACM0
-    Example: robostack swap policy.onnx --port /dev/ttyACM0
+    Example: robostack swap policy.onnx --uri radio://0/80/2M
     """
 
     policy: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY")] = None
     """A policy.onnx, a run folder, or a task (its newest run). Default: the newest run."""
-    port: str = ""
+    port: str | None = None
     """The board's serial device, such as /dev/ttyACM0, or a URL of pyserial's."""
+    uri: str | None = None
+    """A Crazyflie's, as cflib has it: radio://0/80/2M; udp://127.0.0.1:19850 is the virtual one."""
     root: Path = Path("logs")
     """Folder with the runs."""
 
     def run(self) -> int:
-        if not self.port:
-            raise ContractError("say where the board is: --port /dev/ttyACM0")
+        if not bool(self.port) ^ bool(self.uri):
+            raise ContractError("say where the board is: --port /dev/ttyACM0, or --uri radio://0/80/2M")
         path = RunFolder.find_policy(self.policy, self.root)
         from robostack.export.onnx import load_policy
-        from robostack_real.link.client import BoardLink
 
         policy = load_policy(path)
-        with BoardLink(self.port) as board:
+        with self._board() as board:
             before = board.identify()
             if before.policy_hash == policy.policy_hash:
-                print(f"{self.port}: runs policy {policy.policy_hash[:16]} already")
+                print(f"{board.where}: runs policy {policy.policy_hash[:16]} already")
                 return 0
-            now = board.load(policy, progress=_tell)
-        print(file=sys.stderr)
-        print(f"{self.port}: policy {now.policy_hash[:16]} in the place of {before.policy_hash[:16]}")
+            try:
+                now = board.load(policy, progress=_tell)
+            finally:
+                print(file=sys.stderr)
+        print(f"{board.where}: policy {now.policy_hash[:16]} in the place of {before.policy_hash[:16]}")
         return 0
+
+    @contextmanager
+    def _board(self) -> Iterator[BoardSession]:
+        if self.port:
+            from robostack_real.link.client import BoardLink
+
+            with BoardLink(self.port) as board:
+                yield board
+        else:
+            from robostack_real.devices.crazyflie import Crazyflie
+            from robostack_real.devices.crazyflie_radio import PolicyRadio
+
+            with Crazyflie(str(self.uri)) as crazyflie:
+                yield PolicyRadio(crazyflie)
 
 
 def _tell(phase: str, share: float) -> None:

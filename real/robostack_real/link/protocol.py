@@ -78,6 +78,7 @@ class Verdict(IntEnum):
     SWAP_INCOMPLETE = 11
     SWAP_DAMAGED = 12
     SWAP_NOT_FINITE = 13
+    NOT_HERE = 14
 
 
 class SwapPhase(IntEnum):

@@ -48,6 +48,7 @@ _WHY = {
     Verdict.SWAP_DAMAGED: "the image that it has is not the one that was sent (CRC); load again",
     Verdict.SWAP_NOT_FINITE: "the new policy's action or state was not finite, flying in the shadow of the old one, "
     "which flies on; look for it in simulation",
+    Verdict.NOT_HERE: "this link brings other policies and nothing else",
 }
 
 
@@ -62,6 +63,8 @@ class BoardSession(ABC):
     where: str
     """Names the board in messages."""
     identity: Identity | None = None
+    swap_piece = MAX_SWAP_DATA
+    """bytes of an image that a message takes"""
     _policy_hash: str | None = None
     _sequence: int = 0
 
@@ -184,9 +187,9 @@ class BoardSession(ABC):
         Left half-way it changes nothing on the board. Raises Refused.
         """
         self._command(Type.SWAP_BEGIN, loaded.header)
-        for start in range(0, len(loaded.image), MAX_SWAP_DATA):
+        for start in range(0, len(loaded.image), self.swap_piece):
             yield start / len(loaded.image)
-            piece = loaded.image[start : start + MAX_SWAP_DATA]
+            piece = loaded.image[start : start + self.swap_piece]
             self._command(Type.SWAP_DATA, start.to_bytes(4, "little") + piece)
         yield 1.0
         self._command(Type.SWAP_COMMIT, loaded.crc.to_bytes(4, "little"))

@@ -15,7 +15,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -184,6 +184,12 @@ class VirtualCrazyflie:
 
     def emergency_stop(self) -> None:
         self.supervisor.emergency_stop()
+
+    def to_app(self, packet: bytes) -> None:
+        self.app.send(packet)
+
+    def from_app(self) -> Iterator[bytes]:
+        return self.app.received()
 
     def step(self) -> Motion:
         """A millisecond of the whole machine."""

@@ -20,7 +20,10 @@ from robostack.export.firmware import firmware_source
 from robostack.export.host import compile_c
 
 FLAGS = ("-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Werror", "-ffp-contract=off")
-APP = ("app.c", "border.c", "motor_command.c", "output_bits.c")
+APP = ("app.c", "border.c", "motor_command.c", "output_bits.c", "radio.c")
+APP_LINK = ("frame.c", "protocol.c", "swap.c")
+CHANNEL_BYTES = 30
+"""of a packet of the app channel"""
 _GROUP = 0x80
 _PARAM_TYPES: Mapping[int, type[ctypes._SimpleCData]] = {0x08: ctypes.c_uint8, 0x06: ctypes.c_float}
 _LOG_TYPES: Mapping[int, type[ctypes._SimpleCData]] = {
@@ -164,7 +167,8 @@ class CrazyflieApp:
             # a path of its own: one that is loaded already would share its static memory
             self._lib = ctypes.CDLL(str(shutil.copy(built, folder / "own.so")))
         self._lib.rs_cf_host_boot.argtypes = [ctypes.c_float]
-        self._lib.rs_cf_host_boot.restype = ctypes.c_uint8
+        for function in (self._lib.rs_cf_host_boot, self._lib.rs_cf_host_send, self._lib.rs_cf_host_receive):
+            function.restype = ctypes.c_uint8
         self.world = World()
         self.params = dict(self._table("rs_cf_host_params", _PARAM_TYPES))
         self.logs = dict(self._table("rs_cf_host_logs", _LOG_TYPES))
@@ -185,6 +189,16 @@ class CrazyflieApp:
         motion = Motion()
         self._lib.rs_cf_host_step(ctypes.byref(self.world), ctypes.byref(setpoint), ctypes.byref(motion))
         return motion
+
+    def send(self, packet: bytes) -> bool:
+        """A packet of the app channel, CHANNEL_BYTES at most. False: the app's queue is full, and it is lost."""
+        return bool(self._lib.rs_cf_host_send(packet, ctypes.c_uint8(len(packet))))
+
+    def received(self) -> Iterator[bytes]:
+        """The app's own packets, oldest first."""
+        data = ctypes.create_string_buffer(CHANNEL_BYTES)
+        while size := self._lib.rs_cf_host_receive(data):
+            yield data.raw[:size]
 
     def _table(self, function: str, types: Mapping[int, type[ctypes._SimpleCData]]) -> Iterator[tuple[str, Variable]]:
         count = ctypes.c_uint32()
@@ -210,6 +224,7 @@ def build_app(generated: Path, folder: Path, flags: tuple[str, ...] = ("-O2",)) 
     expect_bits(generated, folder)
     app, library = firmware_source() / "crazyflie", folder / "libcrazyflie_app.so"
     sources = [*(app / name for name in APP), *sorted((app / "host").glob("*.c"))]
+    sources += [app.parent / "link" / name for name in APP_LINK]
     sources += [*sorted((app.parent / "envelope").glob("*.c")), *_policy(generated)]
     command = ["cc", *FLAGS, *flags, f"-I{folder}", *_include(generated), "-DRS_CF_INTERFACE", "-shared", "-fPIC"]
     compile_c([*command, *sources, "-o", library, "-lm"], "the Crazyflie app")
@@ -231,5 +246,5 @@ def _policy(generated: Path) -> list[Path]:
 
 def _include(generated: Path) -> list[str]:
     firmware = firmware_source()
-    rooms = (firmware / "crazyflie", generated, firmware / "envelope", firmware / "policy")
+    rooms = (firmware / "crazyflie", generated, *(firmware / room for room in ("envelope", "link", "policy")))
     return [f"-I{room}" for room in rooms]

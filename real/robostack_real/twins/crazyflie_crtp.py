@@ -1,15 +1,15 @@
 """The Crazyflie's radio protocol (CRTP, protocol version 12): a packet in, its answers out.
 
-As much of it as the real cflib needs to connect, read and write parameters, log, arm and fly. Written from Bitcraze's
-protocol documentation and cflib 0.1.34; whatever a client asks beyond it stays without an answer, as on a firmware that
-does not know it.
+As much of it as the real cflib needs to connect, read and write parameters, log, arm, fly, and talk to the app. Written
+from Bitcraze's protocol documentation and cflib 0.1.34; whatever a client asks beyond it stays without an answer, as on
+a firmware that does not know it.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from robostack_real.twins.crazyflie_app import Mode, Setpoint, Variable, positio
 from robostack_real.twins.crazyflie_commander import Commander
 
 PROTOCOL = 12
+APP_CHANNEL = 2
 PARAM, COMMANDER, MEMORY, LOG, GENERIC, HIGH_LEVEL, SUPERVISOR, PLATFORM, LINK = 2, 3, 4, 5, 7, 8, 9, 13, 15
 LOG_FORMATS = {1: "<B", 2: "<H", 3: "<I", 4: "<b", 5: "<h", 6: "<i", 7: "<f", 8: "<e"}
 PARAM_FORMATS = {0x08: "<B", 0x06: "<f"}
@@ -63,6 +64,8 @@ class Machine(Protocol):
     def arm(self, wanted: bool) -> bool: ...
     def recover(self) -> bool: ...
     def emergency_stop(self) -> None: ...
+    def to_app(self, packet: bytes) -> None: ...
+    def from_app(self) -> Iterable[bytes]: ...
 
 
 @dataclass
@@ -75,7 +78,7 @@ class _Block:
 
 
 class Crtp:
-    """`answer` each packet that comes; `due` once a millisecond for logs."""
+    """`answer` each packet that comes; `due` once a millisecond for what comes unasked."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -98,8 +101,9 @@ class Crtp:
         return [Packet(packet.port, packet.channel, data) for data in answers]
 
     def due(self) -> list[Packet]:
-        """Log packets whose time has come."""
-        now, found = self._machine.time_ms, []
+        """Log packets whose time has come, and what the app says."""
+        now = self._machine.time_ms
+        found = [Packet(PLATFORM, APP_CHANNEL, data) for data in self._machine.from_app()]
         for number, block in self._blocks.items():
             if block.period_ms and now >= block.next_ms:
                 block.next_ms = now + block.period_ms
@@ -228,6 +232,8 @@ class Crtp:
         return ()
 
     def _platform(self, p: Packet) -> Sequence[bytes]:
+        if p.channel == APP_CHANNEL:
+            self._machine.to_app(p.data)
         if p.channel == 1 and p.data[0] in (0, 1):
             return [bytes([0, PROTOCOL]) if p.data[0] == 0 else b"\1virtual\0"]
         return [p.data] if p.channel == 0 else ()
