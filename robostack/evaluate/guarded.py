@@ -217,7 +217,7 @@ class GuardedFlight:
     def _flight(self) -> Flight | None:
         if not self._rows.status:
             return None
-        unit = self.policy.spec.actions[0].unit
+        unit = ", ".join(dict.fromkeys(a.unit for a in self.policy.spec.actions))
         units = {"position": "m", "velocity": "m/s", "attitude": "1", "reference": "m", "action": unit, "supply": "V"}
         names = {"action": self.policy.spec.action_names}
         columns = {n: Column(np.stack(v), units[n], names.get(n, ())) for n, v in self._rows.values.items()}

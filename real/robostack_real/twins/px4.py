@@ -32,8 +32,8 @@ from robostack_sim.quadrotor.config import QuadrotorConfig
 PORT = 14540
 """where PX4's own simulation speaks to a companion"""
 SYSTEM = 1
-BEHIND_S = 0.2
-"""A process that the machine keeps from running does not fly blind meanwhile: its time stops."""
+BEHIND_S = 0.03
+"""A process that the machine keeps from running does not fly blind meanwhile: the flight stops, its clock goes on."""
 ENU = Border(heading_rad=np.pi / 2)
 """what it tells is NED; an ENU frame is one whose x looks east"""
 NAMES = (
@@ -89,7 +89,7 @@ class VirtualPx4:
         self.setpoints: list[tuple[float, str, np.ndarray]] = []
         """every one that came: time, mode of that moment, thrust and rates FLU"""
         self.commands: list[int] = []
-        self.time_s = 0.0
+        self.time_s, self._booted_at = 0.0, time.monotonic()
         self._wanted: np.ndarray | None = None
         self._measured = self.airframe.measure()
         self._measured_s = 0.0
@@ -124,7 +124,7 @@ class VirtualPx4:
         commander.step(self.time_s, on_floor=air.on_floor, at_height=at_height)
         air.step(self._action() if commander.armed else None)
         if not self.frozen:
-            self._measured, self._measured_s = air.measure(), self.time_s
+            self._measured, self._measured_s = air.measure(), self.clock_s()
         for name in NAMES:
             if self.time_s >= self._due_s[name] and self._period_s[name] > 0.0:
                 self._due_s[name] = max(self._due_s[name] + self._period_s[name], self.time_s)
@@ -160,7 +160,7 @@ class VirtualPx4:
             self.commands.append(message.command)
             self._send(dialect.MAVLink_command_ack_message(message.command, self._command(message)))
         elif name == "TIMESYNC" and message.tc1 == 0:
-            self._send(dialect.MAVLink_timesync_message(round(1e9 * self._now_s()), message.ts1))
+            self._send(dialect.MAVLink_timesync_message(round(1e9 * self.clock_s()), message.ts1))
         elif name == "PARAM_REQUEST_READ" and message.param_id in self.parameters:
             self._send(self._param(message.param_id))
         elif name == "PARAM_SET" and message.param_id in self.parameters:
@@ -223,7 +223,7 @@ class VirtualPx4:
 
     def _estimator_status(self) -> Message:
         return dialect.MAVLink_estimator_status_message(
-            round(1e6 * self.time_s), self.estimator_flags, *[0.1] * 6, 0.05, 0.05
+            round(1e6 * self.clock_s()), self.estimator_flags, *[0.1] * 6, 0.05, 0.05
         )
 
     def _attitude_quaternion(self) -> Message:
@@ -251,9 +251,9 @@ class VirtualPx4:
     def _lost(self) -> bool:
         return self.loss > 0.0 and self._random.random() < self.loss
 
-    def _now_s(self) -> float:
-        """Its clock between two periods."""
-        return self.time_s + max(0.0, time.monotonic() - self._stepped_at)
+    def clock_s(self) -> float:
+        """Since boot, as MAVLink tells it; `time_s` is what was flown."""
+        return time.monotonic() - self._booted_at
 
     def _serve(self) -> None:
         period, due = self.airframe.step_s, time.monotonic()
@@ -263,7 +263,6 @@ class VirtualPx4:
                 due = max(due, now - BEHIND_S)
                 if now >= due:
                     due += period
-                    self._stepped_at = now
                     self.step()
                 while select.select([self._socket], [], [], max(0.0, due - time.monotonic()))[0]:
                     self._receive()
@@ -283,7 +282,6 @@ class VirtualPx4:
                 self._take(message)
 
     def __enter__(self) -> Self:
-        self._stepped_at = time.monotonic()
         self._running.set()
         self._thread.start()
         return self
