@@ -33,11 +33,12 @@ from robostack_sim.quadrotor.task import Quadrotor
 
 CONFIG = QuadrotorConfig(action="thrust_and_rates")
 PORT = 14601
-TRIES = 5
+TRIES = 10
 
 
-def serve(loss: float, done: Event) -> None:
+def serve(loss: float, ready: Event, done: Event) -> None:
     with VirtualPx4(CONFIG, port=PORT, loss=loss):
+        ready.set()
         done.wait()
 
 
@@ -45,9 +46,10 @@ def fly(policy: LoadedPolicy, trajectory: Trajectory, seconds: float, loss: floa
     """RMS error (m) of the first flight that was not cut short, and how many were."""
     context = multiprocessing.get_context("spawn")
     for cut_short in range(TRIES):
-        done = context.Event()
-        twin = context.Process(target=serve, args=(loss, done))
+        ready, done = context.Event(), context.Event()
+        twin = context.Process(target=serve, args=(loss, ready, done), daemon=True)
         twin.start()
+        ready.wait()
         try:
             with Px4(f"udpin://127.0.0.1:{PORT}") as drone:
                 outcome = GuardedFlight(drone, policy, trajectory, seconds=seconds).fly()

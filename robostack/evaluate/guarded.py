@@ -198,7 +198,7 @@ class GuardedFlight:
         if not self._held():
             self._stop("the dead man's switch was let go")
         if told.age_s > limits.telemetry_age_s:
-            self._stop(f"no telemetry for {told.age_s:.1f} s: without setpoints it levels out and stops by itself")
+            self._stop(f"no telemetry for {told.age_s:.1f} s")
         if not told.fit_to_fly:
             self._stop(told.ended or "the machine's supervisor does not let it fly")
         if told.supply_v < limits.supply_v:

@@ -76,6 +76,16 @@ def test_the_age_of_a_sample_is_known_to_half_a_round_trip(offset_s: float, trip
     assert clock.round_trip_s == pytest.approx(trip_s + 0.05)
 
 
+def test_an_answer_to_somebody_elses_clock_is_not_taken() -> None:
+    link, line = Connection("udpin://127.0.0.1:1"), Line()
+    hear(link, line.beat())
+    hear(link, dialect.MAVLink_timesync_message(10**9, 2 * 10**18).pack(line.mav))
+    assert not link.clock.exchanges
+    link._synchronised.append(5)
+    hear(link, dialect.MAVLink_timesync_message(10**9, 5).pack(line.mav))
+    assert len(link.clock.exchanges) == 1
+
+
 def test_a_clock_that_was_never_set_says_so() -> None:
     assert Clock().round_trip_s == float("inf") and Clock().age_s(1.0, 2.0) == 0.0
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from enum import Enum, auto
 from typing import Self
 
@@ -82,8 +83,8 @@ class Px4:
         self._used: dict[str, float] = {}
         """arrival of the newest message of each name that the controller has seen"""
         self._asked_at = self._asked_first = 0.0
-        self._asking, self._since = Mode.HOLD, 0.0
-        self._silent = False
+        self._since, self._silent = 0.0, False
+        """of leaving"""
         self._cells = 1.0
         self._heartbeat_s = HEARTBEAT_S
         self._take_off_m: float | None = None
@@ -249,7 +250,7 @@ class Px4:
         """Asks PX4 to hold; the fallback flies until it does."""
         assert self._controller is not None
         self.ended, self.stage = self.ended or why, Stage.LEAVING
-        self._since, self._asking, self._silent = time.monotonic(), Mode.HOLD, False
+        self._since, self._silent = time.monotonic(), False
         self._expect(Mode.OFFBOARD, Mode.TAKEOFF, Mode.HOLD, Mode.LAND)
         self._controller.fall_back()
         self._ask_for(Mode.HOLD)
@@ -269,8 +270,11 @@ class Px4:
                 self._end("the link was lost")
         except BaseException as error:
             self._failure = error
-            with self._lock:
+            with self._lock, suppress(LinkLost):
                 self._end(f"its control loop ended: {error}")
+                if not self._taken:
+                    self._send(self._still())
+                    self._ask_for(Mode.HOLD)
             raise
 
     def _tick(self, missed: int) -> None:
@@ -284,6 +288,8 @@ class Px4:
                 self._doubt()
             elif self.stage is Stage.LEAVING:
                 self._see_it_go()
+            if self.stage is Stage.OVER:
+                raise loop.Stop
             action = self._controller.tick(self._samples(), missed)
             status = self._controller.status
             if self.stage is Stage.FLYING and status.tripped:
@@ -312,9 +318,9 @@ class Px4:
         now = time.monotonic()
         result = self.link.answer(dialect.MAV_CMD_DO_SET_MODE, self._asked_at)
         if result == dialect.MAV_RESULT_ACCEPTED or now > self._since + GIVE_UP_S:
+            self._send(self._still())  # the last one acts until COM_OF_LOSS_T, should it be in OFFBOARD after all
             self.stage = Stage.OVER
         elif result is not None or now > self._asked_at + REPEAT_S:
-            self._asking = Mode.LAND
             self._ask_for(Mode.LAND)
 
     def _doubt(self) -> None:

@@ -178,6 +178,8 @@ class Connection:
         self.acks: dict[int, tuple[int, float]] = {}
         """result and arrival of the last COMMAND_ACK of each command"""
         self.clock = Clock()
+        self._synchronised: deque[int] = deque(maxlen=50)
+        """times that were asked with"""
         self.system = 0
         """of the autopilot, once one was heard"""
         self.others: set[int] = set()
@@ -282,7 +284,9 @@ class Connection:
 
     def synchronise(self) -> None:
         """Asks for the autopilot's clock."""
-        self.send(dialect.MAVLink_timesync_message(0, time.monotonic_ns()))
+        now_ns = time.monotonic_ns()
+        self._synchronised.append(now_ns)
+        self.send(dialect.MAVLink_timesync_message(0, now_ns))
 
     def _serve(self) -> None:
         while self._running.is_set():
@@ -306,7 +310,7 @@ class Connection:
         if system != self.system:
             return
         if name == "TIMESYNC":
-            if message.tc1 > 0:
+            if message.tc1 > 0 and message.ts1 in self._synchronised:  # not an answer to somebody else
                 self.clock.add(1e-9 * message.ts1, 1e-9 * message.tc1, now)
             return
         if name == "COMMAND_ACK" and message.result != dialect.MAV_RESULT_IN_PROGRESS:
