@@ -1,7 +1,8 @@
-"""Machines that run a policy themselves, by URI: what a `robostack.devices` entry point has to offer.
+"""Machines that fly a policy, by URI: what a `robostack.devices` entry point has to offer.
 
-A host sets such a machine up, asks and watches; the policy and its envelope are on the machine. The library knows none:
-the name of an entry point is the scheme of its URIs, and it is called with the URI.
+A host sets such a machine up, asks and watches. The policy and its envelope are on the machine, or in the device
+beside an autopilot that takes setpoints: either way nobody outside makes an action. The library knows none: the name of
+an entry point is the scheme of its URIs, and it is called with the URI.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Telemetry:
-    """What a machine last said of itself; world ENU, SI."""
+    """What a machine last said of itself; SI, world ENU or a level frame of its own with z up."""
 
     age_s: float
     """since it arrived here"""
@@ -39,6 +40,7 @@ class Telemetry:
     action: np.ndarray
     """what the policy commands, in the contract's unit; zero while it does not fly"""
     supply_v: float
+    """of a cell"""
     policy_flies: bool
     ended: str
     """why the policy does not fly any more, in words; empty while it does or was never asked"""
@@ -93,7 +95,7 @@ def dead_man(device: Path) -> DeadMan:
 
 
 def connect(uri: str) -> FlyingHost:
-    """The machine at a URI such as radio://0/80/2M or udp://127.0.0.1:19850; enter it to open the link.
+    """The machine at a URI such as radio://0/80/2M or udpin://127.0.0.1:14540; enter it to open the link.
 
     Raises ContractError for what is no URI, UnknownNameError for a scheme that nobody serves, MissingExtraError.
     """

@@ -18,19 +18,22 @@ from robostack.spec import ContractError
 
 @dataclass(frozen=True)
 class Command:
-    """Fly the exported policy: on a board in simulation, or on a machine that carries it.
+    """Fly the exported policy: on a board in simulation, or on a machine.
 
     Without --uri the firmware on a board closes the loop with the simulated machine. In lockstep the board is the
     clock, so a flight is the same to the byte every time. Over the serial line the board's timer paces the flight, and
     round trips of the line alone are timed before it. Without the cross compiler and the emulator the same C runs as a
     process of this machine, and the report says so.
 
-    With --uri a machine flies by itself and this host guards it: checks, take-off under the machine's own controller,
-    hand-over, a trajectory, and hand-back and landing at its end or on any doubt. A machine that can hurt somebody
-    needs --dead-man, a switch that a hand holds down.
+    With --uri a machine flies and this host guards it: checks, take-off under the machine's own controller, hand-over,
+    a trajectory, and hand-back and landing at its end or on any doubt. A Crazyflie carries the policy itself; with PX4
+    it runs here, behind its envelope, and PX4 follows its thrust and body rates in OFFBOARD. A machine that can hurt
+    somebody needs --dead-man, a switch that a hand holds down: whatever is not at the address 127.0.0.1, so give that
+    address to simulations only.
 
     Example: robostack fly logs/quadrotor/latest --transport lockstep
     Example: robostack fly policy.onnx --uri radio://0/80/2M --dead-man /dev/input/event5 --trajectory figure-eight
+    Example: robostack fly policy.onnx --uri mavlink:///dev/ttyACM0:921600 --dead-man /dev/input/event5
     """
 
     run_folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
@@ -41,7 +44,9 @@ class Command:
     seed: int = 0
     """Of the starts and the noise."""
     uri: str | None = None
-    """Of a machine: radio://0/80/2M, usb://0, udp://127.0.0.1:19850 (`robostack twin crazyflie`)."""
+    """Of a machine. A Crazyflie: radio://0/80/2M, usb://0, udp://127.0.0.1:19850 (`robostack twin crazyflie`). PX4:
+    udpin://127.0.0.1:14540 listens (`robostack twin px4`, its own simulation), udpout://HOST:PORT speaks first,
+    mavlink:///dev/ttyACM0:921600."""
     trajectory: Literal["hover", "figure-eight"] = "hover"
     """With --uri: what it follows."""
     seconds: float = 10.0

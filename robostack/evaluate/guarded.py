@@ -28,6 +28,8 @@ from robostack.spec import ContractError
 PERIOD_S = 0.02
 TAKE_OFF_S, SETTLE_S, LAND_S = 2.0, 1.0, 2.0
 """under the machine's own controller"""
+TAKE_OFF_MOST_S, THERE_M, THERE_M_S = 15.0, 0.2, 0.2
+"""that a machine at its own pace may take, and how near and how slow it has to be then, on any axis"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Limits:
     """from above the take-off point, along the floor"""
     height_m: float = 2.0
     supply_v: float = 3.2
+    """of a cell"""
     telemetry_age_s: float = 0.5
     hand_over_s: float = 1.0
     """that a machine may take to hand over"""
@@ -128,7 +131,7 @@ class GuardedFlight:
             self._home = np.array([start[0], start[1], start[2] + self.height_m])
             self._tell(f"take off to {self.height_m:g} m")
             self.host.take_off(self.height_m, TAKE_OFF_S)
-            self._wait(TAKE_OFF_S + SETTLE_S)
+            self._rise()
             if not self._doubt:
                 self._under_policy()
         finally:
@@ -143,14 +146,22 @@ class GuardedFlight:
             self.host.stop()
             self._doubt = "Ctrl-C while landing: motors stopped"
 
-    def _wait(self, seconds: float) -> None:
-        """While the machine's own controller flies."""
+    def _rise(self) -> None:
+        """Until the machine's own controller has it above where it stood."""
+        begin, there = time.monotonic(), False
 
         def tick(missed: int) -> None:
+            nonlocal there
             told = self._watched(self.host.telemetry(), None)
             self._rows.add(told, self._home, "stock", missed)
+            off = np.abs(told.position_m - self._home)
+            there = bool(off.max() < THERE_M and np.abs(told.velocity_m_s).max() < THERE_M_S)
+            if there and time.monotonic() - begin > TAKE_OFF_S + SETTLE_S:
+                raise loop.Stop
 
-        self._loop(tick, seconds)
+        self._loop(tick, TAKE_OFF_MOST_S)
+        if not there and not self._doubt:
+            self._doubt = f"it did not reach {self.height_m:g} m in {TAKE_OFF_MOST_S:g} s"
 
     def _under_policy(self) -> None:
         self._tell(f"the policy flies: {self.trajectory.name}, {self.seconds:g} s")
@@ -187,9 +198,9 @@ class GuardedFlight:
         if not self._held():
             self._stop("the dead man's switch was let go")
         if told.age_s > limits.telemetry_age_s:
-            self._stop(f"no telemetry for {told.age_s:.1f} s: without setpoints it levels out and stops by itself")
+            self._stop(f"no telemetry for {told.age_s:.1f} s")
         if not told.fit_to_fly:
-            self._stop("the machine's supervisor does not let it fly")
+            self._stop(told.ended or "the machine's supervisor does not let it fly")
         if told.supply_v < limits.supply_v:
             self._stop(f"the battery has {told.supply_v:.2f} V, less than {limits.supply_v:g} V")
         if np.hypot(offset[0], offset[1]) > limits.fence_m or told.position_m[2] > limits.height_m:
@@ -206,7 +217,7 @@ class GuardedFlight:
     def _flight(self) -> Flight | None:
         if not self._rows.status:
             return None
-        unit = self.policy.spec.actions[0].unit
+        unit = ", ".join(dict.fromkeys(a.unit for a in self.policy.spec.actions))
         units = {"position": "m", "velocity": "m/s", "attitude": "1", "reference": "m", "action": unit, "supply": "V"}
         names = {"action": self.policy.spec.action_names}
         columns = {n: Column(np.stack(v), units[n], names.get(n, ())) for n, v in self._rows.values.items()}

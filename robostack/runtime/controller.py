@@ -61,6 +61,10 @@ class Controller:
         if self._envelope.arm(armed):
             self._state = self._state_reset
 
+    def fall_back(self) -> None:
+        """Trips it for a reason of the caller's, which is Reason.NONE here; until armed again."""
+        self._envelope.trip(Reason.NONE)
+
     def tick(self, samples: Mapping[str, Sample | None], missed: int = 0) -> Array:
         """Advances one control_dt_s and returns the (actions,) action that the actuators must get.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from test_gradients import STATE_STEP, agree, slope
 from torch import Tensor
 
 from robostack.spec import ContractError
-from robostack_sim.quadrotor.autopilot import FIELDS, SUBSTEPS, A, hover_share, load_autopilot, mixer
+from robostack_sim.quadrotor.autopilot import FIELDS, SUBSTEPS, A, hover_thrust, load_autopilot, mixer
 from robostack_sim.quadrotor.config import QuadrotorConfig
+from robostack_sim.quadrotor.interface import level_descend_by_rates
 from robostack_sim.quadrotor.mujoco_plant import MujocoPlant
 from robostack_sim.quadrotor.physics import P, S
 from robostack_sim.quadrotor.rate_control import R
@@ -38,6 +40,10 @@ def bare(num_envs: int = 1) -> Quadrotor:
     numbers[A.DELAY] = 0.0
     numbers[A.THRUST_MODEL] = 1.0
     return task
+
+
+def hover_of(task: Quadrotor, thrust_model: float = 0.0) -> float:
+    return hover_thrust(task.vehicle, replace(load_autopilot("px4_crazyflie"), thrust_model=thrust_model))
 
 
 def ask(task: Quadrotor, thrust: float, roll: float = 0.0, pitch: float = 0.0, yaw: float = 0.0) -> Tensor:
@@ -65,12 +71,30 @@ def test_on_a_crazyflie_the_mixer_is_px4s_for_an_x_frame() -> None:
     torch.testing.assert_close(torch.tensor(found), torch.tensor(expected) * torch.tensor(scale, dtype=torch.float64))
 
 
-def test_hover_thrust_lifts_the_weight() -> None:
+@pytest.mark.parametrize("thrust_model", [0.0, 0.4, 1.0])
+def test_hover_thrust_lifts_the_weight_whatever_the_motors_curve(thrust_model: float) -> None:
     task = bare()
+    task._numbers[0, A.THRUST_MODEL] = thrust_model
     for _ in range(100):
-        task.step(ask(task, hover_share(task.vehicle)))
+        task.step(ask(task, hover_of(task, thrust_model)))
     assert abs(task.state[0, S.VELOCITY + 2].item()) < 0.02
     torch.testing.assert_close(task.state[:, span(S.ATTITUDE, 4)], LEVEL[None])
+
+
+@pytest.mark.parametrize("thrust_model", [0.0, 1.0])
+def test_the_fallback_by_rates_levels_out_and_sinks_slowly(thrust_model: float) -> None:
+    task = bare()
+    task._numbers[0, A.THRUST_MODEL] = thrust_model
+    task.state[0, span(S.ATTITUDE, 4)] = torch.tensor([math.cos(0.3), math.sin(0.3), 0.0, 0.0])
+    rung = level_descend_by_rates(task.vehicle, replace(load_autopilot("px4_crazyflie"), thrust_model=thrust_model))
+    base, gain = torch.tensor(rung.base), torch.tensor(rung.gain)
+    for _ in range(300):
+        w, x, y, z = task.state[0, span(S.ATTITUDE, 4)]
+        tilt = torch.stack([2 * (w * x + y * z), 2 * (w * y - x * z)])
+        signals = torch.cat([tilt, task.state[0, span(S.RATE, 3)], task.state[0, S.VELOCITY + 2 : S.VELOCITY + 3]])
+        task.step((base + gain @ signals)[None])
+    assert -1.2 < task.state[0, S.VELOCITY + 2].item() < -0.4  # 0.08 g over 1 /s is 0.78 m/s
+    assert task.state[0, S.ATTITUDE + 1 : S.ATTITUDE + 3].abs().max() < 0.01
 
 
 def test_the_whole_controller_reaches_a_rate_in_a_fifth_of_a_second_and_the_integral_holds_it() -> None:
@@ -112,7 +136,7 @@ def test_a_setpoint_acts_after_its_delay() -> None:
     """12 ms late: nothing in the first period, one substep short of three in the second."""
     task = bare()
     task.params[:, P.ACTION_DELAY] = 0.012
-    hover = hover_share(task.vehicle)
+    hover = hover_of(task)
     task.state[:, [S.COMMAND_1, S.COMMAND_2]] = hover
     task.step(ask(task, hover, roll=1.0))
     assert task.state[0, S.RATE].item() == pytest.approx(0.0, abs=1e-5)
@@ -132,12 +156,12 @@ def test_the_adjoint_of_a_window_agrees_with_differences() -> None:
     )  # fmt: skip
     task.params[:, P.SAG] = 0.05
     task.state[:, span(S.ROTOR, 4)] = task.vehicle.hover_speed_rad_s
-    task.state[:, [S.COMMAND_1, S.COMMAND_2]] = hover_share(task.vehicle)
+    task.state[:, [S.COMMAND_1, S.COMMAND_2]] = hover_of(task)
     task.state[:, span(R.INTEGRAL, 3)] = 0.01
     kept = {name: value.clone() for name, value in task.state_dict().items()}
     draw = torch.Generator().manual_seed(1)
     step = torch.tensor([0.02, 0.1, 0.1, 0.1])
-    middle = torch.tensor([hover_share(task.vehicle), 0.0, 0.0, 0.0])
+    middle = torch.tensor([hover_of(task), 0.0, 0.0, 0.0])
     actions = middle + 0.5 * step * torch.randn(horizon, n, 4, generator=draw)
 
     def loss(actions: Tensor, state: Tensor) -> Tensor:

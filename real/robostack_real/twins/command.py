@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from robostack import registry
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
+
+if TYPE_CHECKING:
+    from robostack_real.twins.crazyflie import VirtualCrazyflie
+    from robostack_real.twins.px4 import VirtualPx4
 
 
 @dataclass(frozen=True)
 class Command:
-    """Start the emulated counterpart of a machine that carries a policy, until Ctrl-C.
+    """Start the emulated counterpart of a machine that flies a policy, until Ctrl-C.
 
     A virtual Crazyflie is the app's C with the policy compiled in, a simulated airframe, and the radio protocol over
     UDP: `robostack fly --uri udp://127.0.0.1:19850`, cfclient and cflib take it for a Crazyflie.
 
+    A virtual PX4 speaks MAVLink over UDP, has PX4's modes and arming, its rate controller, and the airframe that the
+    run was trained with: `robostack fly --uri udpin://127.0.0.1:14540`. The policy stays with the one who flies it.
+
     Example: robostack twin crazyflie logs/quadrotor/latest
+    Example: robostack twin px4 logs/quadrotor/latest
     """
 
-    machine: Annotated[Literal["crazyflie"], tyro.conf.Positional]
+    machine: Annotated[Literal["crazyflie", "px4"], tyro.conf.Positional]
     run_folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
-    """A run folder with an export, or a task (its newest run). Default: the newest run."""
-    port: int = 19850
-    """UDP, on this machine alone; cflib finds 19850 to 19859 by itself."""
+    """A run folder (for a Crazyflie with an export), or a task (its newest run). Default: the newest run."""
+    port: int | None = None
+    """UDP, on this machine alone. A Crazyflie listens on 19850 (cflib finds 19850 to 19859 by itself), PX4 speaks to
+    14540."""
     loss: float = 0.0
     """Share of packets lost, each way."""
     seed: int = 0
@@ -38,22 +50,55 @@ class Command:
     def run(self) -> int:
         if not 0.0 <= self.loss < 1.0:
             raise ContractError(f"--loss {self.loss:g}: must lie in [0, 1)")
+        if self.port is not None and not 0 < self.port < 65536:
+            raise ContractError(f"--port {self.port}: must lie in [1, 65535]")
         run = RunFolder.find(self.run_folder, self.root)
+        with self._crazyflie(run) if self.machine == "crazyflie" else self._px4(run) as machine:
+            while machine.failure is None:
+                time.sleep(0.1)
+            raise machine.failure
+
+    @contextmanager
+    def _crazyflie(self, run: RunFolder) -> Iterator[VirtualCrazyflie]:
         exports = [run.exported / target / "generated" for target in ("crazyflie", "firmware")]
         generated = next((folder for folder in exports if folder.is_dir()), None)
         if generated is None:
             raise ContractError(f"{run.path} has no exported firmware; make it: robostack export {run.path}")
         from robostack.learn.trained import RunSettings
-        from robostack_real.twins.crazyflie import VirtualCrazyflie
+        from robostack_real.twins.crazyflie import PORT, VirtualCrazyflie
         from robostack_sim.quadrotor.config import QuadrotorConfig
 
         trained_for = RunSettings.of(run).task
         if not isinstance(trained_for, QuadrotorConfig):
             raise ContractError(f"{run.path}: trained for another task than the quadrotor, which no Crazyflie flies")
+        port = self.port or PORT
         with VirtualCrazyflie(
-            generated, trained_for.vehicle, port=self.port, loss=self.loss, seed=self.seed
+            generated, trained_for.vehicle, port=port, loss=self.loss, seed=self.seed
         ) as machine:
             print(f"{machine.uri}: a Crazyflie with the policy of {run.path}; Ctrl-C ends it", flush=True)
-            while machine.failure is None:
-                time.sleep(0.1)
-            raise machine.failure
+            yield machine
+
+    @contextmanager
+    def _px4(self, run: RunFolder) -> Iterator[VirtualPx4]:
+        try:
+            from robostack_real.twins.px4 import PORT, VirtualPx4
+        except ModuleNotFoundError as error:
+            raise registry.MissingExtraError(
+                f"it needs {error.name!r}: pip install 'robostack[mavlink,train]'"
+            ) from error
+        from robostack.learn.trained import RunSettings
+        from robostack_sim.quadrotor.config import QuadrotorConfig
+
+        config = RunSettings.of(run).task
+        if not isinstance(config, QuadrotorConfig) or config.action != "thrust_and_rates":
+            raise ContractError(
+                f"{run.path} does not command thrust and body rates, which is all that PX4 takes; "
+                "train one: robostack train quadrotor --action thrust_and_rates"
+            )
+        port = self.port or PORT
+        with VirtualPx4(config, port=port, loss=self.loss, seed=self.seed) as machine:
+            print(
+                f"udpin://127.0.0.1:{port}: a PX4 with the airframe of {run.path} speaks there; Ctrl-C ends it",
+                flush=True,
+            )
+            yield machine

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from robostack.spec import ContractError
-from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2, Field, Vehicle, read_parameters
+from robostack_sim.quadrotor.vehicle import Field, Vehicle, read_parameters
 
 FIELDS: Mapping[str, Field] = {
     "rate_p": Field("s/rad", 0.0, 10.0, 3),
@@ -98,9 +98,23 @@ def mixer(vehicle: Vehicle) -> np.ndarray:
     return scaled
 
 
-def hover_share(vehicle: Vehicle) -> float:
-    """Share of the most thrust that carries the machine."""
-    return vehicle.mass * GRAVITY_M_S2 / (4.0 * vehicle.thrust_n(vehicle.rotor_speed_max))
+def hover_thrust(vehicle: Vehicle, autopilot: Autopilot) -> float:
+    """The thrust command that carries the machine. A share of the most thrust only as far as THR_MDL_FAC straightens
+    the rotors' own curve: with 0 it is the share of the most rotor speed."""
+    share = (vehicle.hover_speed_rad_s - vehicle.rotor_speed_min) / _speed_range(vehicle)
+    return autopilot.thrust_model * share**2 + (1.0 - autopilot.thrust_model) * share
+
+
+def thrust_per_newton(vehicle: Vehicle, autopilot: Autopilot) -> float:
+    """What the thrust command of a hovering machine changes for one newton more of all its rotors."""
+    hover, (_, linear, square) = vehicle.hover_speed_rad_s, vehicle.thrust_curve
+    share = (hover - vehicle.rotor_speed_min) / _speed_range(vehicle)
+    per_share = 2.0 * autopilot.thrust_model * share + 1.0 - autopilot.thrust_model
+    return per_share / _speed_range(vehicle) / (4.0 * (linear + 2.0 * square * hover))
+
+
+def _speed_range(vehicle: Vehicle) -> float:
+    return vehicle.rotor_speed_max - vehicle.rotor_speed_min
 
 
 def load_autopilot(name_or_path: str | Path) -> Autopilot:

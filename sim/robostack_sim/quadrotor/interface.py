@@ -10,7 +10,7 @@ import math
 from robostack.features import Difference, Feature, FirstOrderLag, History, Integral, Pick, RotationMatrix, Scale
 from robostack.spec import ActionChannel, Channel, Cut, Envelope, LevelDescend, Tumble
 from robostack.task import Parameter
-from robostack_sim.quadrotor.autopilot import Autopilot, hover_share
+from robostack_sim.quadrotor.autopilot import Autopilot, hover_thrust, thrust_per_newton
 from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2, Vehicle
 
 ROTORS = ("front_right", "back_right", "back_left", "front_left")
@@ -97,7 +97,7 @@ def actions(vehicle: Vehicle, autopilot: Autopilot | None = None) -> tuple[Actio
 
 def envelope(vehicle: Vehicle, autopilot: Autopilot | None = None) -> Envelope:
     """Tumble cut-off beyond what any start needs, then level and descend, then no thrust."""
-    level = level_descend(vehicle) if autopilot is None else level_descend_by_rates(vehicle)
+    level = level_descend(vehicle) if autopilot is None else level_descend_by_rates(vehicle, autopilot)
     cut = (vehicle.rotor_speed_min if autopilot is None else 0.0,) * 4
     return Envelope(
         tumble=Tumble(attitude="attitude", max_tilt_rad=math.radians(120.0), for_s=0.4),
@@ -129,14 +129,14 @@ def level_descend(vehicle: Vehicle) -> LevelDescend:
     return LevelDescend(base=(hover * math.sqrt(0.92),) * 4, gain=tuple(gain), max_s=3.0)
 
 
-def level_descend_by_rates(vehicle: Vehicle) -> LevelDescend:
+def level_descend_by_rates(vehicle: Vehicle, autopilot: Autopilot) -> LevelDescend:
     """Body rates of 4 /s of tilt and no yaw rate, which leaves a rate controller of a tenth of a second its time, and
-    thrust about 0.92 of hover that damps vertical speed with 1 /s."""
-    hover = hover_share(vehicle)
-    lift = hover / GRAVITY_M_S2
+    0.92 of hover thrust that damps vertical speed with 1 /s."""
+    per_newton = thrust_per_newton(vehicle, autopilot)
+    base = hover_thrust(vehicle, autopilot) - 0.08 * vehicle.mass * GRAVITY_M_S2 * per_newton
     still = (0.0,) * 6
-    gain = ((*still[1:], -lift), (-4.0, *still[1:]), (0.0, -4.0, *still[2:]), still)
-    return LevelDescend(base=(0.92 * hover, 0.0, 0.0, 0.0), gain=gain, max_s=3.0)
+    gain = ((*still[1:], -vehicle.mass * per_newton), (-4.0, *still[1:]), (0.0, -4.0, *still[2:]), still)
+    return LevelDescend(base=(base, 0.0, 0.0, 0.0), gain=gain, max_s=3.0)
 
 
 def features(vehicle: Vehicle, autopilot: Autopilot | None = None) -> tuple[Feature, ...]:
