@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from robostack.evaluate import bag
 from robostack.evaluate.flight import GUARDED, STATUS, Column, Flight, FlightError, rms_position_error
 from robostack.evaluate.trajectory import Trajectory
 from robostack.export.onnx import LoadedPolicy
@@ -52,6 +53,8 @@ class Outcome:
     checks: list[Check]
     doubt: str = ""
     flight: Flight | None = None
+    began_ns: int = 0
+    """Unix time of its first row"""
 
 
 class RefusedToFly(ContractError):
@@ -116,11 +119,12 @@ class GuardedFlight:
         if not self._held():
             raise RefusedToFly(f"{self.host.where} does not take off: the dead man's switch is not held down")
         self.host.arm()
+        began_ns = time.time_ns()
         try:
             self._in_the_air()
         except ConnectionError as error:
             self._doubt = f"{self._doubt}; {error}" if self._doubt else str(error)
-        return Outcome(checks, self._doubt, self._flight())
+        return Outcome(checks, self._doubt, self._flight(), began_ns)
 
     def _in_the_air(self) -> None:
         try:
@@ -225,9 +229,9 @@ class GuardedFlight:
         )
 
 
-def save(outcome: Outcome, policy: Path, root: Path, name: str) -> Path:
-    """The whole flight as `name`.csv, and what the policy flew as `name`.npz for the report: in the flights of the run
-    that the policy lies in, else in `root`/flights. Returns the former's path. Raises RunFolderError."""
+def save(outcome: Outcome, policy: Path, root: Path, name: str, log: Literal["csv", "mcap"] = "csv") -> Path:
+    """The whole flight as `name`.csv or .mcap, and what the policy flew as `name`.npz for the report: in the flights of
+    the run that the policy lies in, else in `root`/flights. Returns the former's path. Raises RunFolderError."""
     run = RunFolder(policy.resolve().parent.parent)
     folder = run.flights if run.checkpoints.is_dir() else root / "flights"
     folder.mkdir(parents=True, exist_ok=True)
@@ -235,6 +239,8 @@ def save(outcome: Outcome, policy: Path, root: Path, name: str) -> Path:
     flown = replace(outcome.flight.under_policy(), name=name)
     if len(flown):
         flown.save(folder / f"{name}.npz")
+    if log == "mcap":
+        return bag.save(outcome.flight, folder / f"{name}.mcap", outcome.began_ns)
     return outcome.flight.save_csv(folder / f"{name}.csv")
 
 
