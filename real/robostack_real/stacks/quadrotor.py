@@ -1,0 +1,19 @@
+"""The quadrotor stack: a machine, the policy that commands it, what it shall follow, and who watches."""
+
+from __future__ import annotations
+
+from robostack_real.stacks.stack import NodeDescription, Request, Stack
+
+
+def describe(request: Request) -> tuple[NodeDescription, ...]:
+    policy = {"policy": str(request.policy)}
+    step = {"lockstep": request.lockstep}
+    return (
+        NodeDescription("sim", {**policy, **step, "device": "sim://hover"}, request.fifo),
+        NodeDescription("policy", {**policy, **step}, request.fifo),
+        NodeDescription("setpoint", {**policy, "trajectory": request.trajectory}),
+        NodeDescription("supervisor", {"autostart": request.start}, request.fifo),
+    )
+
+
+quadrotor = Stack("quadrotor", ("sim",), describe)
