@@ -194,10 +194,10 @@ class ActionTopic(JointTopic):
         values, start = {}, 0
         for c in self.channels:
             field = _JOINT_FIELD.get(c.unit, "effort")
-            array = getattr(message, field)
-            if len(array) != len(found):
-                raise WrongMessage(f"{len(found)} names and {len(array)} values in {field}, where {c.name} belongs")
-            values[c.name] = np.array([array[i] for i in order[start : start + c.size]], float)
+            numbers = getattr(message, field)
+            if len(numbers) != len(found):
+                raise WrongMessage(f"{len(found)} names and {len(numbers)} values in {field}, where {c.name} belongs")
+            values[c.name] = np.array([numbers[i] for i in order[start : start + c.size]], float)
             start += c.size
         return values
 
@@ -209,8 +209,8 @@ class ActionTopic(JointTopic):
             into = fields.setdefault(_JOINT_FIELD.get(c.unit, "effort"), np.full(len(message.name), np.nan))
             into[start : start + c.size] = np.asarray(values[c.name], float).ravel()
             start += c.size
-        for field, array in fields.items():
-            _put_floats(message, field, array)
+        for field, numbers in fields.items():
+            _put_floats(message, field, numbers)
 
 
 class BatteryTopic(Topic):

@@ -1,4 +1,4 @@
-"""What is installed: tasks, devices, hosts, guards, boards, stacks and extra commands, found through Python entry points.
+"""What is installed: tasks, devices, hosts, guards, boards, stacks, extra commands; found by Python entry points.
 
 A third party adds a task without touching robostack, by one line in its own pyproject.toml:
 

@@ -26,7 +26,6 @@ from robostack.spec import ContractError, PolicySpec, State
 from robostack_real.nodes import wire
 from robostack_real.nodes.node import Node
 
-ACTION_AGE_PERIODS = 3.0
 HEARTBEAT_AGE_S = 0.25
 
 
@@ -37,7 +36,9 @@ class DeviceNode(Node):
         super().__init__(**kwargs)
         self.declare("policy", "", "path of the policy.onnx; only its contract is read here")
         self.declare("device", "sim://hover", "URI of the machine")
-        self.declare("action_max_age_s", 0.0, "oldest action that is written; 0: three control periods", 0.0, 10.0)
+        self.declare(
+            "action_max_age_s", 0.0, "oldest action that is written; 0: as old as the quickest sensor may be", 0.0, 10.0
+        )
         self.declare("heartbeat_max_age_s", HEARTBEAT_AGE_S, "silence of the supervisor that is borne", 0.02, 10.0)
         self.state = "unconfigured"
         self.device: Any = None
@@ -49,7 +50,9 @@ class DeviceNode(Node):
         self.device = devices.connect(str(self.value("device")), policy)
         self.device.__enter__()
         self.controller = Controller(self, _measured_here(spec, self.device.channels))
-        self._action_max_age_s = float(self.value("action_max_age_s")) or ACTION_AGE_PERIODS * self.period_s
+        self._action_max_age_s = float(self.value("action_max_age_s")) or min(
+            c.max_age_s for c in spec.observations if c.name in self.device.channels
+        )
         self._heartbeat_max_age_s = float(self.value("heartbeat_max_age_s"))
         here = set(self.device.channels)
         self._topics = [
@@ -58,8 +61,8 @@ class DeviceNode(Node):
             if {c.name for c in t.channels} <= here
         ]
         applied = ActionTopic("applied_action", spec.actions)
-        self._applied = (applied, applied.blank(wire.new),
-                         self.create_publisher(wire.message_type(applied.type), applied.name, wire.newest()))  # fmt: skip
+        publisher = self.create_publisher(wire.message_type(applied.type), applied.name, wire.newest())
+        self._applied = (applied, applied.blank(wire.new), publisher)
         self._commands = action_topic(spec)
         kind = wire.message_type(self._commands.type)
         self.create_subscription(kind, self._commands.name, self._heard_action, wire.listened())
@@ -120,7 +123,8 @@ class DeviceNode(Node):
         level = {"armed": 0, "disarmed": 0}.get(self.state, 2)
         return wire.Report(self.ROLE, self.session, self.state, wire.texts({
             "interface_hash": self.spec.interface_hash, "device": self.device.where, "why": self.why,
-            "refused": self.refused, "rung": status.rung, "supervisor": self._supervisor or "",
+            "refused": self.refused, "rung": status.rung,
+            "last_rung": status.rung == len(self.spec.envelope.fallback) - 1, "supervisor": self._supervisor or "",
             "policy": self._policy or "", "other_senders": " ".join(others) if self._policy else "",
             "fallbacks": self.fallbacks, **{f"age_{n}_s": a for n, a in status.age_s.items()},
         }), max(level, 1 if self.refused or (self._policy and others) else 0))  # fmt: skip
@@ -136,6 +140,8 @@ class DeviceNode(Node):
         age = time.monotonic() - self._action_s
         if self._action is None or age > self._action_max_age_s:
             return f"no action for {age:.3f} s, more than {self._action_max_age_s:g} s"
+        if heart.values.get("wish") == "fall_back":
+            return "the supervisor asks for the fallback"
         if not np.isfinite(self._action).all():
             return "the policy asks for the fallback"
         return ""
@@ -187,8 +193,9 @@ class DeviceNode(Node):
         self.controller.arm(False)
         self.device.stop()
         self._supervisor = self._policy = None
+        if state != self.state:
+            self.get_logger().info(state)
         self.state, self.refused = state, ""
-        self.get_logger().info(state)
 
     def _publish(self, samples: Any, stamp_ns: int) -> None:
         for topic, message, publisher in self._topics:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from robostack.export.onnx import LoadedPolicy, load_policy
 from robostack.runtime import loop
@@ -21,9 +21,9 @@ from robostack_real.nodes.realtime import RealTime
 
 
 class Node(LifecycleNode):
-    """A lifecycle node with a loop. Subclasses say what a period is (`period_s`, known once configured), what to do in it
-    (`tick`), and how to come and go (`configure`, `activate`, `deactivate`), which may raise ContractError, OSError or
-    ConnectionError: the transition then fails with that text."""
+    """A lifecycle node with a loop. Subclasses say what a period is (`period_s`, known once configured), what to do in
+    it (`tick`), and how to come and go (`configure`, `activate`, `deactivate`), which may raise ContractError, OSError
+    or ConnectionError: the transition then fails with that text."""
 
     ROLE: ClassVar[str]
 
@@ -32,6 +32,8 @@ class Node(LifecycleNode):
         self.session = wire.session(self.ROLE)
         self.period_s = 0.05
         self.active = False
+        self.crashed = False
+        """a tick raised; what happens next is no end in good order"""
         self.paced = True
         """by the clock; else a period follows the other"""
         self.wait: Callable[[float], object] = time.sleep
@@ -89,6 +91,16 @@ class Node(LifecycleNode):
         array.status = [report.put(wire.new(wire.STATUS_TYPE))]
         return array
 
+    def _tick(self, missed: int) -> None:
+        if not self.active:
+            self.wait(self.period_s)
+            return
+        try:
+            self.tick(missed)
+        except Exception:
+            self.crashed = True
+            raise
+
     # the transitions of a lifecycle node
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -129,7 +141,7 @@ class Node(LifecycleNode):
         self.wait = executor.spin_once
         self.timing = loop.Timing(self.period_s)
         return loop.run(
-            lambda missed: self.tick(missed) if self.active else executor.spin_once(self.period_s),
+            self._tick,
             self.period_s,
             stop=lambda: self.trigger_deactivate() if self.active else None,
             periods=periods,

@@ -17,8 +17,8 @@ MCL_CURRENT, MCL_FUTURE = 1, 2
 
 
 def schedule(fifo_priority: int) -> str:
-    """Puts this thread, and all that it starts, under SCHED_FIFO and locks its memory; 0 leaves both. Returns what could
-    not be had, with the remedy; empty when all of it could."""
+    """Puts this thread, and all that it starts, under SCHED_FIFO and locks its memory; 0 leaves both. Returns what
+    could not be had, with the remedy; empty when all of it could."""
     if fifo_priority == 0:
         return ""
     lacking = []

@@ -3,9 +3,9 @@
     idle --start--> soft_start --all well for soft_start_s--> active --device's fallback--> fallback
       ^--reset-- stopped <--stop, E-stop------------------------'----------------------------'
 
-Its heartbeat carries what it wishes of the device (`wish`: none, arm, disarm) and the session of the policy it means;
-the device arms on it, and falls back when it ceases. The supervisor commands no actuator and holds no latch: in
-`fallback` it goes on wishing what it wished, so that the device's ladder is not cut short, until somebody says stop.
+Its heartbeat carries what it wishes of the device (`wish`: none, arm, fall_back, disarm) and the session of the policy
+it means; the device arms on it, and falls back when it ceases. The supervisor commands no actuator and holds no latch:
+in `fallback` it goes on wishing what it wished, so that the ladder is not cut short, until somebody says stop.
 
 Services (relative to the node): start, stop, reset (std_srvs/Trigger), estop (std_srvs/SetBool). Topic: estop
 (std_msgs/Bool, kept for latecomers); true from anybody stops.
@@ -14,6 +14,7 @@ Services (relative to the node): start, stop, reset (std_srvs/Trigger), estop (s
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from robostack_real.nodes import wire
@@ -22,7 +23,13 @@ from robostack_real.nodes.node import Node
 STATUS_AGE_S = 0.3
 ARM_S = 2.0
 """that a device may take to arm when all is well"""
-WISH = {"idle": "none", "soft_start": "none", "active": "arm", "fallback": "arm", "stopped": "disarm"}
+LADDER_S, DISARM_S = 5.0, 1.0
+"""that a supervisor on its way out waits for the device to come to the end of its fallback, and to disarm"""
+FLYING = ("armed", "fallback")
+WISH = {
+    "idle": "none", "soft_start": "none", "active": "arm", "fallback": "arm", "ending": "fall_back",
+    "stopped": "disarm",
+}  # fmt: skip
 
 
 class SupervisorNode(Node):
@@ -30,7 +37,9 @@ class SupervisorNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.declare("soft_start_s", 0.5, "for how long everything has to be well before the device is armed", 0.0, 60.0)
+        self.declare(
+            "soft_start_s", 0.5, "for how long everything has to be well before the device is armed", 0.0, 60.0
+        )
         self.declare("heartbeat_hz", 50.0, "how often the device hears of it", 10.0, 500.0)
         self.declare("autostart", False, "start as soon as policy and device are there")
         self.state, self.why = "idle", ""
@@ -56,10 +65,16 @@ class SupervisorNode(Node):
         self._session: str = ""
 
     def deactivate(self) -> None:
-        """Disarms on the way out: whoever ends the supervisor in good order wants the machine still."""
-        if self.state not in ("idle", "stopped"):
-            self._go("stopped", "the supervisor was ended")
-        self._beat()
+        """Whoever ends the supervisor in good order wants the machine still: the fallback first, to the end of its
+        ladder, then disarmed. One that crashes falls silent instead, and the machine stays in its fallback."""
+        if self.crashed:
+            return
+        if self.state in ("active", "fallback"):
+            self._go("ending", "the supervisor was ended")
+            self._beat_until(lambda d: d.values.get("last_rung") == "True" or d.state not in FLYING, LADDER_S)
+        if self._device and self._device.state in FLYING:
+            self._go("stopped", "the ladder is at its end")
+            self._beat_until(lambda d: d.state not in FLYING, DISARM_S)
 
     def tick(self, missed: int) -> None:
         {"idle": self._idle, "soft_start": self._soft_start, "active": self._active, "fallback": lambda: None,
@@ -140,14 +155,23 @@ class SupervisorNode(Node):
         return "" if device.state == "disarmed" else f"the device is {device.state}, not disarmed"
 
     def _go(self, state: str, why: str) -> None:
-        told = self.get_logger().warning if state == "fallback" else self.get_logger().info
-        told(f"{self.state} -> {state}: {why}")
+        text = f"{self.state} -> {state}: {why}"
+        if state == "fallback":
+            self.get_logger().warning(text)
+        else:
+            self.get_logger().info(text)
         self.state, self.why, self._since_s = state, why, time.monotonic()
 
     def _beat(self) -> None:
         interface = self._policy.values.get("interface_hash", "") if self._policy else ""
         values = {"wish": WISH[self.state], "policy": self._session, "interface_hash": interface}
         self._heart.publish(wire.Report(self.ROLE, self.session, self.state, values).put(self._message))
+
+    def _beat_until(self, true: Callable[[wire.Report], bool], seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while self._device and not true(self._device) and time.monotonic() < end:
+            self._beat()
+            self.wait(self.period_s)
 
     def _say_estop(self, on: bool) -> None:
         message = wire.new("std_msgs/msg/Bool")

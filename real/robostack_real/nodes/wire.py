@@ -41,8 +41,8 @@ def new(name: str) -> Any:
 
 
 def newest() -> Any:
-    """For what is worth nothing once there is something newer. A sender offers to repeat what gets lost, so that it fits
-    listeners of either kind."""
+    """For what is worth nothing once there is something newer. A sender offers to repeat what gets lost, so that it
+    fits listeners of either kind."""
     from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
     return QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)

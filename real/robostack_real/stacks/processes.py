@@ -15,8 +15,8 @@ from typing import Self
 from robostack_real.stacks.stack import NodeDescription
 
 PROFILE = Path(__file__).with_name("fastdds.xml")
-END_S = 5.0
-"""that a node may take to end before it is killed"""
+END_S = 8.0
+"""that a node may take to end before it is killed; a supervisor waits for the fallback to come to its end"""
 DEFAULTS = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "FASTRTPS_DEFAULT_PROFILES_FILE": str(PROFILE)}
 """of the environment, where nothing is set: nobody else's network hears us, and who was killed is soon forgotten"""
 
