@@ -186,18 +186,17 @@ class ActionTopic(JointTopic):
 
     def read(self, message: Any) -> Values:
         found, names = list(message.name), [n for c in self.channels for n in element_names(c)]
-        order = range(len(names)) if found == names else None
-        if order is None:
-            if sorted(found) != sorted(names):
-                raise WrongMessage(f"names are {_short(found)}, the contract's are {_short(names)}")
-            order = [found.index(n) for n in names]
-        values, start = {}, 0
+        if found != names and sorted(found) != sorted(names):
+            raise WrongMessage(f"names are {_short(found)}, the contract's are {_short(names)}")
+        order = list(range(len(names))) if found == names else [found.index(n) for n in names]
+        values: Values = {}
+        start = 0
         for c in self.channels:
             field = _JOINT_FIELD.get(c.unit, "effort")
             numbers = getattr(message, field)
             if len(numbers) != len(found):
                 raise WrongMessage(f"{len(found)} names and {len(numbers)} values in {field}, where {c.name} belongs")
-            values[c.name] = np.array([numbers[i] for i in order[start : start + c.size]], float)
+            values[c.name] = np.array([numbers[i] for i in order[start : start + c.size]], np.float64)
             start += c.size
         return values
 

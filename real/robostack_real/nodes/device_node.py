@@ -71,8 +71,9 @@ class DeviceNode(Node):
         self._speakers = wire.Speakers()
         self._hearts: dict[str, wire.Report] = {}
         self._action: Array | None = None
-        self._action_s = self._answered_ns = 0
-        self._supervisor = self._policy = None
+        self._action_s, self._answered_ns, self._sender = 0.0, 0, ""
+        self._supervisor: str | None = None
+        self._policy: str | None = None
         self._estop = False
         self.why = self.refused = ""
         self.fallbacks = 0

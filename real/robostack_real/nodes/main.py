@@ -27,6 +27,8 @@ def run(role: str, args: list[str]) -> int:
 
     rclpy.init(args=["robostack", *args], signal_handler_options=SignalHandlerOptions.NO)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    from rclpy.exceptions import ParameterException
+
     try:
         node = getattr(importlib.import_module(f"robostack_real.nodes.{role}_node"), ROLES[role])()
         if lacking:
@@ -37,6 +39,9 @@ def run(role: str, args: list[str]) -> int:
         executor.add_node(node)
         node.spin(executor)
         node.destroy_node()
+    except ParameterException as error:
+        print(f"{role}: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:  # while it came up
         return 130
     finally:

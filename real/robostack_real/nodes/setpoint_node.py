@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robostack.evaluate.trajectory import FigureEight, Hover
+from robostack.evaluate.trajectory import FigureEight, Hover, Trajectory
 from robostack.messages import SetpointTopic, WrongMessage, observation_topics
 from robostack.spec import ContractError
 from robostack_real.nodes import wire
@@ -33,7 +33,7 @@ class SetpointNode(Node):
         if not setpoints or "odom" not in {t.name for t in found}:
             raise ContractError(f"task {spec.task!r} asks for no position of a body; there is nothing to send")
         self._topic = setpoints[0]
-        known = {"hover": Hover(), "figure_eight": FigureEight(float(self.value("period_s")))}
+        known: dict[str, Trajectory] = {"hover": Hover(), "figure_eight": FigureEight(float(self.value("period_s")))}
         if self.value("trajectory") not in known:
             raise ContractError(f"parameter trajectory: {self.value('trajectory')!r} is none of {[*known]}")
         self._trajectory = known[self.value("trajectory")]
