@@ -59,20 +59,19 @@ class Ear:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self.newest: dict[str, Any] = {}
-        self.reports: list[tuple[float, wire.Report]] = []
-        """(monotonic time, report) of every report heard"""
+        self.reports: dict[str, wire.Report] = {}
 
     def listen(self, topic: str, type_name: str) -> None:
         def heard(message: Any) -> None:
             self.newest[topic] = message
             if type_name == wire.STATUS_TYPE:
-                self.reports.append((time.monotonic(), wire.Report.of(message)))
+                self.reports[topic] = wire.Report.of(message)
 
         self.node.create_subscription(wire.message_type(type_name), topic, heard, wire.listened())
 
     def report(self, role: str) -> wire.Report | None:
-        message = self.newest.get(f"{role}_status")
-        return wire.Report.of(message) if message else None
+        """The newest, with the time that it came."""
+        return self.reports.get(f"{role}_status")
 
     def state(self, role: str) -> str:
         found = self.report(role)

@@ -23,9 +23,9 @@ def on_the_stand(stack: Running, ear: Ear) -> None:
     """Before each test everything runs, and the supervisor is idle."""
     for role in stack.ended():
         stack.again(role)
-    ear.until(lambda: ear.state("supervisor") in ("idle", "stopped", "active", "fallback"), "a supervisor")
-    if ear.state("supervisor") != "idle":
-        ear.ask("stop")
+    ear.until(lambda: all(r and r.age_s() < 0.2 for r in (ear.report("supervisor"), ear.report("device"))), "both")
+    if ear.state("supervisor") != "idle" or ear.state("device") != "disarmed":
+        ear.ask("estop")
         ear.until(lambda: ear.state("supervisor") == "stopped", "stopped")
         ear.ask("reset")
     ear.until(
@@ -86,9 +86,10 @@ def test_a_killed_process_is_a_fallback_and_may_come_back_at_once(
         assert not ear.ask("start").success
     stack.again(role)
     ear.until(lambda: ear.state(role) != "" and ear.report(role).session != report.values.get(role), "back")
-    ear.for_s(0.3)
+    ear.until(lambda: ear.state("supervisor") == "fallback", "taken over")
     assert ear.state("device") == "fallback"  # coming back is no reason to fly again
-    ear.until(lambda: ear.ask("stop").success and ear.state("device") == "disarmed", "disarmed")
+    assert ear.ask("stop").success
+    ear.until(lambda: ear.state("device") == "disarmed", "disarmed")
 
 
 def test_a_killed_device_is_noticed(stack: Running, ear: Ear) -> None:
@@ -126,8 +127,8 @@ def test_a_second_sender_is_ignored_in_flight_and_refused_on_the_ground(stack: R
     report = ear.report("device")
     assert report.state == "armed" and report.values["other_senders"] == "policy-intruder" and report.level == 1
     assert distance_m(ear) < 0.2
-    ear.ask("stop")
-    ear.until(lambda: ear.state("device") == "disarmed", "disarmed")
+    ear.ask("estop")
+    ear.until(lambda: ear.state("device") == "stopped", "stopped")
     ear.ask("reset")
     ear.until(lambda: ear.state("policy") == "ready" and ear.state("supervisor") == "idle", "ready")
     ear.ask("start")
@@ -135,6 +136,13 @@ def test_a_second_sender_is_ignored_in_flight_and_refused_on_the_ground(stack: R
               "refused")  # fmt: skip
     ear.node.destroy_publisher(publisher)
     ear.until(lambda: ear.state("device") == "armed", "armed once the other is silent")
+
+
+def test_stop_is_the_fallback_first_and_then_disarmed(stack: Running, ear: Ear) -> None:
+    fly(ear)
+    assert ear.ask("stop").success
+    ear.until(lambda: ear.state("device") == "fallback" and ear.state("supervisor") == "ending", "descends", 2.0)
+    ear.until(lambda: ear.state("device") == "disarmed" and ear.state("supervisor") == "stopped", "disarmed", 6.0)
 
 
 def test_ending_the_supervisor_brings_the_machine_down_and_disarms(stack: Running, ear: Ear) -> None:

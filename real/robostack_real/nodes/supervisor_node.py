@@ -1,7 +1,10 @@
 """supervisor_node: who may activate, when, and why it ended.
 
-    idle --start--> soft_start --all well for soft_start_s--> active --device's fallback--> fallback
-      ^--reset-- stopped <--stop, E-stop------------------------'----------------------------'
+    idle --start--> soft_start --all well for soft_start_s--> active --the device falls back--> fallback
+      ^                                                          |                                 |
+      '--reset-- stopped <--the ladder's end-- ending <-----stop-'---------------------------stop--'
+
+Stop means the fallback first, to the end of its ladder, and then disarmed; E-stop means disarmed now.
 
 Its heartbeat carries what it wishes of the device (`wish`: none, arm, fall_back, disarm) and the session of the policy
 it means; the device arms on it, and falls back when it ceases. The supervisor commands no actuator and holds no latch:
@@ -14,7 +17,6 @@ Services (relative to the node): start, stop, reset (std_srvs/Trigger), estop (s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from robostack_real.nodes import wire
@@ -24,7 +26,7 @@ STATUS_AGE_S = 0.3
 ARM_S = 2.0
 """that a device may take to arm when all is well"""
 LADDER_S, DISARM_S = 5.0, 1.0
-"""that a supervisor on its way out waits for the device to come to the end of its fallback, and to disarm"""
+"""that the device may take to come to the end of its fallback, and to disarm"""
 FLYING = ("armed", "fallback")
 WISH = {
     "idle": "none", "soft_start": "none", "active": "arm", "fallback": "arm", "ending": "fall_back",
@@ -65,20 +67,20 @@ class SupervisorNode(Node):
         self._session: str = ""
 
     def deactivate(self) -> None:
-        """Whoever ends the supervisor in good order wants the machine still: the fallback first, to the end of its
-        ladder, then disarmed. One that crashes falls silent instead, and the machine stays in its fallback."""
+        """Whoever ends the supervisor in good order wants the machine still. One that crashes falls silent instead, and
+        the machine stays in its fallback."""
         if self.crashed:
             return
-        if self.state in ("active", "fallback"):
-            self._go("ending", "the supervisor was ended")
-            self._beat_until(lambda d: d.values.get("last_rung") == "True" or d.state not in FLYING, LADDER_S)
-        if self._device and self._device.state in FLYING:
-            self._go("stopped", "the ladder is at its end")
-            self._beat_until(lambda d: d.state not in FLYING, DISARM_S)
+        self.stop()
+        end = time.monotonic() + LADDER_S + DISARM_S
+        while self._device and self._device.state in FLYING and time.monotonic() < end:
+            self._ending()
+            self._beat()
+            self.wait(self.period_s)
 
     def tick(self, missed: int) -> None:
-        {"idle": self._idle, "soft_start": self._soft_start, "active": self._active, "fallback": lambda: None,
-         "stopped": lambda: None}[self.state]()  # fmt: skip
+        acts = {"idle": self._idle, "soft_start": self._soft_start, "active": self._active, "ending": self._ending}
+        acts.get(self.state, lambda: None)()
         self._beat()
         self.tell(self.state)
 
@@ -102,7 +104,9 @@ class SupervisorNode(Node):
         return doubt
 
     def stop(self) -> str:
-        if self.state != "stopped":
+        if self.state in ("active", "fallback"):
+            self._go("ending", "asked to stop")
+        elif self.state in ("idle", "soft_start"):
             self._go("stopped", "asked to stop")
         return ""
 
@@ -117,7 +121,10 @@ class SupervisorNode(Node):
     # states
 
     def _idle(self) -> None:
-        if self._autostart and not self._doubt():
+        device = self._device
+        if device is not None and device.age_s() < STATUS_AGE_S and device.state == "fallback":
+            self._go("fallback", f"found it so: {device.values.get('why', '')}")  # its own supervisor was lost
+        elif self._autostart and not self._doubt():
             self.start_flight()
 
     def _soft_start(self) -> None:
@@ -137,6 +144,12 @@ class SupervisorNode(Node):
             self._go("stopped", "the device was stopped")
         elif device.state != "armed" and time.monotonic() - self._since_s > ARM_S:
             self._go("idle", f"the device did not arm: {device.values.get('refused') or 'no reason given'}")
+
+    def _ending(self) -> None:
+        device = self._device
+        late = time.monotonic() - self._since_s > LADDER_S
+        if device is None or device.state not in FLYING or device.values.get("last_rung") == "True" or late:
+            self._go("stopped", "the fallback is at its end")
 
     def _doubt(self) -> str:
         """What speaks against a start; empty when nothing does."""
@@ -166,12 +179,6 @@ class SupervisorNode(Node):
         interface = self._policy.values.get("interface_hash", "") if self._policy else ""
         values = {"wish": WISH[self.state], "policy": self._session, "interface_hash": interface}
         self._heart.publish(wire.Report(self.ROLE, self.session, self.state, values).put(self._message))
-
-    def _beat_until(self, true: Callable[[wire.Report], bool], seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while self._device and not true(self._device) and time.monotonic() < end:
-            self._beat()
-            self.wait(self.period_s)
 
     def _say_estop(self, on: bool) -> None:
         message = wire.new("std_msgs/msg/Bool")
