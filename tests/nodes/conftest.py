@@ -125,7 +125,7 @@ class Running(Processes):
 
     def __init__(self, policy: Path, domain: int) -> None:
         self.lines: list[str] = []
-        self.described = {n.role: n for n in quadrotor.describe(Request(policy, start=False, fifo=50))}
+        self.described = {n.role: n for n in quadrotor.describe(Request(policy, start=False, fifo=50, view_port=0))}
         super().__init__(
             tuple(self.described.values()),
             environment={"ROS_DOMAIN_ID": str(domain)},

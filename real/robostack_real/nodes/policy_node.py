@@ -102,7 +102,7 @@ class PolicyNode(Node):
             "policy_hash": self.policy.policy_hash, "interface_hash": self.spec.interface_hash, "why": why,
             "complaint": "; ".join(self._complaints.values()), "repeated": self.repeated, **ages,
             "work_p50_s": self.work.quantile(0.5), "work_p99_s": self.work.quantile(0.99),
-            "work_max_s": self.work.max_s,
+            "work_max_s": self.work.max_s, "work_counts": " ".join(map(str, self.work.counts)),
         }), level)  # fmt: skip
 
     def _listener(self, topic: Topic) -> Any:

@@ -39,6 +39,8 @@ class Command:
     """Simulation as fast as the policy answers."""
     fifo: int = 0
     """SCHED_FIFO priority of the control nodes; 0 for none."""
+    view_port: int = 8765
+    """Of a live page on this machine, http://127.0.0.1:PORT; 0 for none."""
     namespace: str = ""
     seconds: float | None = None
     """End after so long. Default: Ctrl-C."""
@@ -60,7 +62,9 @@ class Command:
         path = RunFolder.find_policy(self.policy, self.root)
         load_policy(path)
         wire.ros()
-        request = Request(path.resolve(), self.target, self.trajectory, self.start, self.lockstep, self.fifo)
+        request = Request(
+            path.resolve(), self.target, self.trajectory, self.start, self.lockstep, self.fifo, self.view_port
+        )
         end = time.monotonic() + self.seconds if self.seconds is not None else float("inf")
         try:
             with Processes(stack.describe(request), namespace=self.namespace) as nodes:

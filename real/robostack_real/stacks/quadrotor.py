@@ -8,7 +8,9 @@ from robostack_real.stacks.stack import NodeDescription, Request, Stack
 def describe(request: Request) -> tuple[NodeDescription, ...]:
     policy = {"policy": str(request.policy)}
     step = {"lockstep": request.lockstep}
+    view = (NodeDescription("view", {**policy, "port": request.view_port}),) if request.view_port else ()
     return (
+        *view,
         NodeDescription("sim", {**policy, **step, "device": "sim://hover"}, request.fifo),
         NodeDescription("policy", {**policy, **step}, request.fifo),
         NodeDescription("setpoint", {**policy, "trajectory": request.trajectory}),

@@ -48,6 +48,8 @@ class Request:
     """start the flight as soon as everything is there, without a call of /supervisor/start"""
     lockstep: bool = False
     fifo: int = 0
+    view_port: int = 8765
+    """of the live page on 127.0.0.1; 0 for none"""
 
 
 @dataclass(frozen=True)
