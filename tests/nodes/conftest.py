@@ -123,14 +123,21 @@ def ear(domain: int) -> Iterator[Ear]:
 class Running(Processes):
     """The quadrotor stack; `lines` is all that its nodes said."""
 
-    def __init__(self, policy: Path, domain: int) -> None:
+    def __init__(self, policy: Path, domain: int, target: str = "sim") -> None:
         self.lines: list[str] = []
-        self.described = {n.role: n for n in quadrotor.describe(Request(policy, start=False, fifo=50, view_port=0))}
+        request = Request(policy, target, start=False, fifo=50, view_port=0)
+        self.described = {n.role: n for n in quadrotor.describe(request)}
         super().__init__(
             tuple(self.described.values()),
             environment={"ROS_DOMAIN_ID": str(domain)},
             show=lambda role, line: self.lines.append(f"{role}: {line}"),
         )
+
+    def await_ready(self, ear: Ear) -> None:
+        try:
+            ear.until(lambda: ear.state("policy") == "ready" and ear.state("device") == "disarmed", "the stack is up")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n" + "\n".join(self.lines)) from None
 
     def again(self, role: str) -> NodeDescription:
         self.start(self.described[role])
@@ -146,8 +153,5 @@ def policy(flying_quadrotor: Path) -> Path:
 def stack(policy: Path, domain: int, ear: Ear) -> Iterator[Running]:
     """Up, not started."""
     with Running(policy, domain) as running:
-        try:
-            ear.until(lambda: ear.state("policy") == "ready" and ear.state("device") == "disarmed", "the stack is up")
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n" + "\n".join(running.lines)) from None
+        running.await_ready(ear)
         yield running

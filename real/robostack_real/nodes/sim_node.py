@@ -51,6 +51,9 @@ class SimNode(DeviceNode):
 
     def tick(self, missed: int) -> None:
         super().tick(0 if self._lockstep else missed)
+        self.tell_truth()
+
+    def tell_truth(self) -> None:
         if self._truth:
             self._truth.write(self._truth_message, self.device.snapshot())
             wire.put_stamp(self._truth_message.header, self._stamp_ns)

@@ -74,7 +74,8 @@ class SupervisorNode(Node):
         self.stop()
         end = time.monotonic() + LADDER_S + DISARM_S
         while self._device and self._device.state in FLYING and time.monotonic() < end:
-            self._ending()
+            if self.state == "ending":
+                self._ending()
             self._beat()
             self.wait(self.period_s)
 

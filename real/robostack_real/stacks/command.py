@@ -31,7 +31,7 @@ class Command:
     policy: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
     """A policy.onnx, a run folder or a task (its newest run). Default: the newest run."""
     target: str = "sim"
-    """What is commanded."""
+    """What is commanded: sim, a simulated machine; board, the same with the policy on an emulated board."""
     trajectory: Literal["hover", "figure_eight"] = "hover"
     start: bool = True
     """Arm as soon as all is well."""

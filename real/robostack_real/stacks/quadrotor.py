@@ -9,13 +9,21 @@ def describe(request: Request) -> tuple[NodeDescription, ...]:
     policy = {"policy": str(request.policy)}
     step = {"lockstep": request.lockstep}
     view = (NodeDescription("view", {**policy, "port": request.view_port}),) if request.view_port else ()
+    if request.target == "board":
+        machine: tuple[NodeDescription, ...] = (
+            NodeDescription("board", {**policy, "device": "sim://hover"}, request.fifo),
+        )
+    else:
+        machine = (
+            NodeDescription("sim", {**policy, **step, "device": "sim://hover"}, request.fifo),
+            NodeDescription("policy", {**policy, **step}, request.fifo),
+        )
     return (
         *view,
-        NodeDescription("sim", {**policy, **step, "device": "sim://hover"}, request.fifo),
-        NodeDescription("policy", {**policy, **step}, request.fifo),
+        *machine,
         NodeDescription("setpoint", {**policy, "trajectory": request.trajectory}),
         NodeDescription("supervisor", {"autostart": request.start}, request.fifo),
     )
 
 
-quadrotor = Stack("quadrotor", ("sim",), describe)
+quadrotor = Stack("quadrotor", ("sim", "board"), describe)
