@@ -46,6 +46,24 @@ class Limits:
     """that a machine may take to hand over"""
 
 
+def doubt_of(told: Telemetry, home_m: np.ndarray, limits: Limits, reference_m: np.ndarray | None = None) -> str:
+    """Why a machine that said this should not fly on under its policy; empty when it may. `home_m` is above where it
+    took off, `reference_m` where it is asked to be."""
+    offset = told.position_m - home_m
+    if told.age_s > limits.telemetry_age_s:
+        return f"no telemetry for {told.age_s:.1f} s: without setpoints it levels out and stops by itself"
+    if not told.fit_to_fly:
+        return "the machine's supervisor does not let it fly"
+    if told.supply_v < limits.supply_v:
+        return f"the battery has {told.supply_v:.2f} V, less than {limits.supply_v:g} V"
+    if np.hypot(offset[0], offset[1]) > limits.fence_m or told.position_m[2] > limits.height_m:
+        return f"it left the fence at {np.round(told.position_m, 2).tolist()} m"
+    if reference_m is not None and np.abs(told.position_m - reference_m).max() > limits.error_m:
+        far = np.abs(told.position_m - reference_m).max()
+        return f"it is {far:.2f} m off its reference, more than {limits.error_m:g} m"
+    return ""
+
+
 @dataclass
 class Outcome:
     """How it went. `doubt` is why it ended early, empty where it did not."""
@@ -187,20 +205,10 @@ class GuardedFlight:
 
     def _watched(self, told: Telemetry, reference_m: np.ndarray | None) -> Telemetry:
         """Stops the loop on the first doubt."""
-        limits, offset = self.limits, told.position_m - self._home
         if not self._held():
             self._stop("the dead man's switch was let go")
-        if told.age_s > limits.telemetry_age_s:
-            self._stop(f"no telemetry for {told.age_s:.1f} s: without setpoints it levels out and stops by itself")
-        if not told.fit_to_fly:
-            self._stop("the machine's supervisor does not let it fly")
-        if told.supply_v < limits.supply_v:
-            self._stop(f"the battery has {told.supply_v:.2f} V, less than {limits.supply_v:g} V")
-        if np.hypot(offset[0], offset[1]) > limits.fence_m or told.position_m[2] > limits.height_m:
-            self._stop(f"it left the fence at {np.round(told.position_m, 2).tolist()} m")
-        if reference_m is not None and np.abs(told.position_m - reference_m).max() > limits.error_m:
-            far = np.abs(told.position_m - reference_m).max()
-            self._stop(f"it is {far:.2f} m off its reference, more than {limits.error_m:g} m")
+        if doubt := doubt_of(told, self._home, self.limits, reference_m):
+            self._stop(doubt)
         return told
 
     def _stop(self, doubt: str) -> None:

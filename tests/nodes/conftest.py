@@ -99,6 +99,20 @@ class Ear:
         self.until(answer.done, f"answer of {service}")
         return answer.result()
 
+    def start(self) -> None:
+        """Has the supervisor start, once it has heard of everybody."""
+        said: list[str] = []
+
+        def started() -> bool:
+            answer = self.ask("start")
+            said.append(answer.message)
+            return bool(answer.success)
+
+        try:
+            self.until(started, "started")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {said[-1]}") from None
+
     def close(self) -> None:
         self._executor.shutdown()
         self.node.destroy_node()
@@ -113,6 +127,7 @@ def ear(domain: int) -> Iterator[Ear]:
     found = Ear(domain)
     for role in ROLES:
         found.listen(f"{role}_status", wire.STATUS_TYPE)
+    found.listen("odom", "nav_msgs/msg/Odometry")
     found.listen("truth", "nav_msgs/msg/Odometry")
     found.listen("action", "sensor_msgs/msg/JointState")
     found.listen("applied_action", "sensor_msgs/msg/JointState")
@@ -123,9 +138,9 @@ def ear(domain: int) -> Iterator[Ear]:
 class Running(Processes):
     """The quadrotor stack; `lines` is all that its nodes said."""
 
-    def __init__(self, policy: Path, domain: int, target: str = "sim") -> None:
+    def __init__(self, policy: Path, domain: int, **asked: Any) -> None:
         self.lines: list[str] = []
-        request = Request(policy, target, start=False, fifo=50, view_port=0)
+        request = Request(policy, start=False, fifo=50, view_port=0, **asked)
         self.described = {n.role: n for n in quadrotor.describe(request)}
         super().__init__(
             tuple(self.described.values()),

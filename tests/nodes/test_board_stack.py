@@ -20,10 +20,9 @@ def flying(policy: Path, domain: int, ear: Ear, need_tool: Callable[..., str]) -
     for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
         need_tool(tool)
     ear.reports.clear()
-    with Running(policy, domain, "board") as running:
+    with Running(policy, domain, target="board") as running:
         running.await_ready(ear)
-        answer = ear.ask("start")
-        assert answer.success, answer.message
+        ear.start()
         ear.until(lambda: ear.state("device") == "armed", "armed")
         ear.for_s(2.0)
         assert ear.state("device") == "armed", running.lines

@@ -36,8 +36,7 @@ def on_the_stand(stack: Running, ear: Ear) -> None:
 
 
 def fly(ear: Ear) -> None:
-    answer = ear.ask("start")
-    assert answer.success, answer.message
+    ear.start()
     ear.until(lambda: ear.state("device") == "armed", "armed")
     ear.until(lambda: ear.state("policy") == "acting", "acting")
 
@@ -97,6 +96,10 @@ def test_a_killed_device_is_noticed(stack: Running, ear: Ear) -> None:
     stack.running["sim"].send_signal(signal.SIGKILL)
     ear.until(lambda: ear.state("supervisor") == "fallback", "noticed")
     assert "does not tell" in ear.report("supervisor").values["why"]
+    stack.again("sim")
+    ear.until(lambda: ear.report("device").age_s() < 0.1 and ear.state("policy") == "ready", "back")
+    ear.for_s(1.0)
+    assert ear.state("device") == "disarmed"  # nobody asked for another flight
 
 
 def test_the_estop_of_anybody_stops_and_holds(stack: Running, ear: Ear) -> None:

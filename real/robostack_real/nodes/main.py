@@ -14,7 +14,7 @@ from robostack_real.nodes import wire
 from robostack_real.nodes.realtime import schedule
 
 ROLES = {"policy": "PolicyNode", "device": "DeviceNode", "sim": "SimNode", "setpoint": "SetpointNode",
-         "supervisor": "SupervisorNode", "view": "ViewNode", "board": "BoardNode"}  # fmt: skip
+         "supervisor": "SupervisorNode", "view": "ViewNode", "board": "BoardNode", "host": "HostNode"}  # fmt: skip
 
 
 def run(role: str, args: list[str]) -> int:

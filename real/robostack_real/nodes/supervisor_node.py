@@ -7,8 +7,8 @@
 Stop means the fallback first, to the end of its ladder, and then disarmed; E-stop means disarmed now.
 
 Its heartbeat carries what it wishes of the device (`wish`: none, arm, fall_back, disarm) and the session of the policy
-it means; the device arms on it, and falls back when it ceases. The supervisor commands no actuator and holds no latch:
-in `fallback` it goes on wishing what it wished, so that the ladder is not cut short, until somebody says stop.
+it means; the device arms on it, and falls back when it ceases. The supervisor commands no actuator and holds no latch.
+In `fallback` it wishes nothing: the device's ladder is not cut short, and one that was started anew does not arm.
 
 Services (relative to the node): start, stop, reset (std_srvs/Trigger), estop (std_srvs/SetBool). Topic: estop
 (std_msgs/Bool, kept for latecomers); true from anybody stops.
@@ -27,9 +27,9 @@ ARM_S = 2.0
 """that a device may take to arm when all is well"""
 LADDER_S, DISARM_S = 5.0, 1.0
 """that the device may take to come to the end of its fallback, and to disarm"""
-FLYING = ("armed", "fallback")
+FLYING = ("taking_off", "armed", "fallback")
 WISH = {
-    "idle": "none", "soft_start": "none", "active": "arm", "fallback": "arm", "ending": "fall_back",
+    "idle": "none", "soft_start": "none", "active": "arm", "fallback": "none", "ending": "fall_back",
     "stopped": "disarm",
 }  # fmt: skip
 
@@ -143,7 +143,7 @@ class SupervisorNode(Node):
             self._go("fallback", device.values.get("why", ""))
         elif device.state == "stopped":
             self._go("stopped", "the device was stopped")
-        elif device.state != "armed" and time.monotonic() - self._since_s > ARM_S:
+        elif device.state == "disarmed" and time.monotonic() - self._since_s > ARM_S:
             self._go("idle", f"the device did not arm: {device.values.get('refused') or 'no reason given'}")
 
     def _ending(self) -> None:

@@ -31,7 +31,12 @@ class Command:
     policy: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
     """A policy.onnx, a run folder or a task (its newest run). Default: the newest run."""
     target: str = "sim"
-    """What is commanded: sim, a simulated machine; board, the same with the policy on an emulated board."""
+    """What is commanded: sim, a simulated machine; board, the same with the policy on an emulated board; crazyflie, one
+    that carries this policy, at --uri."""
+    uri: str = "udp://127.0.0.1:19850"
+    """Of a Crazyflie: radio://0/80/2M; the default is `robostack twin crazyflie`."""
+    dead_man: str = ""
+    """With a machine that can hurt somebody: /dev/input/event..., of which a key or button is held down."""
     trajectory: Literal["hover", "figure_eight"] = "hover"
     start: bool = True
     """Arm as soon as all is well."""
@@ -63,8 +68,9 @@ class Command:
         load_policy(path)
         wire.ros()
         request = Request(
-            path.resolve(), self.target, self.trajectory, self.start, self.lockstep, self.fifo, self.view_port
-        )
+            path.resolve(), self.target, self.trajectory, self.start, self.lockstep, self.fifo, self.uri,
+            self.dead_man, self.view_port,
+        )  # fmt: skip
         end = time.monotonic() + self.seconds if self.seconds is not None else float("inf")
         try:
             with Processes(stack.describe(request), namespace=self.namespace) as nodes:

@@ -19,6 +19,8 @@ def arguments(stack: Stack) -> dict[str, dict[str, Any]]:
         "start": {"default_value": "true", "description": "arm as soon as all is well", "choices": ["true", "false"]},
         "lockstep": {"default_value": "false", "choices": ["true", "false"]},
         "fifo": {"default_value": "0", "description": "SCHED_FIFO priority of the control nodes; 0 for none"},
+        "uri": {"default_value": "udp://127.0.0.1:19850", "description": "of a Crazyflie, such as radio://0/80/2M"},
+        "dead_man": {"default_value": "", "description": "input device of a switch that a hand holds down"},
         "view_port": {"default_value": "8765", "description": "of the live page on 127.0.0.1; 0 for none"},
         "namespace": {"default_value": ""},
     }
@@ -28,7 +30,7 @@ def nodes(stack: Stack, value: Callable[[str], str]) -> list[dict[str, Any]]:
     """Keyword arguments of `launch_ros.actions.Node`, one a node; `value` gives a launch argument's."""
     request = Request(
         Path(value("policy")).expanduser().resolve(), value("target"), value("trajectory"), value("start") == "true",
-        value("lockstep") == "true", int(value("fifo")), int(value("view_port")),
+        value("lockstep") == "true", int(value("fifo")), value("uri"), value("dead_man"), int(value("view_port")),
     )  # fmt: skip
     return [
         {

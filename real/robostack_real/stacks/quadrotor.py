@@ -13,6 +13,10 @@ def describe(request: Request) -> tuple[NodeDescription, ...]:
         machine: tuple[NodeDescription, ...] = (
             NodeDescription("board", {**policy, "device": "sim://hover"}, request.fifo),
         )
+    elif request.target == "crazyflie":
+        switch = {"dead_man": request.dead_man} if request.dead_man else {}
+        parameters = {**policy, "device": request.uri, **switch}
+        machine = (NodeDescription("host", parameters),)
     else:
         machine = (
             NodeDescription("sim", {**policy, **step, "device": "sim://hover"}, request.fifo),
@@ -26,4 +30,4 @@ def describe(request: Request) -> tuple[NodeDescription, ...]:
     )
 
 
-quadrotor = Stack("quadrotor", ("sim", "board"), describe)
+quadrotor = Stack("quadrotor", ("sim", "board", "crazyflie"), describe)

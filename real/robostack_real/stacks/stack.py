@@ -48,6 +48,10 @@ class Request:
     """start the flight as soon as everything is there, without a call of /supervisor/start"""
     lockstep: bool = False
     fifo: int = 0
+    uri: str = "udp://127.0.0.1:19850"
+    """of the machine, where the target has one"""
+    dead_man: str = ""
+    """input device of a switch that a hand holds down"""
     view_port: int = 8765
     """of the live page on 127.0.0.1; 0 for none"""
 
