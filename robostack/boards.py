@@ -7,6 +7,7 @@ ones, and another package adds its own by one line in its pyproject.toml.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from robostack import registry
+from robostack.runtime.envelope import Reason
 from robostack.spec import ContractError, PolicySpec
 
 EMULATED = ("netduinoplus2", "host")
@@ -30,6 +32,9 @@ class Answer(Protocol):
     tripped: bool
     ticks_spent: int
     deadline_misses: int
+    reason: Reason
+    channel: int | None
+    rung: int | None
 
 
 class SelfTested(Protocol):
@@ -46,7 +51,9 @@ class Session(Protocol):
     def reset(self) -> None: ...
     def arm(self) -> None: ...
     def disarm(self) -> None: ...
-    def observe(self, values: np.ndarray) -> Answer: ...
+    def observe(
+        self, values: np.ndarray, fresh: Sequence[bool] | None = None, age_s: Sequence[float] | None = None
+    ) -> Answer: ...
     def self_test(self, vector: int | None = None) -> SelfTested: ...
     def echo(self) -> float: ...
 

@@ -1,4 +1,4 @@
-"""Machines that fly a policy, by URI: what a `robostack.devices` entry point has to offer.
+"""Machines that fly a policy, by URI: what a `robostack.hosts` entry point has to offer.
 
 A host sets such a machine up, asks and watches. The policy and its envelope are on the machine, or in the device
 beside an autopilot that takes setpoints: either way nobody outside makes an action. The library knows none: the name of
@@ -101,7 +101,7 @@ def connect(uri: str) -> FlyingHost:
     """
     scheme, separator, rest = uri.partition("://")
     if not separator or not rest:
-        known = ", ".join(f"{name}://..." for name in registry.entries("device"))
+        known = ", ".join(f"{name}://..." for name in registry.entries("host"))
         raise ContractError(f"{uri!r} is no URI of a machine; there are {known or 'none installed'}")
-    host: FlyingHost = registry.load("device", scheme)(uri)
+    host: FlyingHost = registry.load("host", scheme)(uri)
     return host

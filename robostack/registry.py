@@ -1,4 +1,4 @@
-"""What is installed: tasks, devices, guards, boards and extra commands, found through Python entry points.
+"""What is installed: tasks, devices, hosts, guards, boards, stacks, extra commands; found by Python entry points.
 
 A third party adds a task without touching robostack, by one line in its own pyproject.toml:
 
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 if TYPE_CHECKING:
     from robostack.task import Task
 
-Kind = Literal["task", "device", "guard", "board", "command"]
-KINDS: tuple[Kind, ...] = ("task", "device", "guard", "board", "command")
+Kind = Literal["task", "device", "host", "guard", "board", "stack", "command"]
+KINDS: tuple[Kind, ...] = ("task", "device", "host", "guard", "board", "stack", "command")
 
 _IMPORT_NAME = {"warp-lang": "warp", "pyserial": "serial"}
 """Distributions whose import name differs from their own."""

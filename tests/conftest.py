@@ -101,6 +101,23 @@ def _trained_quadrotor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.path
 
 
+@pytest.fixture(scope="session")
+def flying_quadrotor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """policy.onnx of a quadrotor that hovers: a short training."""
+    from robostack.learn.shac import SHAC
+    from robostack.learn.trained import export_policy
+    from robostack.learn.trainer import train
+    from robostack.run_folder import RunFolder
+    from robostack_sim.quadrotor.config import QuadrotorConfig
+    from robostack_sim.quadrotor.task import Quadrotor
+
+    run = RunFolder.at(tmp_path_factory.mktemp("flying") / "quadrotor")
+    with run.stage("train"):
+        run.record(train=train(Quadrotor(QuadrotorConfig()), SHAC(iterations=60), run))
+    export_policy(run, run.policy)
+    return run.policy
+
+
 @pytest.fixture
 def quadrotor_run(_trained_quadrotor: Path, tmp_path: Path) -> Path:
     """A run folder of one iteration, exported with its firmware: sound in everything but the quality of its flight."""

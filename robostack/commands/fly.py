@@ -57,6 +57,8 @@ class Command:
     """With --uri: above where it stands."""
     dead_man: Path | None = None
     """With --uri: an input device, /dev/input/event..., of which a key or button is held down."""
+    log: Literal["csv", "mcap"] = "csv"
+    """With --uri: what the flight is kept as; mcap is for Foxglove and `ros2 bag` (extra: record)."""
     root: Path = Path("logs")
     """Folder with the runs."""
     json: bool = False
@@ -80,7 +82,7 @@ class Command:
     def _guarded(self, uri: str) -> int:
         """Exit status 1 when the flight was cut short."""
         from robostack import hosts
-        from robostack.evaluate import guarded
+        from robostack.evaluate import bag, guarded
         from robostack.evaluate.flight import GUARDED
         from robostack.evaluate.trajectory import FigureEight, Hover
         from robostack.export.onnx import load_policy
@@ -90,6 +92,8 @@ class Command:
                 f"--seconds {self.seconds:g}, --period-s {self.period_s:g}: must be above 0; "
                 f"--height-m {self.height_m:g}: must lie in [0.2, 1.5]"
             )
+        if self.log == "mcap":
+            bag.Messages()  # what is not installed is found out on the ground
         path = RunFolder.find_policy(self.run_folder, self.root)
         policy = load_policy(path)
         trajectory = FigureEight(self.period_s) if self.trajectory == "figure-eight" else Hover()
@@ -106,7 +110,7 @@ class Command:
         with switch or nullcontext(), host:
             outcome = flight.fly()
         stamp = f"{GUARDED}{datetime.now():%Y-%m-%d_%H-%M-%S}_{trajectory.name}"
-        saved = guarded.save(outcome, path, self.root, stamp)
+        saved = guarded.save(outcome, path, self.root, stamp, self.log)
         self._show({"log": str(saved), "doubt": outcome.doubt, "rows": guarded.judge(outcome, saved.parent)})
         if outcome.doubt:
             print(f"robostack: the flight was cut short: {outcome.doubt}", file=sys.stderr)

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from robostack.evaluate import bag
 from robostack.evaluate.flight import GUARDED, STATUS, Column, Flight, FlightError, rms_position_error
 from robostack.evaluate.trajectory import Trajectory
 from robostack.export.onnx import LoadedPolicy
@@ -48,6 +49,24 @@ class Limits:
     """that a machine may take to hand over"""
 
 
+def doubt_of(told: Telemetry, home_m: np.ndarray, limits: Limits, reference_m: np.ndarray | None = None) -> str:
+    """Why a machine that said this should not fly on under its policy; empty when it may. `home_m` is above where it
+    took off, `reference_m` where it is asked to be."""
+    offset = told.position_m - home_m
+    if told.age_s > limits.telemetry_age_s:
+        return f"no telemetry for {told.age_s:.1f} s"
+    if not told.fit_to_fly:
+        return told.ended or "the machine's supervisor does not let it fly"
+    if told.supply_v < limits.supply_v:
+        return f"the battery has {told.supply_v:.2f} V, less than {limits.supply_v:g} V"
+    if np.hypot(offset[0], offset[1]) > limits.fence_m or told.position_m[2] > limits.height_m:
+        return f"it left the fence at {np.round(told.position_m, 2).tolist()} m"
+    if reference_m is not None and np.abs(told.position_m - reference_m).max() > limits.error_m:
+        far = np.abs(told.position_m - reference_m).max()
+        return f"it is {far:.2f} m off its reference, more than {limits.error_m:g} m"
+    return ""
+
+
 @dataclass
 class Outcome:
     """How it went. `doubt` is why it ended early, empty where it did not."""
@@ -55,6 +74,8 @@ class Outcome:
     checks: list[Check]
     doubt: str = ""
     flight: Flight | None = None
+    began_ns: int = 0
+    """Unix time of its first row"""
 
 
 class RefusedToFly(ContractError):
@@ -119,11 +140,12 @@ class GuardedFlight:
         if not self._held():
             raise RefusedToFly(f"{self.host.where} does not take off: the dead man's switch is not held down")
         self.host.arm()
+        began_ns = time.time_ns()
         try:
             self._in_the_air()
         except ConnectionError as error:
             self._doubt = f"{self._doubt}; {error}" if self._doubt else str(error)
-        return Outcome(checks, self._doubt, self._flight())
+        return Outcome(checks, self._doubt, self._flight(), began_ns)
 
     def _in_the_air(self) -> None:
         try:
@@ -194,20 +216,10 @@ class GuardedFlight:
 
     def _watched(self, told: Telemetry, reference_m: np.ndarray | None) -> Telemetry:
         """Stops the loop on the first doubt."""
-        limits, offset = self.limits, told.position_m - self._home
         if not self._held():
             self._stop("the dead man's switch was let go")
-        if told.age_s > limits.telemetry_age_s:
-            self._stop(f"no telemetry for {told.age_s:.1f} s")
-        if not told.fit_to_fly:
-            self._stop(told.ended or "the machine's supervisor does not let it fly")
-        if told.supply_v < limits.supply_v:
-            self._stop(f"the battery has {told.supply_v:.2f} V, less than {limits.supply_v:g} V")
-        if np.hypot(offset[0], offset[1]) > limits.fence_m or told.position_m[2] > limits.height_m:
-            self._stop(f"it left the fence at {np.round(told.position_m, 2).tolist()} m")
-        if reference_m is not None and np.abs(told.position_m - reference_m).max() > limits.error_m:
-            far = np.abs(told.position_m - reference_m).max()
-            self._stop(f"it is {far:.2f} m off its reference, more than {limits.error_m:g} m")
+        if doubt := doubt_of(told, self._home, self.limits, reference_m):
+            self._stop(doubt)
         return told
 
     def _stop(self, doubt: str) -> None:
@@ -236,9 +248,9 @@ class GuardedFlight:
         )
 
 
-def save(outcome: Outcome, policy: Path, root: Path, name: str) -> Path:
-    """The whole flight as `name`.csv, and what the policy flew as `name`.npz for the report: in the flights of the run
-    that the policy lies in, else in `root`/flights. Returns the former's path. Raises RunFolderError."""
+def save(outcome: Outcome, policy: Path, root: Path, name: str, log: Literal["csv", "mcap"] = "csv") -> Path:
+    """The whole flight as `name`.csv or .mcap, and what the policy flew as `name`.npz for the report: in the flights of
+    the run that the policy lies in, else in `root`/flights. Returns the former's path. Raises RunFolderError."""
     run = RunFolder(policy.resolve().parent.parent)
     folder = run.flights if run.checkpoints.is_dir() else root / "flights"
     folder.mkdir(parents=True, exist_ok=True)
@@ -246,6 +258,8 @@ def save(outcome: Outcome, policy: Path, root: Path, name: str) -> Path:
     flown = replace(outcome.flight.under_policy(), name=name)
     if len(flown):
         flown.save(folder / f"{name}.npz")
+    if log == "mcap":
+        return bag.save(outcome.flight, folder / f"{name}.mcap", outcome.began_ns)
     return outcome.flight.save_csv(folder / f"{name}.csv")
 
 

@@ -83,8 +83,12 @@ def run(
     periods: int | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
+    timing: Timing | None = None,
 ) -> Timing:
     """Calls `tick(missed)` once a period until `periods` have passed, a tick raises Stop, or Ctrl-C.
+
+    `sleep` may return early, and do something useful meanwhile. A `timing` that is given can be read while the loop
+    runs; it is the one returned.
 
     Ctrl-C lets the running tick end. `stop` is called exactly once whatever ends the loop, an error in a tick
     included, and Ctrl-C cannot cut it short. Only the main thread can catch Ctrl-C; in another the loop ends
@@ -92,7 +96,7 @@ def run(
     """
     if not dt_s > 0:
         raise ValueError(f"dt_s must be above 0, got {dt_s}")
-    timing = Timing(dt_s)
+    timing = timing or Timing(dt_s)
     with _interrupts() as interrupted:
         try:
             _run(tick, timing, periods, interrupted, clock, sleep)

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rosbags.highlevel import AnyReader
 
 from robostack.evaluate import guarded
 from robostack.evaluate.flight import STATUS, Flight
@@ -240,6 +241,10 @@ def test_a_flight_is_kept_as_a_table_and_as_a_flight(
     head, *rows = saved.read_text().splitlines()
     assert "position.0 [m]" in head and "action.front_right [rad/s]" in head and "supply [V]" in head
     assert outcome.flight is not None and len(rows) == len(outcome.flight)
+    bag = guarded.save(outcome, folder / "policy.onnx", folder, "guarded_x", "mcap")
+    with AnyReader([bag]) as reader:
+        stamps = [t for connection, t, _ in reader.messages() if connection.topic == "odom"]
+    assert len(stamps) == len(rows) and abs(stamps[0] - time.time_ns()) < 60e9
     kept = Flight.load(folder / "flights" / "guarded_x.npz")
     assert set(kept.status) == {POLICY}
     (duration, error) = guarded.judge(outcome, saved.parent)

@@ -1,0 +1,248 @@
+"""device_node: a machine behind topics, and the last live element before its actuators.
+
+Each period it reads the machine, publishes what was measured, waits up to half a period for the policy's answer, and
+writes what its own envelope lets through. It owns the latch: it trips on its own sensors, on an action that is old, not
+a number, or from somebody else than agreed, and on a supervisor that has fallen silent; then the contract's fallback
+ladder acts on the machine's own sensors, until the supervisor disarms.
+
+    disarmed --supervisor wishes, all is well--> armed --trip--> fallback
+        ^------------ supervisor disarms, or E-stop: stopped ----------'
+
+Who may arm: the supervisor that wishes it, with the one policy session it names. Who may stop: anybody.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from robostack import devices
+from robostack.messages import ActionTopic, WrongMessage, action_topic, observation_topics
+from robostack.runtime.controller import Controller
+from robostack.runtime.envelope import Array
+from robostack.spec import ContractError, PolicySpec, State
+from robostack_real.nodes import wire
+from robostack_real.nodes.node import Node
+
+HEARTBEAT_AGE_S = 0.25
+
+
+class DeviceNode(Node):
+    ROLE = "device"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.declare("policy", "", "path of the policy.onnx; only its contract is read here")
+        self.declare("device", "sim://hover", "URI of the machine")
+        self.declare(
+            "action_max_age_s", 0.0, "oldest action that is written; 0: as old as the quickest sensor may be", 0.0, 10.0
+        )
+        self.declare("heartbeat_max_age_s", HEARTBEAT_AGE_S, "silence of the supervisor that is borne", 0.02, 10.0)
+        self.state = "unconfigured"
+        self.device: Any = None
+
+    def configure(self) -> None:
+        policy = self.load()
+        spec = self.spec = policy.spec
+        self.period_s = spec.control_dt_s
+        self.device = devices.connect(str(self.value("device")), policy)
+        self.device.__enter__()
+        self.controller = Controller(self, _measured_here(spec, self.device.channels))
+        self._action_max_age_s = float(self.value("action_max_age_s")) or min(
+            c.max_age_s for c in spec.observations if c.name in self.device.channels
+        )
+        self._heartbeat_max_age_s = float(self.value("heartbeat_max_age_s"))
+        here = set(self.device.channels)
+        self._topics = [
+            (t, t.blank(wire.new), self.create_publisher(wire.message_type(t.type), t.name, wire.newest()))
+            for t in observation_topics(spec)
+            if {c.name for c in t.channels} <= here
+        ]
+        applied = ActionTopic("applied_action", spec.actions)
+        publisher = self.create_publisher(wire.message_type(applied.type), applied.name, wire.newest())
+        self._applied = (applied, applied.blank(wire.new), publisher)
+        self._commands = action_topic(spec)
+        kind = wire.message_type(self._commands.type)
+        self.create_subscription(kind, self._commands.name, self._heard_action, wire.listened())
+        self.create_subscription(wire.message_type(wire.STATUS_TYPE), "heartbeat", self._heard_heart, wire.listened())
+        self.create_subscription(wire.message_type("std_msgs/msg/Bool"), "estop", self._heard_estop, wire.kept())
+        self._speakers = wire.Speakers()
+        self._hearts: dict[str, wire.Report] = {}
+        self._action: Array | None = None
+        self._action_s, self._answered_ns, self._sender = 0.0, 0, ""
+        self._supervisor: str | None = None
+        self._policy: str | None = None
+        self._estop = False
+        self.why = self.refused = ""
+        self.fallbacks = 0
+        self.state = "disarmed"
+
+    def activate(self) -> None:
+        self.device.stop()
+
+    def deactivate(self) -> None:
+        self._disarm("disarmed")
+        self.tell(self.state)
+
+    def tick(self, missed: int) -> None:
+        samples = self.device.read()
+        stamp_ns = self.stamp_ns()
+        self._publish(samples, stamp_ns)
+        self.await_answer(stamp_ns)
+        self._obey()
+        action = self.controller.tick(samples, missed)
+        self.device.write(action)
+        status = self.controller.status
+        if status.tripped and self.state == "armed":
+            self.state, self.fallbacks = "fallback", self.fallbacks + 1
+            self.why = self.why or f"{status.reason.name.lower()} {status.channel or ''}".strip()
+            self.get_logger().error(f"fallback: {self.why}")
+        self._tell_applied(action, stamp_ns)
+        self.tell(self.state)
+
+    def stamp_ns(self) -> int:
+        return time.time_ns()
+
+    def await_answer(self, stamp_ns: int) -> None:
+        """Until the answer to this period's observation is here, or half a period has passed."""
+        end = time.monotonic() + 0.5 * self.period_s
+        while self._answered_ns != stamp_ns and self._policy_speaks() and (left := end - time.monotonic()) > 0:
+            self.wait(left)
+
+    def infer(self, observation: Any, applied_action: Array, state: Array | None, /) -> tuple[Array, Array | None]:
+        """The envelope's policy: what was sent to us. Not a number when there is a reason not to act on it."""
+        self.why = self._doubt()
+        if self.why or self._action is None:
+            return np.full(self.spec.action_size, np.nan, np.float32), None
+        return self._action, None
+
+    def report(self) -> wire.Report:
+        status = self.controller.status
+        others = self._speakers.others(self._policy)
+        level = {"armed": 0, "disarmed": 0}.get(self.state, 2)
+        return wire.Report(self.ROLE, self.session, self.state, wire.texts({
+            "interface_hash": self.spec.interface_hash, "device": self.device.where, "why": self.why,
+            "refused": self.refused, "rung": status.rung,
+            "last_rung": status.rung == len(self.spec.envelope.fallback) - 1, "supervisor": self._supervisor or "",
+            "policy": self._policy or "", "other_senders": " ".join(others) if self._policy else "",
+            "fallbacks": self.fallbacks, **{f"age_{n}_s": a for n, a in status.age_s.items()},
+        }), max(level, 1 if self.refused or (self._policy and others) else 0))  # fmt: skip
+
+    def _policy_speaks(self) -> bool:
+        return time.monotonic() - self._action_s < self._action_max_age_s
+
+    def _doubt(self) -> str:
+        """Why what was sent is not acted on; empty when it is."""
+        heart = self._hearts.get(self._supervisor or "")
+        if heart is None or heart.age_s() > self._heartbeat_max_age_s:
+            return f"the supervisor has been silent for more than {self._heartbeat_max_age_s:g} s"
+        age = time.monotonic() - self._action_s
+        if self._action is None or age > self._action_max_age_s:
+            return f"no action for {age:.3f} s, more than {self._action_max_age_s:g} s"
+        if heart.values.get("wish") == "fall_back":
+            return "the supervisor asks for the fallback"
+        if not np.isfinite(self._action).all():
+            return "the policy asks for the fallback"
+        return ""
+
+    def _obey(self) -> None:
+        """What the supervisors wish, and the E-stop."""
+        if self._estop:
+            if self.state != "stopped":
+                self._disarm("stopped")
+            return
+        hearts = [h for h in self._hearts.values() if h.age_s() <= self._heartbeat_max_age_s]
+        if any(h.values.get("wish") == "disarm" for h in hearts) or self.state == "stopped":
+            if self.state != "disarmed":
+                self._disarm("disarmed")
+            return
+        wishes = [h for h in hearts if h.values.get("wish") == "arm"]
+        if self.state == "disarmed" and wishes:
+            self.refused = self._refusal(wishes)
+            if not self.refused:
+                self._supervisor, self._policy = wishes[0].session, wishes[0].values["policy"]
+                self.why, self.state = "", "armed"
+                self.device.arm()
+                self.controller.arm()
+                self.get_logger().info(f"armed by {self._supervisor} for {self._policy}")
+        elif not wishes:
+            self.refused = ""
+
+    def _refusal(self, wishes: list[wire.Report]) -> str:
+        """What speaks against arming; empty when nothing does."""
+        if len(wishes) > 1:
+            return f"two supervisors want to arm: {' and '.join(h.session for h in wishes)}; stop one"
+        wish = wishes[0].values
+        if wish.get("interface_hash") != self.spec.interface_hash:
+            return "the policy's interface is not the device's: start both from one policy.onnx"
+        others = self._speakers.others(wish.get("policy"))
+        if others:
+            return f"{' and '.join(others)} also sends actions; stop it"
+        if self._action is None or not self._policy_speaks() or not np.isfinite(self._action).all():
+            return "no action that could be acted on has come"
+        if self._sender != wish.get("policy"):
+            return f"actions come from {self._sender}, the supervisor names {wish.get('policy')}"
+        late = [c for c, age in self.controller.status.age_s.items() if age > self._max_age_s(c)]
+        return f"the device's own channels are old: {' '.join(late)}" if late else ""
+
+    def _max_age_s(self, name: str) -> float:
+        return next(c.max_age_s for c in self.spec.observations if c.name == name)
+
+    def _disarm(self, state: str) -> None:
+        self.controller.arm(False)
+        self.device.stop()
+        self._supervisor = self._policy = None
+        if state != self.state:
+            self.get_logger().info(state)
+        self.state, self.refused = state, ""
+
+    def _publish(self, samples: Any, stamp_ns: int) -> None:
+        for topic, message, publisher in self._topics:
+            if all(c.name in samples for c in topic.channels):
+                topic.write(message, {c.name: samples[c.name][0] for c in topic.channels})
+                if topic.stamped:
+                    wire.put_stamp(message.header, stamp_ns)
+                publisher.publish(message)
+
+    def _tell_applied(self, action: Array, stamp_ns: int) -> None:
+        topic, message, publisher = self._applied
+        parts = np.split(action, np.cumsum([a.size for a in self.spec.actions])[:-1])
+        topic.write(message, {a.name: p for a, p in zip(self.spec.actions, parts, strict=True)})
+        wire.put_stamp(message.header, stamp_ns)
+        publisher.publish(message)
+
+    def _heard_action(self, message: Any) -> None:
+        sender = message.header.frame_id
+        self._speakers.heard(sender)
+        if self._policy is not None and sender != self._policy:
+            return
+        try:
+            values = self._commands.read(message)
+        except WrongMessage as error:
+            self.refused = f"action: {error}"
+            return
+        self._action = np.concatenate([values[a.name] for a in self.spec.actions]).astype(np.float32)
+        self._sender, self._action_s = sender, time.monotonic()
+        self._answered_ns = wire.stamp_ns(message.header)
+
+    def _heard_heart(self, message: Any) -> None:
+        heart = wire.Report.of(message)
+        self._hearts = {s: h for s, h in self._hearts.items() if h.age_s() < 10.0} | {heart.session: heart}
+
+    def _heard_estop(self, message: Any) -> None:
+        self._estop = bool(message.data)
+
+
+def _measured_here(spec: PolicySpec, channels: tuple[str, ...]) -> PolicySpec:
+    """The contract without memory and without what others command: the device's envelope judges its own sensors.
+
+    Raises ContractError when the fallback needs something that the device does not measure.
+    """
+    plain = spec.model_dump() | {"state": State().model_dump(), "self_test": None, "calibration": None}
+    plain["observations"] = [c for c in plain["observations"] if c["name"] in channels]
+    try:
+        return PolicySpec.model_validate(plain)
+    except ValueError as error:
+        raise ContractError(f"the device measures {', '.join(channels)}: {error}") from error

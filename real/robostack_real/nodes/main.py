@@ -1,0 +1,75 @@
+"""A node as a process: `ros2 run robostack policy_node --ros-args -p policy:=policy.onnx`.
+
+`python -m robostack_real.nodes.main policy ...` is the same without a ROS install. Before `--ros-args` may stand
+`--fifo N`: SCHED_FIFO at priority N and locked memory. Exit status 1: it could not be configured, and says why.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+
+from robostack_real.nodes import wire
+from robostack_real.nodes.realtime import schedule
+
+ROLES = {"policy": "PolicyNode", "device": "DeviceNode", "sim": "SimNode", "setpoint": "SetpointNode",
+         "supervisor": "SupervisorNode", "view": "ViewNode", "board": "BoardNode", "host": "HostNode"}  # fmt: skip
+
+
+def run(role: str, args: list[str]) -> int:
+    """Until Ctrl-C or SIGTERM."""
+    rclpy = wire.ros()
+    fifo = int(args[args.index("--fifo") + 1]) if "--fifo" in args else 0
+    lacking = schedule(fifo)  # before rclpy.init: threads of DDS inherit it
+    from rclpy.experimental.events_executor import EventsExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    rclpy.init(args=["robostack", *args], signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    from rclpy.exceptions import ParameterException
+
+    try:
+        node = getattr(importlib.import_module(f"robostack_real.nodes.{role}_node"), ROLES[role])()
+        if lacking:
+            node.get_logger().warning(lacking)
+        if not node.start():
+            return 1
+        executor = EventsExecutor()
+        executor.add_node(node)
+        node.spin(executor)
+        node.destroy_node()
+    except ParameterException as error:
+        print(f"{role}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:  # while it came up
+        return 130
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+def policy() -> int:
+    return run("policy", sys.argv[1:])
+
+
+def device() -> int:
+    return run("device", sys.argv[1:])
+
+
+def sim() -> int:
+    return run("sim", sys.argv[1:])
+
+
+def setpoint() -> int:
+    return run("setpoint", sys.argv[1:])
+
+
+def supervisor() -> int:
+    return run("supervisor", sys.argv[1:])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1] not in ROLES:
+        raise SystemExit(f"{__doc__}\nroles: {' '.join(ROLES)}")
+    raise SystemExit(run(sys.argv[1], sys.argv[2:]))

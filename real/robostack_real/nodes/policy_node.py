@@ -1,0 +1,168 @@
+"""policy_node: topics in, the policy behind its envelope, one action out.
+
+Each observation of the leading topic (the first that the contract's sensors arrive in) is answered at once; when none
+comes, the node ticks by itself and its channels age. What is sent passed the envelope in this process. Once that has
+tripped the node commands nothing any more: its actions are not a number, which asks the device for its fallback, and
+whatever comes of it is the device's, the last live element before the actuators.
+
+While the device is not armed the policy acts in the dark: nobody obeys, it does not latch, and it starts anew, from its
+reset state, in the moment the device arms.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from rclpy.serialization import deserialize_message, serialize_message
+
+from robostack.messages import Topic, WrongMessage, action_topic, observation_topics
+from robostack.runtime import loop
+from robostack.runtime.controller import Controller
+from robostack.runtime.runner import Runner
+from robostack_real.nodes import wire
+from robostack_real.nodes.node import Node
+
+READY_S = 0.2
+"""The policy is ready when it has acted for as long without a trip."""
+WARM_UP = 50
+
+
+class PolicyNode(Node):
+    ROLE = "policy"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.declare("policy", "", "path of the policy.onnx")
+        self.declare("lockstep", False, "every observation is one period, whatever the clock says (simulation)")
+        self.state = "unconfigured"
+        self.work = loop.Distribution()
+        """from an observation's arrival to its action's departure"""
+
+    def configure(self) -> None:
+        self.policy = self.load()
+        spec = self.spec = self.policy.spec
+        self.period_s = spec.control_dt_s
+        runner = Runner(self.policy)
+        self.controller = Controller(runner, spec)
+        self._samples: dict[str, tuple[Any, float]] = {}
+        self._stamps: dict[str, int] = {}
+        self._complaints: dict[str, str] = {}
+        self.repeated = 0
+        self._lockstep = bool(self.value("lockstep"))
+        self._ticked_s = self._tripped_s = time.monotonic()
+        self._device_armed = False
+        self._topic = action_topic(spec)
+        self._action = self._topic.blank(wire.new)
+        self._action.header.frame_id = self.session
+        self._ends = np.cumsum([a.size for a in spec.actions])[:-1]
+        self._publisher = self.create_publisher(wire.message_type(self._topic.type), self._topic.name, wire.newest())
+        topics = observation_topics(spec)
+        sensors = {c.name for c in spec.observations if c.source == "sensor"}
+        self._leading = next((t for t in topics if sensors & {c.name for c in t.channels}), topics[0])
+        for topic in topics:
+            kind = wire.message_type(topic.type)
+            self.create_subscription(kind, topic.name, self._listener(topic), wire.listened())
+            deserialize_message(serialize_message(topic.blank(wire.new)), kind)  # the first of a type takes 30 ms
+        self.create_subscription(
+            wire.message_type(wire.STATUS_TYPE), "device_status", self._heard_device, wire.listened()
+        )
+        self._write(np.zeros(spec.action_size))
+        serialize_message(self._action)
+        zeros = {c.name: np.zeros(c.shape, np.float32) for c in spec.observations}
+        for _ in range(WARM_UP):
+            runner.infer(zeros, np.zeros(spec.action_size, np.float32), runner.reset())
+        self.state = "configured"
+
+    def activate(self) -> None:
+        self._ticked_s = self._tripped_s = time.monotonic()
+        self.controller.arm(False)
+        self.controller.arm()
+
+    def deactivate(self) -> None:
+        """In flight this asks for the fallback, at once."""
+        self.controller.arm(False)
+        self._send(np.full(self.spec.action_size, np.nan), time.time_ns())
+        self.state = "inactive"
+        self.tell(self.state)
+
+    def tick(self, missed: int) -> None:
+        """What the clock does: ages, when no observation came for a period and a half."""
+        if not self._lockstep and time.monotonic() - self._ticked_s > 1.5 * self.period_s:
+            self._act(time.time_ns())
+        self.tell(self.state)
+
+    def report(self) -> wire.Report:
+        status = self.controller.status
+        ages = {f"age_{n}_s": a for n, a in status.age_s.items()}
+        why = f"{status.reason.name.lower()} {status.channel or ''}".strip() if status.tripped else ""
+        level = {"acting": 0, "ready": 0, "waiting": 1}.get(self.state, 2)
+        return wire.Report(self.ROLE, self.session, self.state, wire.texts({
+            "policy_hash": self.policy.policy_hash, "interface_hash": self.spec.interface_hash, "why": why,
+            "complaint": "; ".join(self._complaints.values()), "repeated": self.repeated, **ages,
+            "work_p50_s": self.work.quantile(0.5), "work_p99_s": self.work.quantile(0.99),
+            "work_max_s": self.work.max_s, "work_counts": " ".join(map(str, self.work.counts)),
+        }), level)  # fmt: skip
+
+    def _listener(self, topic: Topic) -> Any:
+        return lambda message: self._arrived(topic, message)
+
+    def _arrived(self, topic: Topic, message: Any) -> None:
+        now = time.monotonic()
+        stamp = wire.stamp_ns(message.header) if topic.stamped else 0
+        try:
+            values = topic.read(message)
+        except WrongMessage as error:
+            if self._complaints.get(topic.name) != str(error):
+                self.get_logger().error(f"topic {topic.name}: {error}")
+            self._complaints[topic.name] = str(error)
+            return
+        self._complaints.pop(topic.name, None)
+        if stamp and stamp == self._stamps.get(topic.name):
+            self.repeated += 1  # an old sample sent again is not a new one; a stamp that jumps back is a clock's affair
+            return
+        self._stamps[topic.name] = stamp
+        self._samples |= {name: (value, now) for name, value in values.items()}
+        if topic is self._leading and self.active:
+            early = now - self._ticked_s < 0.5 * self.period_s
+            if self._lockstep or not early:
+                self._act(stamp)
+                self.work.add(time.monotonic() - now)
+
+    def _act(self, stamp_ns: int) -> None:
+        """One control period: tick and send."""
+        now = time.monotonic()
+        periods = 1 if self._lockstep else max(1, round((now - self._ticked_s) / self.period_s))
+        age = 0.0 if self._lockstep else 1.0
+        samples = {name: (value, age * (now - arrived)) for name, (value, arrived) in self._samples.items()}
+        self._samples.clear()
+        self._ticked_s = now
+        action = self.controller.tick(samples, periods - 1)
+        tripped = self.controller.status.tripped
+        self._send(np.full(action.size, np.nan) if tripped else action, stamp_ns)
+        if tripped:
+            self._tripped_s = now
+            if not self._device_armed:
+                self.controller.arm()
+        ready = now - self._tripped_s > READY_S
+        self.state = "tripped" if tripped and self._device_armed else "ready" if ready else "waiting"
+        if self._device_armed and not tripped:
+            self.state = "acting"
+        self.tell(self.state)
+
+    def _send(self, action: Any, stamp_ns: int) -> None:
+        self._write(action)
+        wire.put_stamp(self._action.header, stamp_ns)
+        self._publisher.publish(self._action)
+
+    def _write(self, action: Any) -> None:
+        parts = np.split(np.asarray(action, float), self._ends)
+        self._topic.write(self._action, {a.name: p for a, p in zip(self.spec.actions, parts, strict=True)})
+
+    def _heard_device(self, message: Any) -> None:
+        armed = message.message == "armed"
+        if armed and not self._device_armed:
+            self.controller.arm(False)
+            self.controller.arm()
+        self._device_armed = armed or message.message == "fallback"

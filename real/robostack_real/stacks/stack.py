@@ -1,0 +1,64 @@
+"""What a stack is: nodes and their parameters, described once.
+
+A third party adds one by an entry point `robostack.stacks` that names a `Stack`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class NodeDescription:
+    """One process: its role (robostack_real.nodes.main) and its parameters."""
+
+    role: str
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    fifo: int = 0
+    """SCHED_FIFO priority, 0 for none"""
+
+    @property
+    def executable(self) -> str:
+        """What `ros2 run robostack` calls it."""
+        return f"{self.role}_node"
+
+    def arguments(self, namespace: str = "") -> list[str]:
+        """Command line behind the executable."""
+        found = ["--fifo", str(self.fifo)] if self.fifo else []
+        found += ["--ros-args"]
+        if namespace:
+            found += ["-r", f"__ns:=/{namespace.strip('/')}"]
+        for name, value in self.parameters.items():
+            found += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
+        return found
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks of a stack; the same words on the command line and in a launch file."""
+
+    policy: Path
+    target: str = "sim"
+    trajectory: str = "hover"
+    start: bool = True
+    """start the flight as soon as everything is there, without a call of /supervisor/start"""
+    lockstep: bool = False
+    fifo: int = 0
+    uri: str = "udp://127.0.0.1:19850"
+    """of the machine, where the target has one"""
+    dead_man: str = ""
+    """input device of a switch that a hand holds down"""
+    view_port: int = 8765
+    """of the live page on 127.0.0.1; 0 for none"""
+
+
+@dataclass(frozen=True)
+class Stack:
+    name: str
+    targets: tuple[str, ...]
+    describe: Callable[[Request], tuple[NodeDescription, ...]]
+    """in the order in which they are started; they are ended in the opposite one"""

@@ -1,0 +1,88 @@
+"""Any task as if it were a machine: its sensors are read, its actuators written, one control period a write.
+
+URIs are sim://SCENARIO, of those that the task has for `robostack fly`: sim://hover. The plant is the one that the
+policy was trained in (its file says with which settings).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+import numpy as np
+import torch
+
+from robostack import registry
+from robostack.export.onnx import LoadedPolicy
+from robostack.runtime.controller import Sample
+from robostack.runtime.envelope import Array
+from robostack.spec import ContractError, PolicySpec
+from robostack.task import Layout, Task
+
+
+class Simulated:
+    """See robostack.devices.Device. Raises ContractError for a policy that no task here fits."""
+
+    def __init__(self, uri: str, policy: LoadedPolicy, *, seed: int = 0) -> None:
+        self.where = uri
+        task = _task(policy.spec)
+        scenarios = {s.name: s for s in task.scenarios()}
+        name = uri.partition("://")[2]
+        if name not in scenarios:
+            raise ContractError(f"{uri}: task {policy.spec.task!r} has no scenario {name!r}; it has {[*scenarios]}")
+        self.task = scenarios[name].make()
+        if self.task.actor_channels != policy.spec.observations or self.task.actions != policy.spec.actions:
+            raise ContractError(f"{policy.origin}: the task that its settings make has other channels; train it anew")
+        self._scenario, self._seed = scenarios[name], seed
+        layout = Layout(self.task.channels)
+        self._sensors = {c.name: layout.indices((c.name,)) for c in policy.spec.observations if c.source == "sensor"}
+        self.channels = tuple(self._sensors)
+        self.stop()
+
+    def read(self) -> Mapping[str, Sample]:
+        flat = self._observation
+        return {name: (flat[columns], 0.0) for name, columns in self._sensors.items()}
+
+    def arm(self) -> None:
+        """Lets it go; until then a stand holds it at its start."""
+        self._held = False
+
+    def write(self, action: Array) -> None:
+        if self._held:
+            obs = self.task.observe()
+        else:
+            obs, *_ = self.task.step(torch.from_numpy(np.asarray(action, np.float32))[None])
+        self._observation = obs.flat[0].numpy().copy()
+
+    def snapshot(self) -> Mapping[str, Array]:
+        """What is true, without noise."""
+        return {name: value[0].numpy().copy() for name, value in self.task.snapshot().items()}
+
+    def stop(self) -> None:
+        """Back on its stand."""
+        self._held = True
+        self.task.reset(self._seed + self._scenario.seed)
+        self._scenario.prepare(self.task)
+        self._observation = self.task.observe().flat[0].numpy().copy()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return
+
+
+def _task(spec: PolicySpec) -> Task:
+    from pydantic import TypeAdapter, ValidationError
+
+    kind = registry.load("task", spec.task)
+    try:
+        settings = TypeAdapter(kind.Config).validate_python(spec.provenance.get("settings", {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ContractError(
+            f"provenance.settings.{'.'.join(map(str, first['loc']))}: {first['msg']}; this robostack's task "
+            f"{spec.task!r} is not the one that the policy was trained with"
+        ) from error
+    task: Task = kind(settings)
+    return task
