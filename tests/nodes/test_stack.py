@@ -157,3 +157,13 @@ def test_ending_the_supervisor_brings_the_machine_down_and_disarms(stack: Runnin
     ear.until(lambda: ear.state("device") == "disarmed", "disarmed", 6.0)
     assert time.monotonic() - began > 2.0  # its ladder's first rung takes three seconds
     assert stack.running["supervisor"].wait(timeout=5.0) == 0
+
+
+def test_a_device_that_is_ended_in_flight_comes_down_first(stack: Running, ear: Ear) -> None:
+    fly(ear)
+    stack.running["sim"].send_signal(signal.SIGINT)
+    began = time.monotonic()
+    ear.until(lambda: ear.state("device") == "fallback", "level and descend", 1.0)
+    assert "being ended" in ear.report("device").values["why"]
+    assert stack.running["sim"].wait(timeout=6.0) == 0
+    assert time.monotonic() - began > 2.0
