@@ -51,18 +51,39 @@ def test_it_starts_the_nodes_that_up_starts(start, policy, given, asked):
     assert all(n.on_exit for n in started)  # one that ends by itself ends all
 
 
-def test_every_executable_and_every_parameter_exists(start, policy, domain):
+@pytest.fixture
+def nodes(domain):
+    """Every node by its role, not configured."""
     rclpy = pytest.importorskip("rclpy")
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=domain)
+    modules = {role: importlib.import_module(f"robostack_real.nodes.{role}_node") for role in ROLES}
+    made = {role: getattr(module, ROLES[role])(context=context) for role, module in modules.items()}
+    yield made
+    for node in made.values():
+        node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_every_executable_and_every_parameter_exists(start, policy, nodes):
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     for launched in start(policy=str(policy)):
         role = launched.executable.removesuffix("_node")
         assert (launched.package, scripts[launched.executable]) == ("robostack", f"robostack_real.nodes.main:{role}")
-        node = getattr(importlib.import_module(f"robostack_real.nodes.{role}_node"), ROLES[role])(context=context)
-        assert [n for p in launched.parameters for n in p if not node.has_parameter(n)] == []
-        node.destroy_node()
-    rclpy.shutdown(context=context)
+        assert [n for p in launched.parameters for n in p if not nodes[role].has_parameter(n)] == []
+
+
+def test_the_manual_lists_every_parameter_as_it_is(nodes):
+    lines = (ROOT / "docs/ros2.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    written = {(role, *cells) for first, *cells in rows for role in first.split(", ") if role in ROLES}
+    declared = set()
+    for role, node in nodes.items():
+        for name in node._parameters.keys() - {"use_sim_time", "start_type_description_service"}:
+            about = node.describe_parameter(name)
+            limits = "".join(f"{r.from_value:g} to {r.to_value:g}" for r in about.floating_point_range)
+            declared.add((role, f"`{name}`", str(node.value(name)), limits, about.description))
+    assert written == declared
 
 
 def test_a_file_of_parameters_goes_before_the_stacks_own(start, policy, tmp_path):
