@@ -38,8 +38,9 @@ def test_every_stack_has_a_launch_file():
     ("given", "asked"),
     [
         ({}, {}),
-        ({"target": "sim", "trajectory": "figure_eight", "start": "false", "lockstep": "true", "fifo": "50"},
-         {"target": "sim", "trajectory": "figure_eight", "start": False, "lockstep": True, "fifo": 50}),
+        ({"trajectory": "figure_eight", "start": "false", "lockstep": "true", "fifo": "50", "view_port": "0"},
+         {"trajectory": "figure_eight", "start": False, "lockstep": True, "fifo": 50, "view_port": 0}),
+        ({"target": "board"}, {"target": "board"}),
     ],
 )  # fmt: skip
 def test_it_starts_the_nodes_that_up_starts(start, policy, given, asked):
@@ -65,9 +66,10 @@ def nodes(domain):
     rclpy.shutdown(context=context)
 
 
-def test_every_executable_and_every_parameter_exists(start, policy, nodes):
+@pytest.mark.parametrize("target", quadrotor.targets)
+def test_every_executable_and_every_parameter_exists(start, policy, nodes, target):
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
-    for launched in start(policy=str(policy)):
+    for launched in start(policy=str(policy), target=target):
         role = launched.executable.removesuffix("_node")
         assert (launched.package, scripts[launched.executable]) == ("robostack", f"robostack_real.nodes.main:{role}")
         assert [n for p in launched.parameters for n in p if not nodes[role].has_parameter(n)] == []
@@ -106,7 +108,7 @@ def test_what_is_set_in_the_environment_stays(start, policy, monkeypatch):
         ({}, "missing required argument 'policy'"),
         ({"policy": "/nowhere/policy.onnx"}, "/nowhere/policy.onnx: No such file"),
         ({"policy": __file__}, "test_quadrotor_launch.py: "),
-        ({"policy": "ok", "target": "moon"}, "'moon' is not valid: ['sim']"),
+        ({"policy": "ok", "target": "moon"}, "'moon' is not valid: ['sim', 'board']"),
         ({"policy": "ok", "fifo": "high"}, "fifo:=high: must be a whole number"),
         ({"policy": "ok", "params_file": "/nowhere/mine.yaml"}, "params_file:=/nowhere/mine.yaml: there is no such"),
     ],

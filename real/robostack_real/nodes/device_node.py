@@ -30,6 +30,7 @@ from robostack_real.nodes.node import Node
 HEARTBEAT_AGE_S = 0.25
 LADDER_S = 5.0
 """that a device which is ended in flight takes to come down"""
+ENDED = "the device is being ended"
 
 
 class DeviceNode(Node):
@@ -96,7 +97,7 @@ class DeviceNode(Node):
                 if not self._flies() or self._on_last_rung() or time.monotonic() > end:
                     raise loop.Stop
 
-            loop.run(come_down, self.period_s, stop=lambda: None, sleep=self.wait)
+            loop.run(come_down, self.period_s, stop=lambda: None, sleep=self.wait, timing=self.timing, clock=self.clock)
         self._disarm("disarmed")
         self.tell(self.state)
 
@@ -156,7 +157,7 @@ class DeviceNode(Node):
     def _doubt(self) -> str:
         """Why what was sent is not acted on; empty when it is."""
         if self._ending:
-            return "the device is being ended"
+            return ENDED
         heart = self._hearts.get(self._supervisor or "")
         if heart is None or heart.age_s() > self._heartbeat_max_age_s:
             return f"the supervisor has been silent for more than {self._heartbeat_max_age_s:g} s"

@@ -79,6 +79,14 @@ def supervisor() -> int:
     return node("supervisor")
 
 
+def view() -> int:
+    return node("view")
+
+
+def board() -> int:
+    return node("board")
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in ROLES:
         raise SystemExit(f"{__doc__}\nroles: {' '.join(ROLES)}")

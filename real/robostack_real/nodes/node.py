@@ -136,6 +136,10 @@ class Node(LifecycleNode):
                 return False
         return True
 
+    def clock(self) -> float:
+        """By which the loop's periods are counted, s."""
+        return time.monotonic() if self.paced else self.timing.ticks * self.period_s
+
     def spin(self, executor: Any, periods: int | None = None) -> loop.Timing:
         """Runs the loop until Ctrl-C; leaving deactivates the node."""
         self.wait = executor.spin_once
@@ -147,5 +151,5 @@ class Node(LifecycleNode):
             periods=periods,
             sleep=self.wait,
             timing=self.timing,
-            clock=time.monotonic if self.paced else lambda: self.timing.ticks * self.period_s,
+            clock=self.clock,
         )
