@@ -95,6 +95,7 @@ def test_a_killed_device_is_noticed(stack: Running, ear: Ear) -> None:
     fly(ear)
     stack.running["sim"].send_signal(signal.SIGKILL)
     ear.until(lambda: ear.state("supervisor") == "fallback", "noticed")
+    stack.running["sim"].wait()
     assert "does not tell" in ear.report("supervisor").values["why"]
     stack.again("sim")
     ear.until(lambda: ear.report("device").age_s() < 0.1 and ear.state("policy") == "ready", "back")
