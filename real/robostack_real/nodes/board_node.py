@@ -117,6 +117,9 @@ class BoardNode(SimNode):
         self._serial.__exit__(None, None, None)
         self._folder.cleanup()
 
+    def _flies(self) -> bool:
+        return super()._flies() and not self._lost
+
     def tick(self, missed: int) -> None:
         for _ in range(16):  # what has arrived; the board's answer is what paces us
             self.wait(0.0)

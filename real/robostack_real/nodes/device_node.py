@@ -97,7 +97,7 @@ class DeviceNode(Node):
                 if not self._flies() or self._on_last_rung() or time.monotonic() > end:
                     raise loop.Stop
 
-            loop.run(come_down, self.period_s, stop=lambda: None, sleep=self.wait, timing=self.timing, clock=self.clock)
+            self.run(come_down, lambda: None)
         self._disarm("disarmed")
         self.tell(self.state)
 
