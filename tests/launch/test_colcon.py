@@ -77,7 +77,7 @@ def test_a_node_without_its_file_says_so_and_fails(workspace: Workspace):
 @pytest.mark.skipif(not find_spec("launch_ros"), reason="ROS's launch comes with a ROS install, and not from PyPI")
 def test_ros_launch_starts_it_and_ctrl_c_brings_it_down_by_its_ladder(workspace: Workspace, flying_quadrotor):
     file = workspace.prefix / "share/robostack/launch/quadrotor.launch.py"
-    process = workspace.run(sys.executable, "-c", LAUNCHER, file, f"policy:={flying_quadrotor}")
+    process = workspace.run(sys.executable, "-c", LAUNCHER, file, f"policy:={flying_quadrotor}", "view_port:=0")
     assert process.stdout
     said = []
     for line in process.stdout:
