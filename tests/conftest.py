@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,19 @@ def flying_quadrotor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quadrotor_run(_trained_quadrotor: Path, tmp_path: Path) -> Path:
     """A run folder of one iteration, exported with its firmware: sound in everything but the quality of its flight."""
     return Path(shutil.copytree(_trained_quadrotor, tmp_path / "quadrotor"))
+
+
+@pytest.fixture(scope="module")
+def domain() -> Iterator[int]:
+    """A DDS domain that no other test process has, as long as it lives."""
+    folder = Path(tempfile.gettempdir()) / "robostack-domains"
+    folder.mkdir(exist_ok=True)
+    for number in range(1, 101):
+        with (folder / str(number)).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield number
+            return
+    raise RuntimeError("all 100 domains are in use")

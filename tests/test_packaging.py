@@ -7,12 +7,16 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "robostack", "sim", "real", "firmware")
+SOURCES = (
+    "pyproject.toml", "setup.py", "setup.cfg", "package.xml", "README.md", "LICENSE",
+    "robostack", "sim", "real", "firmware", "launch", "resource",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +59,17 @@ def test_the_wheel_has_the_parameter_files_and_the_type_markers(wheel):
     }
     assert vehicles
     typed = {f"{package}/py.typed" for package in ("robostack", "robostack_sim", "robostack_real")}
-    assert (vehicles | typed | {"robostack/evaluate/report_template.html"}) - wheel == set()
+    pages = {"robostack/evaluate/report_template.html", "robostack_real/nodes/view.html"}
+    assert (vehicles | typed | pages | {"robostack_real/stacks/fastdds.xml"}) - wheel == set()
+
+
+def test_the_ros_manifest_is_of_this_version_and_names_the_messages_that_the_wheels_bring():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    manifest = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert manifest.findtext("version") == project["version"]
+    depends = {d.text for d in manifest.findall("exec_depend")}
+    wheels = {Requirement(r).name for r in project["optional-dependencies"]["ros"]}
+    assert {w.removeprefix("ros-jazzy-").replace("-", "_") for w in wheels} - depends == set()
 
 
 def test_the_wheel_carries_its_licence(wheel):

@@ -1,10 +1,8 @@
-"""A DDS domain of one's own, a listener in it, and a running stack."""
+"""A listener in a DDS domain of its own, and a running stack."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,22 +20,6 @@ from robostack_real.stacks.stack import NodeDescription, Request
 
 WAIT_S = 20.0
 """for what may take long on a loaded machine and is not what a test is about; discovery alone may take 3 s"""
-
-
-@pytest.fixture(scope="module")
-def domain() -> Iterator[int]:
-    """A DDS domain that no other test process has, as long as it lives."""
-    folder = Path(tempfile.gettempdir()) / "robostack-domains"
-    folder.mkdir(exist_ok=True)
-    for number in range(1, 101):
-        with (folder / str(number)).open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield number
-            return
-    raise RuntimeError("all 100 domains are in use")
 
 
 @pytest.fixture(scope="module", autouse=True)

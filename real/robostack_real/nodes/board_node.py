@@ -26,6 +26,7 @@ from robostack.runtime.controller import Sample
 from robostack.runtime.envelope import Array, Reason, Status
 from robostack.spec import PolicySpec
 from robostack_real.nodes import wire
+from robostack_real.nodes.device_node import ENDED
 from robostack_real.nodes.sim_node import SimNode
 
 ESC_TIMEOUT_S = 0.1
@@ -116,6 +117,9 @@ class BoardNode(SimNode):
         self._serial.__exit__(None, None, None)
         self._folder.cleanup()
 
+    def _flies(self) -> bool:
+        return super()._flies() and not self._lost
+
     def tick(self, missed: int) -> None:
         for _ in range(16):  # what has arrived; the board's answer is what paces us
             self.wait(0.0)
@@ -162,6 +166,8 @@ class BoardNode(SimNode):
         """Why the setpoint is not passed on, in flight."""
         if self.state not in ("armed", "fallback"):
             return ""
+        if self._ending:
+            return ENDED
         heart = self._hearts.get(self._supervisor or "")
         if heart is None or heart.age_s() > self._heartbeat_max_age_s:
             return f"the supervisor has been silent for more than {self._heartbeat_max_age_s:g} s"

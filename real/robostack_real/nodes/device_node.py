@@ -20,6 +20,7 @@ import numpy as np
 
 from robostack import devices
 from robostack.messages import ActionTopic, WrongMessage, action_topic, observation_topics
+from robostack.runtime import loop
 from robostack.runtime.controller import Controller
 from robostack.runtime.envelope import Array
 from robostack.spec import ContractError, PolicySpec, State
@@ -27,6 +28,9 @@ from robostack_real.nodes import wire
 from robostack_real.nodes.node import Node
 
 HEARTBEAT_AGE_S = 0.25
+LADDER_S = 5.0
+"""that a device which is ended in flight takes to come down"""
+ENDED = "the device is being ended"
 
 
 class DeviceNode(Node):
@@ -74,7 +78,7 @@ class DeviceNode(Node):
         self._action_s, self._answered_ns, self._sender = 0.0, 0, ""
         self._supervisor: str | None = None
         self._policy: str | None = None
-        self._estop = False
+        self._estop = self._ending = False
         self.why = self.refused = ""
         self.fallbacks = 0
         self.state = "disarmed"
@@ -83,8 +87,25 @@ class DeviceNode(Node):
         self.device.stop()
 
     def deactivate(self) -> None:
+        """Ended in good order in flight it comes down first, by its own fallback, whoever else is still there: a launch
+        ends all nodes at once. A second Ctrl-C disarms."""
+        if self._flies() and not self.crashed:
+            self._ending, end = True, time.monotonic() + LADDER_S
+
+            def come_down(missed: int) -> None:
+                self.tick(missed)
+                if not self._flies() or self._on_last_rung() or time.monotonic() > end:
+                    raise loop.Stop
+
+            self.run(come_down, lambda: None)
         self._disarm("disarmed")
         self.tell(self.state)
+
+    def _flies(self) -> bool:
+        return self.state in ("armed", "fallback")
+
+    def _on_last_rung(self) -> bool:
+        return self.controller.status.rung == len(self.spec.envelope.fallback) - 1
 
     def tick(self, missed: int) -> None:
         samples = self.device.read()
@@ -125,7 +146,7 @@ class DeviceNode(Node):
         return wire.Report(self.ROLE, self.session, self.state, wire.texts({
             "interface_hash": self.spec.interface_hash, "device": self.device.where, "why": self.why,
             "refused": self.refused, "rung": status.rung,
-            "last_rung": status.rung == len(self.spec.envelope.fallback) - 1, "supervisor": self._supervisor or "",
+            "last_rung": self._on_last_rung(), "supervisor": self._supervisor or "",
             "policy": self._policy or "", "other_senders": " ".join(others) if self._policy else "",
             "fallbacks": self.fallbacks, **{f"age_{n}_s": a for n, a in status.age_s.items()},
         }), max(level, 1 if self.refused or (self._policy and others) else 0))  # fmt: skip
@@ -135,6 +156,8 @@ class DeviceNode(Node):
 
     def _doubt(self) -> str:
         """Why what was sent is not acted on; empty when it is."""
+        if self._ending:
+            return ENDED
         heart = self._hearts.get(self._supervisor or "")
         if heart is None or heart.age_s() > self._heartbeat_max_age_s:
             return f"the supervisor has been silent for more than {self._heartbeat_max_age_s:g} s"

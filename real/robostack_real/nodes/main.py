@@ -10,6 +10,7 @@ import importlib
 import signal
 import sys
 
+from robostack.registry import MissingExtraError
 from robostack_real.nodes import wire
 from robostack_real.nodes.realtime import schedule
 
@@ -49,27 +50,44 @@ def run(role: str, args: list[str]) -> int:
     return 0
 
 
+def node(role: str) -> int:
+    """Exit status of an executable; says on standard error what it lacks."""
+    try:
+        return run(role, sys.argv[1:])
+    except MissingExtraError as error:
+        print(f"{role}_node: {error}", file=sys.stderr)
+        return 1
+
+
 def policy() -> int:
-    return run("policy", sys.argv[1:])
+    return node("policy")
 
 
 def device() -> int:
-    return run("device", sys.argv[1:])
+    return node("device")
 
 
 def sim() -> int:
-    return run("sim", sys.argv[1:])
+    return node("sim")
 
 
 def setpoint() -> int:
-    return run("setpoint", sys.argv[1:])
+    return node("setpoint")
 
 
 def supervisor() -> int:
-    return run("supervisor", sys.argv[1:])
+    return node("supervisor")
+
+
+def view() -> int:
+    return node("view")
+
+
+def board() -> int:
+    return node("board")
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in ROLES:
         raise SystemExit(f"{__doc__}\nroles: {' '.join(ROLES)}")
-    raise SystemExit(run(sys.argv[1], sys.argv[2:]))
+    raise SystemExit(node(sys.argv.pop(1)))

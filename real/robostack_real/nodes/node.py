@@ -139,11 +139,15 @@ class Node(LifecycleNode):
     def spin(self, executor: Any, periods: int | None = None) -> loop.Timing:
         """Runs the loop until Ctrl-C; leaving deactivates the node."""
         self.wait = executor.spin_once
+        return self.run(self._tick, lambda: self.trigger_deactivate() if self.active else None, periods)
+
+    def run(self, tick: Callable[[int], None], stop: Callable[[], object], periods: int | None = None) -> loop.Timing:
+        """loop.run at the node's pace."""
         self.timing = loop.Timing(self.period_s)
         return loop.run(
-            self._tick,
+            tick,
             self.period_s,
-            stop=lambda: self.trigger_deactivate() if self.active else None,
+            stop=stop,
             periods=periods,
             sleep=self.wait,
             timing=self.timing,

@@ -47,6 +47,8 @@ class Command:
     view_port: int = 8765
     """Of a live page on this machine, http://127.0.0.1:PORT; 0 for none."""
     namespace: str = ""
+    params_file: Path | None = None
+    """YAML file of parameters that go before the stack's own."""
     seconds: float | None = None
     """End after so long. Default: Ctrl-C."""
     root: Path = Path("logs")
@@ -64,6 +66,8 @@ class Command:
             raise ContractError(f"--target {self.target}: stack {stack.name} has {', '.join(stack.targets)}")
         if not 0 <= self.fifo <= 98:
             raise ContractError(f"--fifo {self.fifo}: must lie in [0, 98]")
+        if self.params_file and not self.params_file.is_file():
+            raise ContractError(f"--params-file {self.params_file}: there is no such file")
         path = RunFolder.find_policy(self.policy, self.root)
         load_policy(path)
         wire.ros()
@@ -73,7 +77,7 @@ class Command:
         )  # fmt: skip
         end = time.monotonic() + self.seconds if self.seconds is not None else float("inf")
         try:
-            with Processes(stack.describe(request), namespace=self.namespace) as nodes:
+            with Processes(stack.describe(request), namespace=self.namespace, params_file=self.params_file) as nodes:
                 while time.monotonic() < end:
                     if ended := nodes.ended():
                         listed = ", ".join(f"{role} (exit status {code})" for role, code in ended.items())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from robostack_real.stacks.processes import DEFAULTS
+from robostack.export.onnx import load_policy
+from robostack.spec import ContractError
+from robostack_real.stacks.processes import DEFAULTS, END_S
 from robostack_real.stacks.stack import Request, Stack
 
 
@@ -23,20 +26,36 @@ def arguments(stack: Stack) -> dict[str, dict[str, Any]]:
         "dead_man": {"default_value": "", "description": "input device of a switch that a hand holds down"},
         "view_port": {"default_value": "8765", "description": "of the live page on 127.0.0.1; 0 for none"},
         "namespace": {"default_value": ""},
+        "params_file": {"default_value": "", "description": "YAML file of parameters that go before the stack's own"},
     }
 
 
 def nodes(stack: Stack, value: Callable[[str], str]) -> list[dict[str, Any]]:
-    """Keyword arguments of `launch_ros.actions.Node`, one a node; `value` gives a launch argument's."""
+    """Keyword arguments of `launch_ros.actions.Node`, one a node; `value` gives a launch argument's.
+
+    Raises ContractError for a file that is not there or a policy that nothing could fly, before any node is started.
+    """
+    policy, file = Path(value("policy")).expanduser().resolve(), value("params_file")
+    load_policy(policy)
+    if file and not Path(file).is_file():
+        raise ContractError(f"params_file:={file}: there is no such file")
     request = Request(
-        Path(value("policy")).expanduser().resolve(), value("target"), value("trajectory"), value("start") == "true",
-        value("lockstep") == "true", int(value("fifo")), value("uri"), value("dead_man"), int(value("view_port")),
+        policy, value("target"), value("trajectory"), value("start") == "true", value("lockstep") == "true",
+        _whole("fifo", value, 98), value("uri"), value("dead_man"), _whole("view_port", value, 65535),
     )  # fmt: skip
+    environment = {name: text for name, text in DEFAULTS.items() if name not in os.environ}
     return [
         {
             "package": "robostack", "executable": node.executable, "namespace": value("namespace"), "output": "screen",
-            "parameters": [dict(node.parameters)], "additional_env": DEFAULTS,
-            "arguments": ["--fifo", str(node.fifo)] if node.fifo else [],
+            "parameters": [dict(node.parameters), *([file] if file else [])], "additional_env": environment,
+            "arguments": ["--fifo", str(node.fifo)] if node.fifo else [], "sigterm_timeout": str(END_S),
         }
         for node in stack.describe(request)
     ]  # fmt: skip
+
+
+def _whole(name: str, value: Callable[[str], str], most: int) -> int:
+    text = value(name)
+    if not (text.isdecimal() and int(text) <= most):
+        raise ContractError(f"{name}:={text}: must be a whole number in [0, {most}]")
+    return int(text)

@@ -29,10 +29,12 @@ class Processes:
         nodes: Sequence[NodeDescription],
         *,
         namespace: str = "",
+        params_file: Path | None = None,
         environment: Mapping[str, str] | None = None,
         show: Callable[[str, str], None] = lambda role, line: print(f"{role:>10} | {line}", file=sys.stderr),
     ) -> None:
-        self._nodes, self._namespace, self._show = nodes, namespace, show
+        self._nodes, self._show = nodes, show
+        self._namespace, self._params_file = namespace, params_file
         self._environment = {**DEFAULTS, **os.environ, **(environment or {})}
         self.running: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
@@ -51,7 +53,8 @@ class Processes:
 
     def start(self, node: NodeDescription) -> None:
         """In a session of its own: Ctrl-C reaches the nodes by us, in order."""
-        command = [sys.executable, "-m", "robostack_real.nodes.main", node.role, *node.arguments(self._namespace)]
+        arguments = node.arguments(self._namespace, self._params_file)
+        command = [sys.executable, "-m", "robostack_real.nodes.main", node.role, *arguments]
         process = subprocess.Popen(
             command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,

@@ -26,14 +26,16 @@ class NodeDescription:
         """What `ros2 run robostack` calls it."""
         return f"{self.role}_node"
 
-    def arguments(self, namespace: str = "") -> list[str]:
-        """Command line behind the executable."""
+    def arguments(self, namespace: str = "", params_file: Path | None = None) -> list[str]:
+        """Command line behind the executable. What the file says goes before the stack's own parameters."""
         found = ["--fifo", str(self.fifo)] if self.fifo else []
         found += ["--ros-args"]
         if namespace:
             found += ["-r", f"__ns:=/{namespace.strip('/')}"]
         for name, value in self.parameters.items():
             found += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
+        if params_file:
+            found += ["--params-file", str(params_file)]
         return found
 
 

@@ -95,6 +95,7 @@ def test_a_killed_device_is_noticed(stack: Running, ear: Ear) -> None:
     fly(ear)
     stack.running["sim"].send_signal(signal.SIGKILL)
     ear.until(lambda: ear.state("supervisor") == "fallback", "noticed")
+    stack.running["sim"].wait()
     assert "does not tell" in ear.report("supervisor").values["why"]
     stack.again("sim")
     ear.until(lambda: ear.report("device").age_s() < 0.1 and ear.state("policy") == "ready", "back")
@@ -157,3 +158,13 @@ def test_ending_the_supervisor_brings_the_machine_down_and_disarms(stack: Runnin
     ear.until(lambda: ear.state("device") == "disarmed", "disarmed", 6.0)
     assert time.monotonic() - began > 2.0  # its ladder's first rung takes three seconds
     assert stack.running["supervisor"].wait(timeout=5.0) == 0
+
+
+def test_a_device_that_is_ended_in_flight_comes_down_first(stack: Running, ear: Ear) -> None:
+    fly(ear)
+    stack.running["sim"].send_signal(signal.SIGINT)
+    began = time.monotonic()
+    ear.until(lambda: ear.state("device") == "fallback", "level and descend", 1.0)
+    assert "being ended" in ear.report("device").values["why"]
+    assert stack.running["sim"].wait(timeout=6.0) == 0
+    assert time.monotonic() - began > 2.0
