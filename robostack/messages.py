@@ -13,6 +13,7 @@ neither. REP-103 and REP-105: SI, ENU, FLU, quaternions as xyzw, `odom -> base_l
 | trajectory_msgs/MultiDOFJointTrajectory | nine elements: position, velocity, acceleration asked for, as one point |
 | geometry_msgs/PointStamped | three elements in m, in the world's frame, by themselves |
 | sensor_msgs/JointState | named elements of one unit: m, rad as position; m/s, rad/s as velocity; N, N m as effort |
+| the same, as `action` | all action channels together |
 | sensor_msgs/BatteryState | one element in V |
 | std_msgs/Float64MultiArray | all else: element names, joined by commas, are the label of its one dimension |
 """
@@ -178,6 +179,40 @@ class JointTopic(Topic):
         _put_floats(message, _JOINT_FIELD[channel.unit], values[channel.name])
 
 
+class ActionTopic(JointTopic):
+    """All action channels in one message, so that they arrive together. Each array in use is as long as the names, with
+    NaN for elements whose unit belongs elsewhere; what is neither length, angle, speed nor force is called an effort.
+    """
+
+    def read(self, message: Any) -> Values:
+        found, names = list(message.name), [n for c in self.channels for n in element_names(c)]
+        order = range(len(names)) if found == names else None
+        if order is None:
+            if sorted(found) != sorted(names):
+                raise WrongMessage(f"names are {_short(found)}, the contract's are {_short(names)}")
+            order = [found.index(n) for n in names]
+        values, start = {}, 0
+        for c in self.channels:
+            field = _JOINT_FIELD.get(c.unit, "effort")
+            array = getattr(message, field)
+            if len(array) != len(found):
+                raise WrongMessage(f"{len(found)} names and {len(array)} values in {field}, where {c.name} belongs")
+            values[c.name] = np.array([array[i] for i in order[start : start + c.size]], float)
+            start += c.size
+        return values
+
+    def write(self, message: Any, values: Mapping[str, npt.ArrayLike]) -> None:
+        message.name = [n for c in self.channels for n in element_names(c)]
+        fields: dict[str, npt.NDArray[np.float64]] = {}
+        start = 0
+        for c in self.channels:
+            into = fields.setdefault(_JOINT_FIELD.get(c.unit, "effort"), np.full(len(message.name), np.nan))
+            into[start : start + c.size] = np.asarray(values[c.name], float).ravel()
+            start += c.size
+        for field, array in fields.items():
+            _put_floats(message, field, array)
+
+
 class BatteryTopic(Topic):
     """One channel of one element, V."""
 
@@ -224,12 +259,12 @@ def observation_topics(spec: PolicySpec) -> tuple[Topic, ...]:
     return topics(spec.observations)
 
 
-def action_topics(spec: PolicySpec) -> tuple[Topic, ...]:
-    """What a policy sends: one topic an action channel."""
-    return topics(spec.actions)
+def action_topic(spec: PolicySpec) -> Topic:
+    """What a policy sends."""
+    return ActionTopic("action", spec.actions)
 
 
-def topics(channels: tuple[Channel, ...] | tuple[ActionChannel, ...]) -> tuple[Topic, ...]:
+def topics(channels: tuple[Channel, ...]) -> tuple[Topic, ...]:
     """The parts of a body's state, the first channel of each kind, in one topic `odom` where all four are there; each
     other channel has a topic of its own."""
     body = _body(channels)
@@ -240,15 +275,15 @@ def topics(channels: tuple[Channel, ...] | tuple[ActionChannel, ...]) -> tuple[T
     return tuple(found)
 
 
-def _body(channels: tuple[Channel, ...] | tuple[ActionChannel, ...]) -> tuple[Channel, ...]:
+def _body(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
     wanted = (((3,), "m", WORLD), ((4,), "1", ATTITUDE), ((3,), "m/s", WORLD), ((3,), "rad/s", BODY))
-    sensors = [c for c in channels if isinstance(c, Channel) and c.source == "sensor"]
+    sensors = [c for c in channels if c.source == "sensor"]
     parts = [[c for c in sensors if (c.shape, c.unit, c.frame) == kind] for kind in wanted]
     return tuple(part[0] for part in parts) if all(parts) else ()
 
 
-def _kind(channel: Channel | ActionChannel) -> type[Topic]:
-    if isinstance(channel, Channel) and channel.frame == WORLD:
+def _kind(channel: Channel) -> type[Topic]:
+    if channel.frame == WORLD:
         special = {("m, m/s, m/s2", 9): SetpointTopic, ("m", 3): PointTopic}.get((channel.unit, channel.size))
         if special is not None:
             return special

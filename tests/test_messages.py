@@ -15,6 +15,7 @@ from robostack.messages import (
     ATTITUDE,
     BODY,
     WORLD,
+    ActionTopic,
     BatteryTopic,
     JointTopic,
     LabelledTopic,
@@ -69,13 +70,40 @@ def test_a_body_of_which_a_part_is_missing_is_a_topic_a_channel() -> None:
     assert [t.name for t in topics(BODY_CHANNELS[:3])] == ["position", "velocity", "attitude"]
 
 
+def limits(name: str, unit: str, *elements: str) -> ActionChannel:
+    n = len(elements)
+    return ActionChannel(name=name, elements=elements, unit=unit, low=(-9,) * n, high=(9,) * n, neutral=(0,) * n)
+
+
 def test_an_action_is_named_by_its_elements() -> None:
-    rotors = ActionChannel(name="rotor_speed_command", elements=("front", "back"), unit="rad/s", low=(0, 0),
-                           high=(9, 9), neutral=(0, 0))  # fmt: skip
-    (topic,) = topics((rotors,))
+    topic = ActionTopic("action", (limits("rotor_speed_command", "rad/s", "front", "back"),))
     message = topic.blank(MAKE.new)
     topic.write(message, {"rotor_speed_command": [1.0, 2.0]})
     assert (message.name, message.velocity.tolist(), len(message.position)) == (["front", "back"], [1.0, 2.0], 0)
+    assert sent(topic, {"rotor_speed_command": [1.0, 2.0]})["rotor_speed_command"].tolist() == [1.0, 2.0]
+
+
+def test_actions_of_several_units_travel_together_in_any_order() -> None:
+    topic = ActionTopic("action", (limits("thrust", "1", "thrust"), limits("rates", "rad/s", "p", "q")))
+    message = topic.blank(MAKE.new)
+    topic.write(message, {"thrust": [0.5], "rates": [1.0, 2.0]})
+    assert message.name == ["thrust", "p", "q"]
+    np.testing.assert_array_equal(message.effort, [0.5, np.nan, np.nan])
+    np.testing.assert_array_equal(message.velocity, [np.nan, 1.0, 2.0])
+    message.name, message.effort = ["q", "thrust", "p"], np.array([np.nan, 0.5, np.nan])
+    message.velocity = np.array([2.0, np.nan, 1.0])
+    assert {n: v.tolist() for n, v in topic.read(message).items()} == {"thrust": [0.5], "rates": [1.0, 2.0]}
+
+
+def test_an_action_of_another_machine_is_refused() -> None:
+    topic = ActionTopic("action", (limits("rotor_speed_command", "rad/s", "front", "back"),))
+    message = MAKE.new("sensor_msgs/msg/JointState")
+    message.name, message.velocity = ["left", "right"], np.zeros(2)
+    with pytest.raises(WrongMessage, match="names are left, right, the contract's are front, back"):
+        topic.read(message)
+    message.name, message.velocity = ["front", "back"], np.zeros(0)
+    with pytest.raises(WrongMessage, match="2 names and 0 values in velocity, where rotor_speed_command belongs"):
+        topic.read(message)
 
 
 @given(p=st.tuples(finite, finite, finite), v=st.tuples(finite, finite, finite), w=st.tuples(finite, finite, finite),
