@@ -29,6 +29,8 @@ class Command:
     """A policy.onnx, a run folder, or a task (its newest run). Default: the newest run."""
     port: str = ""
     """The board's serial device, such as /dev/ttyACM0, or a URL of pyserial's."""
+    require_signature: tuple[Path, ...] = ()
+    """Refuse a policy that none of these public keys signed (robostack sign)."""
     root: Path = Path("logs")
     """Folder with the runs."""
 
@@ -36,10 +38,10 @@ class Command:
         if not self.port:
             raise ContractError("say where the board is: --port /dev/ttyACM0")
         path = RunFolder.find_policy(self.policy, self.root)
-        from robostack.export.onnx import load_policy
+        from robostack.signature import load_signed
         from robostack_real.link.client import BoardLink
 
-        policy = load_policy(path)
+        policy = load_signed(path, self.require_signature)
         with BoardLink(self.port) as board:
             before = board.identify()
             if before.policy_hash == policy.policy_hash:
