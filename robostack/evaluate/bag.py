@@ -25,6 +25,7 @@ from robostack.spec import Channel
 
 FRAMES = {
     "position": messages.WORLD, "velocity": messages.WORLD, "reference": messages.WORLD,
+    "setpoint": messages.WORLD,
     "attitude": messages.ATTITUDE, "body_rate": messages.BODY,
 }  # fmt: skip
 """of a flight's columns"""
