@@ -38,8 +38,8 @@ class Command:
     """What each action may differ by, as a share of its range."""
     plot: Path | None = None
     """Write a page with charts there."""
-    stack: str | None = None
-    """Namespace of the topics, where several stacks were recorded."""
+    namespace: str | None = None
+    """Of the topics, where several stacks were recorded."""
     root: Path = Path("logs")
     """Folder with the runs."""
     json: bool = False
@@ -58,7 +58,7 @@ class Command:
             path = self.recording
             if path.suffix == ".npz":
                 path = bag.save(Flight.load(path), Path(folder) / f"{path.stem}.mcap")
-            recording = read(path, policy.spec, self.stack)
+            recording = read(path, policy.spec, self.namespace)
         result = replay(policy, recording, _tell if sys.stderr.isatty() else lambda done, of: None)
         found = self._found(result, policy.policy_hash, recording.policy_hash)
         if self.plot is not None:

@@ -1,11 +1,14 @@
 """A recording fed to a policy, as it would have been on the machine, and where its actions differ from those logged.
 
 The policy sits behind its envelope in the very Controller of a running stack, and ticks once for each logged action, on
-the samples that had arrived by then, each as old as it then was. What was applied is what was logged: the machine in
-the recording moved by it, so each period asks what this policy would have done there. Where actions come at another
-rate than the contract's, it ticks at its own and is compared with the newest logged one. It is armed when all channels
-have been seen; again, from its reset state, when actions start anew after a pause; and after a trip as soon as may be,
-so that one trip does not hide the next.
+the samples that had arrived by then, each as old as it then was: when the observation arrived whose stamp the action
+bears, where one does, else when the action did. What was applied is what was logged: the machine in the recording moved
+by it, so each period asks what this policy would have done there. Where actions come at another rate than the
+contract's, it ticks at its own and is compared with the newest logged one.
+
+It is armed when all channels have been seen and, where the bag says who commands, the policy does; again, from its
+reset state, when actions start anew after a pause; and after a trip as soon as may be, so that one trip does not hide
+the next.
 """
 
 from __future__ import annotations
@@ -20,12 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robostack.evaluate.bag import ABOUT, MAGIC, TEXT, Messages
-from robostack.evaluate.flight import STATUS
 from robostack.messages import Topic, Values, WrongMessage, action_topic, observation_topics
 from robostack.runtime.controller import Controller
 from robostack.runtime.runner import Runner
 from robostack.spec import ContractError, PolicySpec
 
+STATUS_TOPICS = {"status": TEXT, "device_status": "diagnostic_msgs/msg/DiagnosticStatus"}
+"""Who commands, in a flight (robostack.evaluate.flight.STATUS) and in a stack, by its device node."""
+COMMANDS = ("policy", "armed")
+"""what they say when the policy does"""
 PAUSE_S = 1.0
 """Without actions: what comes then is another activation."""
 RATE_TOLERANCE = 0.1
@@ -51,9 +57,9 @@ class Recording:
     observations: Mapping[str, Series]
     """by channel"""
     actions: Series
-    """of all action channels, joined"""
-    status: tuple[tuple[int, str], ...] = ()
-    """When who began to command (robostack.evaluate.flight.STATUS), in a flight's bag; empty: the policy, always."""
+    """of all action channels, joined; the time is that of the tick"""
+    commands: tuple[tuple[int, bool], ...] = ()
+    """When the policy began to command, or ceased to; empty where the bag does not say"""
     policy_hash: str = ""
     """of the policy that was recorded; empty where the bag does not say"""
 
@@ -110,10 +116,10 @@ class Difference:
     at_s: float
 
 
-def read(path: Path, spec: PolicySpec, stack: str | None = None) -> Recording:
+def read(path: Path, spec: PolicySpec, namespace: str | None = None) -> Recording:
     """The channels of `spec` from a bag of robostack.evaluate.bag, `robostack record` or `ros2 bag`.
 
-    `stack` is the namespace of its topics; None: the only one that has them. Raises ContractError naming the topic,
+    `namespace` is that of its topics; None: the only one that has them. Raises ContractError naming the topic,
     channel or time that does not fit, FileNotFoundError, MissingExtraError.
     """
     Messages()  # says which extra is missing
@@ -123,7 +129,7 @@ def read(path: Path, spec: PolicySpec, stack: str | None = None) -> Recording:
         raise FileNotFoundError(2, "No such file or directory", str(path))
     try:
         with AnyReader([path]) as reader:
-            return _read(reader, path, spec, stack)
+            return _read(reader, path, spec, namespace)
     except ContractError:
         raise
     except Exception as error:  # a reader of bytes from anywhere: struct, index and other errors besides its own
@@ -141,27 +147,32 @@ def _damage(path: Path, error: Exception) -> str:
     return f"{path}: no bag, or a damaged one ({error}); give a .mcap file, or a folder of `ros2 bag`"
 
 
-def _read(reader: Any, path: Path, spec: PolicySpec, stack: str | None) -> Recording:
+def _read(reader: Any, path: Path, spec: PolicySpec, given: str | None) -> Recording:
     topics = (*observation_topics(spec), action_topic(spec))
-    namespace = _namespace(path, {c.topic for c in reader.connections}, [t.name for t in topics], stack)
+    namespace = _namespace(path, {c.topic for c in reader.connections}, [t.name for t in topics], given)
     lines = {c.topic: c for c in reader.connections if c.topic.startswith(namespace)}
     for topic in topics:
         _check(path, topic, lines.get(namespace + topic.name), sorted(c.topic for c in reader.connections))
     times: dict[str, list[int]] = {t.name: [] for t in topics}
+    stamps: dict[str, list[int]] = {t.name: [] for t in topics}
     values: dict[str, list[Values]] = {t.name: [] for t in topics}
-    status: list[tuple[int, str]] = []
+    commands: list[tuple[int, bool]] = []
     about: dict[str, Any] = {}
     by_name = {namespace + t.name: t for t in topics}
-    texts = [c for n in ("status", ABOUT) if (c := lines.get(namespace + n)) is not None and c.msgtype == TEXT]
-    for line, time_ns, raw in reader.messages([*(lines[n] for n in by_name), *texts]):
+    others = [lines[namespace + n] for n in (*STATUS_TOPICS, ABOUT) if namespace + n in lines]
+    for line, time_ns, raw in reader.messages([*(lines[n] for n in by_name), *others]):
         message = reader.deserialize(raw, line.msgtype)
-        if line in texts:
-            if line.topic == namespace + ABOUT:
+        if line.topic not in by_name:
+            name = line.topic.removeprefix(namespace)
+            if name == ABOUT and line.msgtype == TEXT:
                 about = _object(message.data)
-            elif message.data in STATUS:
-                status.append((time_ns, message.data))
+            elif STATUS_TOPICS.get(name) == line.msgtype:
+                commands.append((time_ns, (message.data if line.msgtype == TEXT else message.message) in COMMANDS))
             continue
         topic = by_name[line.topic]
+        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec if topic.stamped else 0
+        if stamp and topic is not topics[-1] and stamps[topic.name][-1:] == [stamp]:
+            continue  # an old sample sent again is no new one
         try:
             values[topic.name].append(topic.read(message))
         except WrongMessage as error:
@@ -171,6 +182,7 @@ def _read(reader: Any, path: Path, spec: PolicySpec, stack: str | None) -> Recor
                 "or record with this one's names"
             ) from error
         times[topic.name].append(time_ns)
+        stamps[topic.name].append(stamp)
 
     def series(topic: Topic, *channels: str) -> Series:
         rows = [np.concatenate([v[c] for c in channels]) for v in values[topic.name]]
@@ -178,18 +190,22 @@ def _read(reader: Any, path: Path, spec: PolicySpec, stack: str | None) -> Recor
 
     observations = {c.name: series(t, c.name) for t in topics[:-1] for c in t.channels}
     actions = series(topics[-1], *(c.name for c in spec.actions))
-    return Recording(path, observations, actions, tuple(status), str(about.get("policy_hash", "")))
+    arrived = {s: t for topic in topics[:-1] for s, t in zip(stamps[topic.name], times[topic.name], strict=True) if s}
+    answered = [arrived.get(s, t) for s, t in zip(stamps[topics[-1].name], times[topics[-1].name], strict=True)]
+    ticks = np.maximum.accumulate(np.array(answered, np.int64))
+    recorded = str(about.get("policy_hash", ""))
+    return Recording(path, observations, Series(ticks, actions.values), tuple(commands), recorded)
 
 
-def _namespace(path: Path, found: set[str], wanted: list[str], stack: str | None) -> str:
+def _namespace(path: Path, found: set[str], wanted: list[str], given: str | None) -> str:
     """What the names of a stack's topics begin with, "/stack/" or nothing. Raises ContractError where two would do."""
-    if stack is not None:
-        return f"/{stack.strip('/')}/" if stack.strip("/") else "/"
+    if given is not None:
+        return f"/{given.strip('/')}/" if given.strip("/") else "/"
     ends = {name[: -len(w)]: name for w in wanted for name in found if name == w or name.endswith("/" + w)}
     have = {begin: sum(begin + w in found for w in wanted) for begin in ends}
     best = sorted(begin for begin in have if have[begin] == max(have.values()))
     if len(best) > 1:
-        raise ContractError(f"{path}: several stacks are in it ({', '.join(best)}); say which with --stack")
+        raise ContractError(f"{path}: several stacks are in it ({', '.join(best)}); say which with --namespace")
     return best[0] if best else ""
 
 
@@ -235,7 +251,7 @@ def replay(policy: Runner, recording: Recording, tell: Callable[[int, int], None
     spec = policy.spec
     ticks, logged = _ticks(recording.actions, spec.control_dt_s)
     newest = {n: np.searchsorted(s.time_ns, ticks, side="right") - 1 for n, s in recording.observations.items()}
-    commanded = _commanded(recording.status, ticks)
+    commanded = _commanded(recording.commands, ticks)
     periods = np.maximum(np.round(np.diff(ticks, prepend=ticks[0]) * 1e-9 / spec.control_dt_s), 1).astype(int)
     time_s = (ticks - ticks[0]) * 1e-9
     controller, trips = Controller(policy, spec), _Trips()
@@ -281,10 +297,9 @@ def _ticks(actions: Series, dt_s: float) -> tuple[Times, Floats]:
     return ticks, actions.values[np.searchsorted(actions.time_ns, ticks, side="right") - 1]
 
 
-def _commanded(status: tuple[tuple[int, str], ...], ticks: Times) -> NDArray[np.bool_]:
-    """(T,) whether the logged actions are a policy's."""
-    if not status:
+def _commanded(commands: tuple[tuple[int, bool], ...], ticks: Times) -> NDArray[np.bool_]:
+    """(T,) whether the logged actions were obeyed."""
+    if not commands:
         return np.ones(len(ticks), dtype=bool)
-    newest = np.searchsorted(np.array([t for t, _ in status]), ticks, side="right") - 1
-    policy = np.array([who == "policy" for _, who in status])
-    return (newest >= 0) & policy[newest]
+    newest = np.searchsorted(np.array([t for t, _ in commands]), ticks, side="right") - 1
+    return (newest >= 0) & np.array([policy for _, policy in commands])[newest]

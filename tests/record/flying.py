@@ -83,7 +83,7 @@ def measured(k: int) -> dict[str, np.ndarray]:
     return body if k % 10 else {**body, "setpoint": np.array([0.5, 0.5, 1.2, *np.zeros(6)])}
 
 
-def main(policy: str, periods: int, namespace: str = "flying") -> None:
+def main(policy: str, periods: int, namespace: str = "") -> None:
     import importlib
 
     import rclpy

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from robostack.export.onnx import LoadedPolicy
     from robostack_real.recording.recorder import Recorder, Topic
 
+REPORT = "diagnostic_msgs/msg/DiagnosticStatus"
+NODES = {
+    "applied_action": "sensor_msgs/msg/JointState",
+    "truth": "nav_msgs/msg/Odometry",
+    "estop": "std_msgs/msg/Bool",
+    **dict.fromkeys(("policy_status", "device_status", "supervisor_status", "setpoint_status"), REPORT),
+    "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
+}
+"""What a stack's nodes say besides; recorded where they do."""
 WAIT_S = 10.0
 """for senders: discovery takes up to three seconds"""
 WAIT_AFTER_S = 0.3
@@ -30,23 +39,23 @@ WAIT_AFTER_S = 0.3
 
 @dataclass(frozen=True)
 class Command:
-    """Record every topic of a policy's contract, and others, into one MCAP file for Foxglove, `ros2 bag` and replay.
+    """Record the topics of a policy's contract, and what the nodes say, as MCAP for Foxglove, `ros2 bag` and replay.
 
     A process of its own, which nobody waits for. Topics that appear later are recorded from then on. Ctrl-C ends it
     with a whole file. The domain is ROS_DOMAIN_ID's.
 
     Example: robostack record --policy policy.onnx -o run.mcap
-    Example: robostack record --policy policy.onnx -o run.mcap --stack drone1 --topic imu:sensor_msgs/msg/Imu
+    Example: robostack record --policy policy.onnx -o run.mcap --namespace drone1 --topic imu:sensor_msgs/msg/Imu
     """
 
     policy: Annotated[str | None, tyro.conf.arg(metavar="POLICY")] = None
     """A policy.onnx, a run folder, or a task (its newest run). Default: the newest run."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("run.mcap")
     """The file to write; one that is there is never overwritten."""
-    stack: str | None = None
-    """Namespace of the stack's topics; "" for none. Default: the policy's task."""
+    namespace: str = ""
+    """Of the stack's topics."""
     topic: tuple[str, ...] = ()
-    """More topics, each as NAME:TYPE; a name without a leading / is in the stack's namespace."""
+    """More topics, each as NAME:TYPE; a name without a leading / is in the namespace."""
     seconds: float | None = None
     """End by itself after so long. Default: at Ctrl-C."""
     mend: Path | None = None
@@ -65,8 +74,8 @@ class Command:
 
         policy = load_policy(RunFolder.find_policy(self.policy, self.root))
         rclpy, make = ros(), bag.Messages()
-        stack = policy.spec.task if self.stack is None else self.stack.strip("/")
-        namespace = f"/{stack}/" if stack else "/"
+        place = self.namespace.strip("/")
+        namespace = f"/{place}/" if place else "/"
         topics = self._topics(policy, namespace)
         context = rclpy.Context()
         rclpy.init(context=context, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
@@ -75,7 +84,7 @@ class Command:
                 try:
                     file.say(file.topic(namespace + bag.ABOUT, bag.TEXT), time.time_ns(), json.dumps(_about(policy)))
                     options = {"enable_rosout": False, "start_parameter_services": False}
-                    node = rclpy.create_node("recorder", namespace=f"/{stack}", context=context, **options)
+                    node = rclpy.create_node("recorder", namespace=f"/{place}", context=context, **options)
                     recorder = Recorder(node, file, topics)
                     try:
                         self._record(recorder, ended)
@@ -94,20 +103,24 @@ class Command:
         from robostack.messages import action_topic, observation_topics
         from robostack_real.recording.recorder import Topic
 
-        found = [
-            Topic(namespace + t.name, t.type) for t in (*observation_topics(policy.spec), action_topic(policy.spec))
-        ]
+        def absolute(name: str) -> str:
+            return name if name.startswith("/") else namespace + name
+
+        contract = (*observation_topics(policy.spec), action_topic(policy.spec))
+        found = [Topic(absolute(t.name), t.type) for t in contract]
         for text in self.topic:
             name, _, kind = text.partition(":")
             if not name or len(kind.split("/")) not in (2, 3):
                 raise ContractError(f"--topic {text}: say NAME:TYPE, such as imu:sensor_msgs/msg/Imu")
             package, *_, message = kind.split("/")
-            found.append(Topic(name if name.startswith("/") else namespace + name, f"{package}/msg/{message}"))
+            found.append(Topic(absolute(name), f"{package}/msg/{message}"))
         names = [t.name for t in found]
         twice = [n for n in names if names.count(n) > 1]
         if twice:
             raise ContractError(f"{twice[0]} would be recorded twice; leave out its --topic")
-        return found
+        return found + [
+            Topic(absolute(n), kind, expected=False) for n, kind in NODES.items() if absolute(n) not in names
+        ]
 
     def _record(self, recorder: Recorder, ended: Sequence[int]) -> None:
         began, told = time.monotonic(), 0.0
@@ -118,7 +131,7 @@ class Command:
             if waiting and (not recorder.unheard or now - began > WAIT_S):
                 waiting = False
                 missing = f"; nobody sends {', '.join(recorder.unheard)} yet" if recorder.unheard else ""
-                print(f"\rrecording {len(recorder.topics)} topics into {self.output}{missing}", file=sys.stderr)
+                print(f"\rrecording into {self.output}{missing}", file=sys.stderr)
             if sys.stderr.isatty() and now - told > 0.5:
                 told = now
                 size = f"{recorder.messages:,} messages, {recorder.bytes / 1e6:.1f} MB"
@@ -137,12 +150,12 @@ class Command:
             hint = f"; there is {', '.join(alike)}" if alike else ""
             raise ContractError(
                 f"nothing was heard in domain {os.environ.get('ROS_DOMAIN_ID', '0')} on "
-                f"{', '.join(t.name for t in recorder.topics)}: is the stack up, in this ROS_DOMAIN_ID and this namespace "
-                f"(--stack)?{hint}"
+                f"{', '.join(recorder.unheard)}: is the stack up, in this ROS_DOMAIN_ID and this namespace "
+                f"(--namespace)?{hint}"
             )
         size = self.output.stat().st_size
         print(f"{self.output}: {recorder.messages:,} messages of {len(seen)} topics, {size:,} bytes")
-        for t in recorder.topics:
+        for t in (t for t in recorder.topics if t.expected or t.count):
             print(f"  {t.name:<40} {t.count:>9,}{f'  {t.lost:,} lost on the way' if t.lost else ''}")
         if recorder.dropped:
             print(f"  dropped, because the disk did not keep up: {recorder.dropped:,}")

