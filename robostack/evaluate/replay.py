@@ -1,10 +1,10 @@
 """A recording fed to a policy, as it would have been on the machine, and where its actions differ from those logged.
 
 The policy sits behind its envelope in the very Controller of a running stack, and ticks once for each logged action, on
-the samples that had arrived by then, each as old as it then was: when the observation arrived whose stamp the action
-bears, where one does, else when the action did. What was applied is what was logged: the machine in the recording moved
-by it, so each period asks what this policy would have done there. Where actions come at another rate than the
-contract's, it ticks at its own and is compared with the newest logged one.
+the samples that had arrived by then, each as old as it then was. Then is when the observation arrived whose stamp the
+action bears, or the action's own stamp, or its arrival. What was applied is what was logged: the machine in the
+recording moved by it, so each period asks what this policy would have done there. Where actions come at another rate
+than the contract's, it ticks at its own and is compared with the newest logged one.
 
 It is armed when all channels have been seen and, where the bag says who commands, the policy does; again, from its
 reset state, when actions start anew after a pause; and after a trip as soon as may be, so that one trip does not hide
@@ -191,7 +191,11 @@ def _read(reader: Any, path: Path, spec: PolicySpec, given: str | None) -> Recor
     observations = {c.name: series(t, c.name) for t in topics[:-1] for c in t.channels}
     actions = series(topics[-1], *(c.name for c in spec.actions))
     arrived = {s: t for topic in topics[:-1] for s, t in zip(stamps[topic.name], times[topic.name], strict=True) if s}
-    answered = [arrived.get(s, t) for s, t in zip(stamps[topics[-1].name], times[topics[-1].name], strict=True)]
+    period_ns = round(spec.control_dt_s * 1e9)
+    answered = [
+        arrived.get(stamp, stamp if 0 <= time_ns - stamp < period_ns else time_ns)
+        for stamp, time_ns in zip(stamps[topics[-1].name], times[topics[-1].name], strict=True)
+    ]
     ticks = np.maximum.accumulate(np.array(answered, np.int64))
     recorded = str(about.get("policy_hash", ""))
     return Recording(path, observations, Series(ticks, actions.values), tuple(commands), recorded)
