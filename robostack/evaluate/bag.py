@@ -13,12 +13,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
 
 from robostack import messages
 from robostack.evaluate.flight import STATUS, Column, Flight
+from robostack.evaluate.mend import mend
 from robostack.registry import MissingExtraError
 from robostack.run_folder import RunFolderError
 from robostack.spec import Channel
@@ -34,10 +35,6 @@ FRAMES = {
 TEXT = "std_msgs/msg/String"
 ABOUT = "about"
 """Topic with one message: JSON on what the bag holds."""
-MAGIC = b"\x89MCAP0\r\n"
-DATA_END = 0x0F
-TAIL = bytes([DATA_END, 4, *bytes(11), 0x02, 20, *bytes(27)]) + MAGIC
-"""The end of an MCAP file without a summary: a DataEnd record, a Footer of zeros, magic."""
 
 
 class Messages:
@@ -141,42 +138,10 @@ class Bag:
             with contextlib.suppress(OSError):
                 self._writer.abort()
             self._writer.storage = None
-            mend(self.path)
+            mend(self.path, may_grow=False)
             raise RunFolderError(
                 error.errno, f"{self.path}: {error.strerror}; what was written until then is kept and can be read"
             ) from error
-
-
-def mend(path: Path) -> int:
-    """Completes an MCAP file that was cut anywhere, and returns how many bytes of it were lost.
-
-    Its last, incomplete record goes, and an end without an index is put there: readers make one by themselves. That
-    never takes more room than what goes. Raises RunFolderError for what is no MCAP file.
-    """
-    try:
-        with path.open("r+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            if file.read(len(MAGIC)) != MAGIC:
-                raise RunFolderError(f"{path}: not an MCAP file")
-            ends = [len(MAGIC)]
-            while (end := _record_end(file, ends[-1])) is not None and end <= size:
-                ends.append(end)
-            while len(ends) > 1 and size - ends[-1] < len(TAIL):
-                ends.pop()
-            file.truncate(ends[-1])
-            file.seek(ends[-1])
-            file.write(TAIL)
-    except OSError as error:
-        raise RunFolderError(error.errno, f"{path} cannot be mended: {error.strerror or error}") from error
-    return size - ends[-1]
-
-
-def _record_end(file: BinaryIO, at: int) -> int | None:
-    """Where the record at `at` ends; None where the data does."""
-    file.seek(at)
-    head = file.read(9)
-    return at + 9 + int.from_bytes(head[1:], "little") if len(head) == 9 and head[0] != DATA_END else None
 
 
 def save(flight: Flight, path: Path, began_ns: int = 0) -> Path:

@@ -1,8 +1,8 @@
 """A recording fed to a policy, as it would have been on the machine, and where its actions differ from those logged.
 
 The policy sits behind its envelope in the very Controller of a running stack, and ticks once for each logged action, on
-the samples that had arrived by then, each as old as it then was. Then is when the observation arrived whose stamp the
-action bears, or the action's own stamp, or its arrival. What was applied is what was logged: the machine in the
+the samples that had arrived by then, each as old as it then was: when the leading observation arrived whose stamp the
+action bears, as our policy_node stamps it, else when the action did. What was applied is what was logged: the machine in the
 recording moved by it, so each period asks what this policy would have done there. Where actions come at another rate
 than the contract's, it ticks at its own and is compared with the newest logged one.
 
@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robostack.evaluate.bag import ABOUT, MAGIC, TEXT, Messages
+from robostack.evaluate.bag import ABOUT, TEXT, Messages
+from robostack.evaluate.mend import MAGIC
 from robostack.messages import Topic, Values, WrongMessage, action_topic, observation_topics
 from robostack.runtime.controller import Controller
 from robostack.runtime.runner import Runner
@@ -190,12 +191,10 @@ def _read(reader: Any, path: Path, spec: PolicySpec, given: str | None) -> Recor
 
     observations = {c.name: series(t, c.name) for t in topics[:-1] for c in t.channels}
     actions = series(topics[-1], *(c.name for c in spec.actions))
-    arrived = {s: t for topic in topics[:-1] for s, t in zip(stamps[topic.name], times[topic.name], strict=True) if s}
-    period_ns = round(spec.control_dt_s * 1e9)
-    answered = [
-        arrived.get(stamp, stamp if 0 <= time_ns - stamp < period_ns else time_ns)
-        for stamp, time_ns in zip(stamps[topics[-1].name], times[topics[-1].name], strict=True)
-    ]
+    sensors = {c.name for c in spec.observations if c.source == "sensor"}
+    leading = next((t for t in topics[:-1] if sensors & {c.name for c in t.channels}), topics[0]).name
+    arrived = {s: t for s, t in zip(stamps[leading], times[leading], strict=True) if s}
+    answered = [arrived.get(s, t) for s, t in zip(stamps[topics[-1].name], times[topics[-1].name], strict=True)]
     ticks = np.maximum.accumulate(np.array(answered, np.int64))
     recorded = str(about.get("policy_hash", ""))
     return Recording(path, observations, Series(ticks, actions.values), tuple(commands), recorded)

@@ -14,6 +14,7 @@ from rosbags.highlevel import AnyReader
 
 from robostack.evaluate import bag
 from robostack.evaluate.flight import STATUS, Column, Flight
+from robostack.evaluate.mend import mend
 from robostack.registry import MissingExtraError
 from robostack.run_folder import RunFolderError
 
@@ -78,11 +79,12 @@ TOPIC = "std_msgs/msg/String"
 
 
 def write_until_full(path: Path, count: int = 400) -> None:
+    """Numbers, each pair of them in the wrong order, as messages of several topics may come."""
     with bag.Bag(path, bag.Messages()) as growing:
         topic = growing.topic("/notes", TOPIC)
         for i in range(count):
-            growing.say(topic, BEGAN_NS + i, f"{i:05d}" * 200)
-            if i % 10 == 0:
+            growing.say(topic, BEGAN_NS + (i ^ 1), f"{i ^ 1:05d}" * 200)
+            if i % 10 == 9:
                 growing.flush()
 
 
@@ -103,22 +105,33 @@ def test_a_full_disk_is_said_and_what_was_written_can_be_read_by_anybody(tmp_pat
     assert [p.name for p in tmp_path.iterdir()] == ["x.mcap"] and path.stat().st_size <= room
     numbers = [int(m.data[:5]) for _, _, m in read(path)]
     assert numbers == list(range(len(numbers))) and len(numbers) > room / 1100 - 12  # ten may wait
+    assert by_foxglove(path) == numbers
+
+
+def by_foxglove(path: Path) -> list[int]:
+    """Numbers in time's order, by another reader."""
     with path.open("rb") as file:
-        assert sum(1 for _ in make_reader(file).iter_messages()) == len(numbers)
+        return [int(message.data[8:13]) for _, _, message in make_reader(file).iter_messages()]
 
 
 def test_a_bag_cut_anywhere_is_mended(tmp_path: Path) -> None:
     cut = tmp_path / "cut.mcap"
     write_until_full(cut, 60)
     whole = cut.read_bytes()
-    for size in (len(whole), len(whole) - 1, len(whole) - 30, *range(len(whole) - 100, 10, -4321), 10):
+    for size in (len(whole), len(whole) - 1, len(whole) - 30, *range(len(whole) - 100, 1000, -4321)):
         cut.write_bytes(whole[:size])
-        assert 0 <= bag.mend(cut) <= 12_000
-        numbers = [int(m.data[:5]) for _, _, m in read(cut)] if size > 12_000 else []
-        assert numbers == list(range(len(numbers))) and len(numbers) > size / 1100 - 12
+        assert 0 <= mend(cut) <= 12_000
+        numbers = [int(m.data[:5]) for _, _, m in read(cut)]
+        assert numbers == list(range(len(numbers))) == by_foxglove(cut) and len(numbers) > size / 1100 - 12
+        again = cut.read_bytes()
+        mend(cut)
+        assert cut.read_bytes() == again  # nothing was wrong with it
+    cut.write_bytes(whole[:10])
+    with pytest.raises(RunFolderError, match=r"cut\.mcap: cut within its first bytes"):
+        mend(cut)
     cut.write_text("not a bag")
     with pytest.raises(RunFolderError, match=r"cut\.mcap: not an MCAP file"):
-        bag.mend(cut)
+        mend(cut)
 
 
 def test_a_bag_is_never_overwritten_and_ends_whole_on_ctrl_c(tmp_path: Path) -> None:

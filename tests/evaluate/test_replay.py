@@ -17,6 +17,7 @@ from flying import DT_S, SPEC, make_policy, measured
 from robostack import cli
 from robostack.evaluate import bag
 from robostack.evaluate.flight import STATUS, Column, Flight
+from robostack.evaluate.mend import MAGIC
 from robostack.evaluate.replay import Recording, Replay, read, replay
 from robostack.messages import action_topic, observation_topics
 from robostack.runtime.controller import Controller
@@ -195,7 +196,7 @@ def test_what_is_no_bag_and_what_was_cut_is_said_with_its_remedy(tmp_path: Path,
             read(tmp_path / name, policy.spec)
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "absent.mcap", policy.spec)
-    path.write_bytes(path.read_bytes()[:-600] + bytes(592) + bag.MAGIC)
+    path.write_bytes(path.read_bytes()[:-600] + bytes(592) + MAGIC)
     with pytest.raises(ContractError, match="no bag, or a damaged one"):
         read(path, policy.spec)
 

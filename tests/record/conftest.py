@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 @pytest.fixture
 def domain() -> Iterator[dict[str, str]]:
     """Environment of processes that hear each other and nobody else: a free domain of 1 to 100, held by a lock."""
-    folder = Path(tempfile.gettempdir()) / "robostack-dds-domains"
+    folder = Path(tempfile.gettempdir()) / "robostack-domains"
     folder.mkdir(exist_ok=True)
     for number in range(1, 101):
         with (folder / str(number)).open("w") as lock:

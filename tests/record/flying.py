@@ -104,11 +104,11 @@ def main(policy: str, periods: int, namespace: str = "") -> None:
     while any(s.get_subscription_count() == 0 for s in senders.values()):
         time.sleep(0.01)
 
-    def send(name: str, values: dict[str, np.ndarray]) -> None:
+    def send(name: str, values: dict[str, np.ndarray], stamp: Any) -> None:
         topic, message = lines[name]
         topic.write(message, values)
         if topic.stamped:
-            message.header.stamp = node.get_clock().now().to_msg()
+            message.header.stamp = stamp
         senders[name].publish(message)
 
     controller = Controller(runner, runner.spec)
@@ -116,12 +116,12 @@ def main(policy: str, periods: int, namespace: str = "") -> None:
     began = time.monotonic() + 0.05
     for k in range(periods):
         time.sleep(max(0.0, began + k * DT_S - time.monotonic()))
-        values = measured(k)
-        send("odom", values)
+        values, stamp = measured(k), node.get_clock().now().to_msg()
         if "setpoint" in values:
-            send("setpoint", values)
+            send("setpoint", values, stamp)
+        send("odom", values, stamp)
         action = controller.tick({n: (v, 0.0) for n, v in values.items()})
-        send("action", {"rotor_speed_command": action})
+        send("action", {"rotor_speed_command": action}, stamp)
     assert not controller.status.tripped
     time.sleep(0.5)  # what is on its way arrives
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -64,11 +65,12 @@ class Command:
     """Folder with the runs."""
 
     def run(self) -> int:
-        from robostack.evaluate import bag
-
         if self.mend is not None:
-            print(f"{self.mend}: whole again, {bag.mend(self.mend):,} bytes of its end are lost")
+            from robostack.evaluate.mend import mend
+
+            print(f"{self.mend}: whole again, {mend(self.mend):,} bytes of its end are lost")
             return 0
+        from robostack.evaluate import bag
         from robostack.export.onnx import load_policy
         from robostack_real.recording.recorder import Recorder, ros
 
@@ -115,6 +117,9 @@ class Command:
             package, *_, message = kind.split("/")
             found.append(Topic(absolute(name), f"{package}/msg/{message}"))
         names = [t.name for t in found]
+        for name in names:
+            if not re.fullmatch(r"(/[A-Za-z_][A-Za-z0-9_]*)+", name):
+                raise ContractError(f"{name} is no name of a topic: letters, digits and _ between slashes")
         twice = [n for n in names if names.count(n) > 1]
         if twice:
             raise ContractError(f"{twice[0]} would be recorded twice; leave out its --topic")
