@@ -2,9 +2,9 @@
 
 The policy sits behind its envelope in the very Controller of a running stack, and ticks once for each logged action, on
 the samples that had arrived by then, each as old as it then was: when the leading observation arrived whose stamp the
-action bears, as our policy_node stamps it, else when the action did. What was applied is what was logged: the machine in the
-recording moved by it, so each period asks what this policy would have done there. Where actions come at another rate
-than the contract's, it ticks at its own and is compared with the newest logged one.
+action bears, as our policy_node stamps it, else when the action did. What was applied is what was logged: the machine
+in the recording moved by it, so each period asks what this policy would have done there. Where actions come at another
+rate than the contract's, it ticks at its own and is compared with the newest logged one.
 
 It is armed when all channels have been seen and, where the bag says who commands, the policy does; again, from its
 reset state, when actions start anew after a pause; and after a trip as soon as may be, so that one trip does not hide

@@ -82,7 +82,7 @@ class Command:
         context = rclpy.Context()
         rclpy.init(context=context, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
         try:
-            with bag.Bag(self.output, make) as file, _asked_to_end() as ended:
+            with _asked_to_end() as ended, bag.Bag(self.output, make) as file:
                 try:
                     file.say(file.topic(namespace + bag.ABOUT, bag.TEXT), time.time_ns(), json.dumps(_about(policy)))
                     options = {"enable_rosout": False, "start_parameter_services": False}
