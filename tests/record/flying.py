@@ -113,7 +113,7 @@ def main(policy: str, periods: int, namespace: str = "") -> None:
 
     controller = Controller(runner, runner.spec)
     controller.arm()
-    began = time.monotonic() + 0.05
+    began = time.monotonic() + 0.5  # the other side has to know us, too
     for k in range(periods):
         time.sleep(max(0.0, began + k * DT_S - time.monotonic()))
         values, stamp = measured(k), node.get_clock().now().to_msg()

@@ -138,12 +138,12 @@ def test_what_a_slow_disk_left_no_room_for_is_counted(
         topics = [recorder.Topic("/notes", "std_msgs/msg/String")]
         taking = recorder.Recorder(node, file, topics)
         while not sender.get_subscription_count():
-            taking.spin(0.02)
+            taking.spin()
         for text in ("short", 1000 * "long", "short"):
             sender.publish(String(data=text))
             before = topics[0].count
             while topics[0].count == before:
-                taking.spin(0.02)
+                taking.spin()
         taking.close()
     assert (taking.dropped, taking.messages, topics[0].lost) == (1, 2, 0)
     assert [m.data for _, _, m in messages(tmp_path / "run.mcap")] == ["short", "short"]

@@ -145,7 +145,7 @@ class Command:
                 print(f"\r\x1b[K{now - began:6.1f} s  {wait}{size}{dropped}", end="", file=sys.stderr, flush=True)
         until = time.monotonic() + WAIT_AFTER_S
         while time.monotonic() < until:
-            recorder.spin(0.05)
+            recorder.spin()
 
     def _report(self, recorder: Recorder, alike: Sequence[str]) -> int:
         seen = [t for t in recorder.topics if t.count]

@@ -1,9 +1,10 @@
 """What is on the wire into a bag: bytes as they come, off everybody's control path.
 
-    DDS thread -> this thread: the bytes with their time of arrival, into a queue -> writing thread: the file
+    DDS thread: keeps bytes and their time of arrival -> this thread: into a queue -> writing thread: the file
 
-Nothing is deserialised. A sender never waits for us (best effort), except of what it keeps for latecomers, which is not
-sent at a rate. When the disk cannot keep up the queue fills, and what does not fit is counted.
+Nothing is deserialised. The middleware knows when a message came, so it is enough to look a hundred times a second for
+what there is: no executor wakes for each. A sender never waits for us (best effort), except of what it keeps for
+latecomers, which is not sent at a rate. When the disk cannot keep up the queue fills, and what does not fit is counted.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ DEPTH = 500
 """Messages of a topic that DDS keeps until this process gets to them."""
 FLUSH_S = 1.0
 """What a lost process or power may cost."""
+POLL_S = 0.01
 LOOK_S = 0.2
 """between two looks for topics that have appeared"""
 
@@ -68,10 +70,9 @@ class Recorder:
         self._node, self._bag = node, bag
         self._lines = {t.name: bag.topic(t.name, t.type) for t in self.topics}
         self._queue: queue.SimpleQueue[tuple[Any, int, bytes] | None] = queue.SimpleQueue()
-        self._queued, self._written, self._look_s = 0, 0, 0.0
-        # not the EventsExecutor: it cannot hand over a message's time of arrival (rclpy 7.1)
-        self._executor = importlib.import_module("rclpy.executors").SingleThreadedExecutor(context=node.context)
-        self._executor.add_node(node)
+        self._taken, self._queued, self._written, self._look_s = 0, 0, 0, 0.0
+        self._taking: list[tuple[Topic, Any, Any]] = []
+        """topic, its line in the bag, its subscription"""
         self._writer = threading.Thread(target=self._write, name="bag", daemon=True)
         self._writer.start()
 
@@ -86,22 +87,41 @@ class Recorder:
         there = {name for name, _ in self._node.get_topic_names_and_types()} - {t.name for t in self.topics}
         return sorted(name for name in there if name.rpartition("/")[2] in wanted)
 
-    def spin(self, timeout_s: float = 0.1) -> None:
-        """Takes what has come. Raises ContractError when a topic carries another type; what ended the writing."""
+    def spin(self) -> None:
+        """Takes what has come, or waits. Raises ContractError when a topic carries another type, and what ended
+        the writing."""
         if self.failure is not None:
             raise self.failure
         if time.monotonic() >= self._look_s:
             self._look()
             self._look_s = time.monotonic() + LOOK_S
-        self._executor.spin_once(timeout_s)
+        before = self._taken
+        for topic, line, subscription in self._taking:
+            with subscription.handle:
+                while (found := subscription.handle.take_message(subscription.msg_type, True)) is not None:
+                    self._take(topic, line, *found)
+        if self._taken == before:
+            time.sleep(POLL_S)
 
     def close(self) -> None:
         """Writes what is in the queue. Raises what ended the writing."""
-        self._executor.shutdown(timeout_sec=0)
         self._queue.put(None)
         self._writer.join()
         if self.failure is not None:
             raise self.failure
+
+    def _take(self, topic: Topic, line: Any, raw: bytes, info: dict[str, Any]) -> None:
+        topic.count += 1
+        self._taken += 1
+        number = info.get("publication_sequence_number") or 0
+        if topic.alone and 0 < topic.last_number < number:
+            topic.lost += number - topic.last_number - 1
+        topic.last_number = number
+        if self._queued - self._written + len(raw) > QUEUE_BYTES:
+            self.dropped += 1
+            return
+        self._queued += len(raw)
+        self._queue.put((line, info.get("received_timestamp") or time.time_ns(), raw))
 
     def _look(self) -> None:
         for topic in self.topics:
@@ -126,21 +146,9 @@ class Recorder:
             reliability=qos.ReliabilityPolicy.RELIABLE if latched else qos.ReliabilityPolicy.BEST_EFFORT,
             durability=qos.DurabilityPolicy.TRANSIENT_LOCAL if latched else qos.DurabilityPolicy.VOLATILE,
         )
-        line = self._lines[topic.name]
-
-        def take(raw: bytes, info: dict[str, Any]) -> None:
-            topic.count += 1
-            number = info.get("publication_sequence_number") or 0
-            if topic.alone and 0 < topic.last_number < number:
-                topic.lost += number - topic.last_number - 1
-            topic.last_number = number
-            if self._queued - self._written + len(raw) > QUEUE_BYTES:
-                self.dropped += 1
-                return
-            self._queued += len(raw)
-            self._queue.put((line, info.get("received_timestamp") or time.time_ns(), raw))
-
-        self._node.create_subscription(_message_type(topic.type), topic.name, take, profile, raw=True)
+        kind = _message_type(topic.type)
+        subscription = self._node.create_subscription(kind, topic.name, lambda message: None, profile, raw=True)
+        self._taking.append((topic, self._lines[topic.name], subscription))
         topic.heard = True
 
     def _write(self) -> None:
