@@ -24,7 +24,7 @@ test: check  ## everything CI runs
 	$(PY) -m pytest
 
 check:
-	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros
+	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros sign
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
@@ -47,7 +47,7 @@ picture:  ## README's picture, from the newest run's report (needs chromium)
 		--screenshot=docs/images/report.png file://$(CURDIR)/logs/$(TASK)/latest/report.html
 
 setup:  ## install every extra and tool
-	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros bench
+	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros sign bench
 
 clean:  ## remove what was built, keep logs/
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

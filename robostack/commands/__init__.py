@@ -12,5 +12,7 @@ VERBS = {
     "fly": "fly an exported policy on a board, emulated or real",
     "report": "put a run on one HTML page",
     "explain": "show the contract inside a policy.onnx",
+    "sign": "sign a policy.onnx, or make a key for that",
+    "replay": "feed a recording to a policy and show where its actions differ",
 }
 """Verb -> its line in `robostack --help`; the module of the same name holds the rest."""

@@ -46,6 +46,7 @@ class Command:
                         "section_digests": policy.spec.section_digests(),
                         "policy_hash": policy.policy_hash,
                         "file_sha256": policy.file_sha256,
+                        "signature": _signature(policy),
                     },
                     indent=2,
                 )
@@ -53,6 +54,22 @@ class Command:
         else:
             _print(policy)
         return 0
+
+
+def _signature(policy: LoadedPolicy) -> str:
+    """Whose, in words. A genuine one is not yet a trusted one: that is for whoever knows the key to say."""
+    from robostack import signature
+    from robostack.registry import MissingExtraError
+    from robostack.spec import ContractError
+
+    if not signature.signature_path(policy.origin).exists():
+        return "none"
+    try:
+        return signature.signer_of(policy).fingerprint
+    except MissingExtraError as error:
+        return f"not checked: {error}"
+    except ContractError as error:
+        return f"BAD: {error}"
 
 
 def _print(policy: LoadedPolicy) -> None:
@@ -126,5 +143,6 @@ def _print(policy: LoadedPolicy) -> None:
         ("policy", policy.policy_hash),
         ("interface", spec.interface_hash),
         ("file", policy.file_sha256),
+        ("signed by", _signature(policy)),
     ):
-        console.print(f"  {name:<10}{digest}", highlight=False)
+        console.print(f"  {name:<10}{digest}", highlight=False, markup=False)

@@ -55,7 +55,7 @@ class Flight:
 
     `columns` by channel name; a multirotor has `position` (m, world ENU), `velocity` (m/s), `attitude`
     (quat_wxyz), `body_rate` (rad/s), `rotor_speed` (rad/s), `action`, and `reference`, the position
-    asked for (m).
+    asked for (m); what a board was commanded is there by its channel's name (`setpoint`).
     `status` (T,) says who commanded. `timing` holds one array a measure, the unit in its name: `instructions`
     (a control period on the board), `answer_s` (from an observation to its actuation, with the wait for the board's
     next period in it), `echo_s` (round trips of the line alone). `about` is plain JSON: what was flown (`kind`:

@@ -163,7 +163,9 @@ class _Log:
 
     def __init__(self, task: Task, spec: PolicySpec) -> None:
         self._task, self._spec = task, spec
-        self._columns = Layout(task.channels).indices(tuple(c.name for c in spec.observations))
+        layout = Layout(task.channels)
+        self._columns = layout.indices(tuple(c.name for c in spec.observations))
+        self._commands = {c.name: layout.indices((c.name,)) for c in spec.observations if c.source == "command"}
         self._obs = task.observe()
         self._values: dict[str, list[np.ndarray]] = {}
         self._status: list[int] = []
@@ -200,14 +202,18 @@ class _Log:
     def _advance(self, answer: Answer) -> None:
         """A period of the machine under what a board said."""
         action = np.array(answer.action)
-        for name, value in {**self._task.snapshot(), "action": torch.from_numpy(action)[None]}.items():
+        asked = {name: self._obs.flat[:, columns] for name, columns in self._commands.items()}
+        for name, value in {**asked, **self._task.snapshot(), "action": torch.from_numpy(action)[None]}.items():
             self._values.setdefault(name, []).append(value[0].numpy().copy())
         self._status.append(STATUS.index("fallback" if answer.tripped else "policy" if answer.armed else "disarmed"))
         self._obs, *_ = self._task.step(torch.from_numpy(action)[None])
 
     def flight(self, name: str, timing: dict[str, np.ndarray], about: dict[str, Any]) -> Flight:
-        units = {**self._task.snapshot_units(), "action": self._spec.actions[0].unit}
-        columns = {n: Column(np.stack(v), units[n]) for n, v in self._values.items()}
+        commands = [c for c in self._spec.observations if c.name in self._commands]
+        units = {c.name: c.unit for c in commands}
+        units |= {**self._task.snapshot_units(), "action": self._spec.actions[0].unit}
+        names = {**{c.name: c.element_names for c in commands}, "action": self._spec.action_names}
+        columns = {n: Column(np.stack(v), units[n], names.get(n, ())) for n, v in self._values.items()}
         return Flight(name, self._task.step_dt, columns, np.array(self._status, np.uint8), timing, about)
 
     def _measured(self) -> np.ndarray:

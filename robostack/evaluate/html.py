@@ -1,9 +1,11 @@
-"""The few HTML pieces and number formats that the report's panels are put together from."""
+"""The few HTML pieces and number formats that pages are put together from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from importlib import metadata, resources
+from string import Template
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -23,6 +25,20 @@ def number(value: Any) -> str:
     text = f"{value:,.{digits}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return (text or "0").replace(",", THIN).replace("-", "\u2212")
+
+
+def page(heading: str, name: str, subtitle: str, body: Sequence[str]) -> str:
+    """A whole page that needs nothing else: no network, no script, light and dark."""
+    template = (resources.files("robostack.evaluate") / "report_template.html").read_text(encoding="utf-8")
+    version = metadata.version("robostack")
+    return Template(template).substitute(
+        version=escape(version),
+        title=escape(f"{heading} · {name}"),
+        heading=escape(heading),
+        subtitle=escape(subtitle),
+        body="\n".join(body),
+        footer=escape(f"robostack {version} · {name}"),
+    )
 
 
 def section(title: str, why: str, inner: str) -> str:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import datetime
 from html import escape
-from importlib import metadata, resources
 from pathlib import Path
-from string import Template
 
+from robostack.evaluate.html import page
 from robostack.evaluate.material import Material
 from robostack.evaluate.panels import PANELS
 from robostack.evaluate.panels_figures import tiles
@@ -27,21 +26,8 @@ def write_report(run: RunFolder) -> Path:
     if material.damaged:
         listed = "".join(f"<li>{escape(text)}</li>" for text in material.damaged)
         body.append(f'<section><h2 class="bad">Could not be read</h2><ul>{listed}</ul></section>')
-    version = metadata.version("robostack")
     task = material.spec.task if material.spec else run.path.resolve().parent.name
-    html = _template().substitute(
-        version=escape(version),
-        title=escape(f"{task} · {run.path.resolve().name}"),
-        heading=escape(task),
-        subtitle=escape(_subtitle(material)),
-        body="\n".join(body),
-        footer=escape(f"robostack {version} · {run.path.resolve().name}"),
-    )
-    return run.write("report.html", html.encode())
-
-
-def _template() -> Template:
-    return Template((resources.files("robostack.evaluate") / "report_template.html").read_text(encoding="utf-8"))
+    return run.write("report.html", page(task, run.path.resolve().name, _subtitle(material), body).encode())
 
 
 def _subtitle(material: Material) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import AttributeProto, ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 from robostack.export import self_test
 from robostack.export.graph import Graph
@@ -223,14 +223,18 @@ def _parse(data: bytes, origin: str) -> ModelProto:
         )
     if model.functions or any(n.domain not in ("", "ai.onnx") for n in model.graph.node):
         raise ContractError(f"{origin}: uses functions or custom operators; export it with standard operators only")
+    if model.training_info:
+        raise ContractError(f"{origin}: carries a training graph; export it for inference only")
     tensors = list(model.graph.initializer)
     for node in model.graph.node:
-        for attribute in node.attribute:
-            if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
+        for attribute in node.attribute:  # by what it holds: a reader may not look at the type it claims
+            if attribute.HasField("g") or attribute.graphs:
                 raise ContractError(
                     f"{origin}: node {node.name} ({node.op_type}) has a subgraph; unroll it before export"
                 )
-            tensors += [attribute.t] if attribute.type == AttributeProto.TENSOR else [*attribute.tensors]
+            if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
+                raise ContractError(f"{origin}: node {node.name} holds a sparse tensor; export dense ones")
+            tensors += [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
     for tensor in tensors:
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             raise ContractError(

@@ -56,6 +56,13 @@ class Controller:
         """(actions,) what the actuators got last."""
         return self._envelope.applied_action.copy()
 
+    def applied(self, action: npt.ArrayLike) -> None:
+        """(actions,) what the actuators got last, where that was not the last tick's action: in a replay, the logged.
+
+        Raises ValueError for another size.
+        """
+        self._envelope.applied_action = _vector(action, self.spec.action_size, "applied action")
+
     def arm(self, armed: bool = True) -> None:
         """Arming clears a trip and resets the state; disarming applies neutral from the next tick on."""
         if self._envelope.arm(armed):

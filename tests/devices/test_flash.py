@@ -19,6 +19,7 @@ from robostack.export.firmware import export_firmware
 from robostack.export.onnx import load_policy
 from robostack.hosts import Check
 from robostack.run_folder import RunFolder
+from robostack.signature import new_key, sign
 from robostack.spec import ContractError
 from robostack_real.devices import flash
 from robostack_real.devices.flash import check_on_board
@@ -179,3 +180,31 @@ def test_a_run_without_an_export_says_what_makes_one(
     shutil.rmtree(RunFolder.open(run).exported / "crazyflie")
     assert cli.main(["flash", run, "--crazyflie-base", base, "--dfu"]) == 1
     assert "--target crazyflie" in capsys.readouterr().err
+
+
+def test_an_unsigned_policy_is_not_flashed_where_a_signature_is_required(
+    run: str, base: str, calls: Callable[[], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new_key(tmp_path / "robot")
+    words = ["flash", run, "--crazyflie-base", base, "--dfu", "--require-signature", str(tmp_path / "robot.pub")]
+    assert cli.main(words) == 1
+    assert "not signed" in capsys.readouterr().err
+    assert calls() == []
+
+
+@pytest.mark.usefixtures("fits")
+def test_a_signed_policy_is_flashed_from_its_own_c_whatever_lies_in_the_export(
+    run: str, base: str, calls: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder.open(run)
+    new_key(tmp_path / "robot")
+    sign(load_policy(folder.policy), tmp_path / "robot")
+    spoiled = folder.exported / "crazyflie" / "generated" / "policy.c"
+    sound = spoiled.read_bytes()
+    spoiled.write_bytes(b"/* not what was signed */")
+    make = MAKE + f"cp ../generated/policy.c {tmp_path}/built.c\n"
+    (tmp_path / "bin" / "make").write_text(make)
+    words = ["flash", run, "--crazyflie-base", base, "--dfu", "--require-signature", str(tmp_path / "robot.pub")]
+    assert cli.main(words) == 0
+    assert (tmp_path / "built.c").read_bytes() == sound
+    assert len(calls()) == 3

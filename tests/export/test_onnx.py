@@ -1,5 +1,8 @@
+import io
+import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -150,16 +153,75 @@ def test_weights_in_another_file_are_refused(policy: LoadedPolicy) -> None:
         parse_policy(altered(policy, change), "external.onnx")
 
 
-def test_custom_operators_and_subgraphs_are_refused(policy: LoadedPolicy) -> None:
+def test_what_could_bring_other_code_or_files_is_refused(policy: LoadedPolicy) -> None:
     def custom(model: onnx.ModelProto) -> None:
         model.graph.node[0].domain = "com.example"
+
+    def function(model: onnx.ModelProto) -> None:
+        model.functions.add(name="f", domain="")
 
     def subgraph(model: onnx.ModelProto) -> None:
         model.graph.node[0].attribute.append(helper.make_attribute("body", model.graph))
 
-    for change, says in ((custom, "custom operators"), (subgraph, "subgraph")):
+    def subgraph_that_says_it_is_a_number(model: onnx.ModelProto) -> None:
+        subgraph(model)
+        model.graph.node[0].attribute[-1].type = onnx.AttributeProto.FLOAT
+
+    def constant_elsewhere(model: onnx.ModelProto) -> None:
+        tensor = model.graph.node[0].attribute.add(name="value").t
+        tensor.external_data.add(key="location", value="/etc/passwd")
+
+    def sparse_constant(model: onnx.ModelProto) -> None:
+        held = model.graph.node[0].attribute.add(name="sparse_value").sparse_tensor
+        held.values.external_data.add(key="location", value="/etc/passwd")
+
+    def training(model: onnx.ModelProto) -> None:
+        model.training_info.add().algorithm.CopyFrom(model.graph)
+
+    for change, says in (
+        (custom, "custom operators"),
+        (function, "uses functions"),
+        (subgraph, "subgraph"),
+        (subgraph_that_says_it_is_a_number, "subgraph"),
+        (constant_elsewhere, "lies in another file"),
+        (sparse_constant, "sparse tensor"),
+        (training, "training graph"),
+    ):
         with pytest.raises(ContractError, match=says):
             parse_policy(altered(policy, change), "odd.onnx")
+
+
+class Boom:
+    """Pickled, it makes a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return open, (str(self.path), "w")
+
+
+def test_a_pickle_or_a_graph_of_another_format_is_refused_and_not_run(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Boom(tmp_path / "armed"))).close()
+    assert (tmp_path / "armed").exists()  # it would have
+    torch_like = io.BytesIO()
+    with zipfile.ZipFile(torch_like, "w") as archive:
+        archive.writestr("policy/data.pkl", pickle.dumps(Boom(tmp_path / "boom")))
+    of_onnxruntime = b"\x18\x00\x00\x00ORTM" + bytes(64)
+    for data in (pickle.dumps(Boom(tmp_path / "boom")), torch_like.getvalue(), of_onnxruntime):
+        (tmp_path / "policy.onnx").write_bytes(data)
+        with pytest.raises(ContractError, match=r"policy\.onnx"):
+            Runner(tmp_path / "policy.onnx")
+    assert not (tmp_path / "boom").exists()
+
+
+def test_nothing_between_a_file_and_an_actuator_imports_a_pickle_or_registers_operators() -> None:
+    package = Path(export.__file__).parents[1]
+    files = [*(package / "runtime").glob("*.py"), *(package / "export").glob("*.py"), package / "spec.py"]
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        for word in ("pickle", "torch.load", "register_custom_ops", "allow_pickle=True", "eval(", "exec("):
+            assert word not in text, f"{file}: {word}"
 
 
 def test_a_missing_file_and_one_too_large_are_refused(policy: LoadedPolicy, monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

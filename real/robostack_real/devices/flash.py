@@ -6,6 +6,7 @@ dfu-util and openocd are called as programs.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -14,13 +15,16 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from robostack.hosts import Check
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
+
+if TYPE_CHECKING:
+    from robostack.export.onnx import LoadedPolicy
 
 FLASH_ORIGIN = "0x08004000"
 """where the firmware of a Crazyflie 2.x begins, behind its bootloader"""
@@ -47,6 +51,7 @@ class Command:
 
     First the app is compiled for this machine and asked whether it takes the policy: another interface, or a self-test
     that fails, is refused before anything is written. Every step is shown before it is done; --dry-run only shows.
+    With --require-signature the app's C is made afresh from the signed file, whatever lies in the export.
 
     Example: robostack flash --crazyflie-base ~/crazyflie-firmware --uri radio://0/80/2M
     Example: robostack flash --crazyflie-base ~/crazyflie-firmware --dfu
@@ -64,6 +69,8 @@ class Command:
     """Write by USB in DFU mode (hold the button while plugging it in), with dfu-util."""
     openocd: bool = False
     """Write by a debug adapter (ST-Link), with openocd."""
+    require_signature: tuple[Path, ...] = ()
+    """Refuse a policy that none of these public keys signed (robostack sign)."""
     dry_run: bool = False
     """Show what would be done."""
     root: Path = Path("logs")
@@ -85,11 +92,13 @@ class Command:
         if not app.is_dir():
             make = f"robostack export {run.path} --target crazyflie"
             raise ContractError(f"{run.path} has no exported Crazyflie app; make it: {make}")
-        from robostack.export.onnx import load_policy
+        from robostack.signature import load_signed
 
-        policy = load_policy(run.policy)
-        check_fits(app.parent / "generated")
+        policy = load_signed(run.policy, self.require_signature)
         with tempfile.TemporaryDirectory(prefix="robostack-") as name, run.locked():
+            if self.require_signature:
+                app = _afresh(policy, app.parent, Path(name) / "crazyflie")
+            check_fits(app.parent / "generated")
             on_board = Path(name) / "on_board.bin"
             image = app.resolve() / "build" / "cf2.bin"
             build = Step("build the image in your checkout", ("make", "-j2", f"CRAZYFLIE_BASE={base.resolve()}"), app)
@@ -136,6 +145,16 @@ class Command:
         done = subprocess.run(step.command, cwd=step.folder, check=False)
         if done.returncode:
             raise ContractError(f"{step.what}: {tool} ended with status {done.returncode}; its words are above")
+
+
+def _afresh(policy: LoadedPolicy, exported: Path, folder: Path) -> Path:
+    """The app as the policy alone gives it, in the precision that was exported: no signature covers what lies there."""
+    from robostack.export.firmware import export_firmware
+
+    report = exported / "report.json"
+    known = json.loads(report.read_bytes()) if report.exists() else {}
+    export_firmware(policy, folder, "int16" if known.get("precision") == "int16" else "float32", "crazyflie")
+    return folder / "crazyflie"
 
 
 def check_fits(generated: Path) -> None:

@@ -37,6 +37,8 @@ class Command:
     """The board's serial device, such as /dev/ttyACM0, or a URL of pyserial's."""
     uri: str | None = None
     """A Crazyflie's, as cflib has it: radio://0/80/2M; udp://127.0.0.1:19850 is the virtual one."""
+    require_signature: tuple[Path, ...] = ()
+    """Refuse a policy that none of these public keys signed (robostack sign)."""
     root: Path = Path("logs")
     """Folder with the runs."""
 
@@ -44,9 +46,9 @@ class Command:
         if not bool(self.port) ^ bool(self.uri):
             raise ContractError("say where the board is: --port /dev/ttyACM0, or --uri radio://0/80/2M")
         path = RunFolder.find_policy(self.policy, self.root)
-        from robostack.export.onnx import load_policy
+        from robostack.signature import load_signed
 
-        policy = load_policy(path)
+        policy = load_signed(path, self.require_signature)
         with self._board() as board:
             before = board.identify()
             if before.policy_hash == policy.policy_hash:

@@ -1,0 +1,1 @@
+"""Recording a running stack, in a process of its own."""
