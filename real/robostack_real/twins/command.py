@@ -72,9 +72,7 @@ class Command:
         if not isinstance(trained_for, QuadrotorConfig):
             raise ContractError(f"{run.path}: trained for another task than the quadrotor, which no Crazyflie flies")
         port = self.port or PORT
-        with VirtualCrazyflie(
-            generated, trained_for.vehicle, port=port, loss=self.loss, seed=self.seed
-        ) as machine:
+        with VirtualCrazyflie(generated, trained_for.vehicle, port=port, loss=self.loss, seed=self.seed) as machine:
             print(f"{machine.uri}: a Crazyflie with the policy of {run.path}; Ctrl-C ends it", flush=True)
             yield machine
 
