@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import Ear
 
+from robostack import signature
 from robostack.export.onnx import load_policy
 from robostack.messages import observation_topics
 from robostack_real.nodes import wire
@@ -167,6 +168,14 @@ def test_a_node_that_cannot_be_configured_says_why_and_ends(
     command = [sys.executable, "-m", "robostack_real.nodes.main", "policy", *node.arguments()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_node_takes_no_file_that_nobody_it_trusts_has_signed(policy: Path, tmp_path: Path) -> None:
+    signature.new_key(tmp_path / "robot")
+    node = NodeDescription("policy", {"policy": str(policy), "require_signature": str(tmp_path / "robot.pub")})
+    command = [sys.executable, "-m", "robostack_real.nodes.main", "policy", *node.arguments()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and "not signed" in done.stderr and "robostack sign" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class DeviceNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.declare("policy", "", "path of the policy.onnx; only its contract is read here")
+        self.declare_policy("path of the policy.onnx; only its contract is read here")
         self.declare("device", "sim://hover", "URI of the machine")
         self.declare(
             "action_max_age_s", 0.0, "oldest action that is written; 0: as old as the quickest sensor may be", 0.0, 10.0

@@ -34,7 +34,7 @@ class HostNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.declare("policy", "", "path of the policy.onnx that the machine has to carry")
+        self.declare_policy("path of the policy.onnx that the machine has to carry")
         self.declare("device", "udp://127.0.0.1:19850", "URI of the machine")
         self.declare(
             "dead_man", "", "input device of a switch that a hand holds down; needed where somebody may be hurt"

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from robostack.export.onnx import LoadedPolicy, load_policy
+from robostack.export.onnx import LoadedPolicy
 from robostack.runtime import loop
+from robostack.signature import load_signed
 from robostack.spec import ContractError
 from robostack_real.nodes import wire
 from robostack_real.nodes.realtime import RealTime
@@ -65,12 +65,16 @@ class Node(LifecycleNode):
     def report(self) -> wire.Report:
         raise NotImplementedError
 
+    def declare_policy(self, description: str) -> None:
+        self.declare("policy", "", description)
+        self.declare("require_signature", "", "file of public keys, one of which has to have signed the policy")
+
     def load(self) -> LoadedPolicy:
-        """The file that parameter `policy` names, as far as it is needed: nothing in it is executed."""
-        path = str(self.value("policy"))
+        """The file that parameter `policy` names, signed where that is asked for; nothing in it is executed."""
+        path, keys = str(self.value("policy")), str(self.value("require_signature"))
         if not path:
             raise ContractError("parameter policy: give the path of a policy.onnx")
-        return load_policy(Path(path))
+        return load_signed(path, [keys] if keys else [])
 
     def tell(self, state: str) -> None:
         """The node's report, when it is time; and /diagnostics once a second."""

@@ -34,7 +34,7 @@ class PolicyNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.declare("policy", "", "path of the policy.onnx")
+        self.declare_policy("path of the policy.onnx")
         self.declare("lockstep", False, "every observation is one period, whatever the clock says (simulation)")
         self.state = "unconfigured"
         self.work = loop.Distribution()

@@ -19,7 +19,7 @@ class SetpointNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.declare("policy", "", "path of the policy.onnx; only its contract is read here")
+        self.declare_policy("path of the policy.onnx; only its contract is read here")
         self.declare("trajectory", "hover", "hover or figure_eight")
         self.declare("period_s", 5.5, "of the figure-eight, 2 x 1 m", 1.0, 60.0)
         self.declare("rate_hz", 50.0, "how often it is told", 1.0, 500.0)

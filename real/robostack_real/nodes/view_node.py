@@ -31,7 +31,7 @@ class ViewNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.declare("policy", "", "path of the policy.onnx; only its contract is read here")
+        self.declare_policy("path of the policy.onnx; only its contract is read here")
         self.declare("port", 8765, "of the page, on 127.0.0.1; 0: any that is free")
         self.state = "unconfigured"
         self._reports: dict[str, wire.Report] = {}

@@ -37,6 +37,8 @@ class Command:
     """Of a Crazyflie: radio://0/80/2M; the default is `robostack twin crazyflie`."""
     dead_man: str = ""
     """With a machine that can hurt somebody: /dev/input/event..., of which a key or button is held down."""
+    require_signature: Path | None = None
+    """Refuse a policy that no key of this file signed (robostack sign)."""
     trajectory: Literal["hover", "figure_eight"] = "hover"
     start: bool = True
     """Arm as soon as all is well."""
@@ -56,7 +58,7 @@ class Command:
 
     def run(self) -> int:
         """Exit status 1 when a node ended by itself."""
-        from robostack.export.onnx import load_policy
+        from robostack.signature import load_signed
         from robostack_real.nodes import wire
         from robostack_real.stacks.processes import Processes
         from robostack_real.stacks.stack import Request, Stack
@@ -69,11 +71,12 @@ class Command:
         if self.params_file and not self.params_file.is_file():
             raise ContractError(f"--params-file {self.params_file}: there is no such file")
         path = RunFolder.find_policy(self.policy, self.root)
-        load_policy(path)
+        load_signed(path, [self.require_signature] if self.require_signature else [])
+        keys = str(self.require_signature.resolve()) if self.require_signature else ""
         wire.ros()
         request = Request(
             path.resolve(), self.target, self.trajectory, self.start, self.lockstep, self.fifo, self.uri,
-            self.dead_man, self.view_port,
+            self.dead_man, keys, self.view_port,
         )  # fmt: skip
         end = time.monotonic() + self.seconds if self.seconds is not None else float("inf")
         try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from robostack.export.onnx import load_policy
+from robostack.signature import load_signed
 from robostack.spec import ContractError
 from robostack_real.stacks.processes import DEFAULTS, END_S
 from robostack_real.stacks.stack import Request, Stack
@@ -24,6 +24,10 @@ def arguments(stack: Stack) -> dict[str, dict[str, Any]]:
         "fifo": {"default_value": "0", "description": "SCHED_FIFO priority of the control nodes; 0 for none"},
         "uri": {"default_value": "udp://127.0.0.1:19850", "description": "of a Crazyflie, such as radio://0/80/2M"},
         "dead_man": {"default_value": "", "description": "input device of a switch that a hand holds down"},
+        "require_signature": {
+            "default_value": "",
+            "description": "file of public keys, one of them the signer's",
+        },
         "view_port": {"default_value": "8765", "description": "of the live page on 127.0.0.1; 0 for none"},
         "namespace": {"default_value": ""},
         "params_file": {"default_value": "", "description": "YAML file of parameters that go before the stack's own"},
@@ -36,12 +40,13 @@ def nodes(stack: Stack, value: Callable[[str], str]) -> list[dict[str, Any]]:
     Raises ContractError for a file that is not there or a policy that nothing could fly, before any node is started.
     """
     policy, file = Path(value("policy")).expanduser().resolve(), value("params_file")
-    load_policy(policy)
+    keys = str(Path(value("require_signature")).expanduser().resolve()) if value("require_signature") else ""
+    load_signed(policy, [keys] if keys else [])
     if file and not Path(file).is_file():
         raise ContractError(f"params_file:={file}: there is no such file")
     request = Request(
         policy, value("target"), value("trajectory"), value("start") == "true", value("lockstep") == "true",
-        _whole("fifo", value, 98), value("uri"), value("dead_man"), _whole("view_port", value, 65535),
+        _whole("fifo", value, 98), value("uri"), value("dead_man"), keys, _whole("view_port", value, 65535),
     )  # fmt: skip
     environment = {name: text for name, text in DEFAULTS.items() if name not in os.environ}
     return [

@@ -7,6 +7,8 @@ from robostack_real.stacks.stack import NodeDescription, Request, Stack
 
 def describe(request: Request) -> tuple[NodeDescription, ...]:
     policy = {"policy": str(request.policy)}
+    if request.require_signature:
+        policy["require_signature"] = request.require_signature
     step = {"lockstep": request.lockstep}
     view = (NodeDescription("view", {**policy, "port": request.view_port}),) if request.view_port else ()
     if request.target == "board":

@@ -54,6 +54,8 @@ class Request:
     """of the machine, where the target has one"""
     dead_man: str = ""
     """input device of a switch that a hand holds down"""
+    require_signature: str = ""
+    """file of public keys, one of which has to have signed the policy"""
     view_port: int = 8765
     """of the live page on 127.0.0.1; 0 for none"""
 
