@@ -41,6 +41,8 @@ def test_every_stack_has_a_launch_file():
         ({"trajectory": "figure_eight", "start": "false", "lockstep": "true", "fifo": "50", "view_port": "0"},
          {"trajectory": "figure_eight", "start": False, "lockstep": True, "fifo": 50, "view_port": 0}),
         ({"target": "board"}, {"target": "board"}),
+        ({"target": "crazyflie", "uri": "radio://0/80/2M", "dead_man": "/dev/input/event5"},
+         {"target": "crazyflie", "uri": "radio://0/80/2M", "dead_man": "/dev/input/event5"}),
     ],
 )  # fmt: skip
 def test_it_starts_the_nodes_that_up_starts(start, policy, given, asked):
@@ -69,6 +71,7 @@ def nodes(domain):
 @pytest.mark.parametrize("target", quadrotor.targets)
 def test_every_executable_and_every_parameter_exists(start, policy, nodes, target):
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    assert {f"{role}_node" for role in ROLES} <= scripts.keys()
     for launched in start(policy=str(policy), target=target):
         role = launched.executable.removesuffix("_node")
         assert (launched.package, scripts[launched.executable]) == ("robostack", f"robostack_real.nodes.main:{role}")
@@ -108,7 +111,7 @@ def test_what_is_set_in_the_environment_stays(start, policy, monkeypatch):
         ({}, "missing required argument 'policy'"),
         ({"policy": "/nowhere/policy.onnx"}, "/nowhere/policy.onnx: No such file"),
         ({"policy": __file__}, "test_quadrotor_launch.py: "),
-        ({"policy": "ok", "target": "moon"}, "'moon' is not valid: ['sim', 'board']"),
+        ({"policy": "ok", "target": "moon"}, "'moon' is not valid: ['sim', 'board', 'crazyflie']"),
         ({"policy": "ok", "fifo": "high"}, "fifo:=high: must be a whole number"),
         ({"policy": "ok", "params_file": "/nowhere/mine.yaml"}, "params_file:=/nowhere/mine.yaml: there is no such"),
     ],

@@ -87,6 +87,10 @@ def board() -> int:
     return node("board")
 
 
+def host() -> int:
+    return node("host")
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in ROLES:
         raise SystemExit(f"{__doc__}\nroles: {' '.join(ROLES)}")
