@@ -82,6 +82,7 @@ class Command:
             "periods": len(result.time_s),
             "compared": int(result.compared.sum()),
             "seconds": float(result.time_s[-1]),
+            "late_s": result.late_s,
             "tolerance": self.tolerance,
             "actions": [asdict(d) for d in elements],
             "trips": [asdict(t) for t in result.trips],
@@ -105,6 +106,9 @@ class Command:
             figures = number(d["largest"]), number(d["rms"]), percent(d["share"]), f"{d['at_s']:.2f}"
             table.add_row(d["name"], d["unit"], *figures, verdict)
         table_console().print(table)
+        if found["late_s"]:
+            late = f"it was recorded from {found['late_s']:.2f} s after the policy began to command"
+            print(f"{late}: a policy with memory has less of it here than it had there")
         for t in found["trips"]:
             what = f"{t['reason']}{f' {channel}' if (channel := t['channel']) else ''}, {REASONS.get(t['reason'], '')}"
             print(f"would have tripped at {t['at_s']:.2f} s, for {t['periods']} periods: {what}")

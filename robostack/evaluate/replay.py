@@ -86,6 +86,9 @@ class Replay:
     found: Floats
     compared: NDArray[np.bool_]
     trips: tuple[Trip, ...] = ()
+    late_s: float = 0.0
+    """From the first period in which the policy commanded to the first in which all channels had been seen: its memory
+    lacks as much."""
 
     @property
     def elements(self) -> list[Difference]:
@@ -259,7 +262,7 @@ def replay(policy: Runner, recording: Recording, tell: Callable[[int, int], None
     time_s = (ticks - ticks[0]) * 1e-9
     controller, trips = Controller(policy, spec), _Trips()
     found, compared = np.empty_like(logged), np.zeros(len(ticks), dtype=bool)
-    seen, armed = dict.fromkeys(newest, -1), False
+    seen, armed, began = dict.fromkeys(newest, -1), False, None
     for k, now_ns in enumerate(ticks.tolist()):
         samples = {}
         for name, indices in newest.items():
@@ -269,7 +272,9 @@ def replay(policy: Runner, recording: Recording, tell: Callable[[int, int], None
                 samples[name] = (series.values[i], (now_ns - int(series.time_ns[i])) * 1e-9)
                 seen[name] = i
         paused = periods[k] * spec.control_dt_s > PAUSE_S
-        ready = commanded[k] and min(seen.values()) >= 0
+        ready = bool(commanded[k]) and min(seen.values()) >= 0
+        if ready and began is None:
+            began = k
         if ready != armed or paused:
             controller.arm(False)
             armed = ready
@@ -283,12 +288,13 @@ def replay(policy: Runner, recording: Recording, tell: Callable[[int, int], None
             controller.applied(logged[k])
         if k % 1000 == 0:
             tell(k, len(ticks))
-    if not armed and not compared.any():
+    if began is None:
         raise ContractError(
             f"{recording.path}: in no period did the policy command while every channel had been seen; record from "
             "before the policy is activated"
         )
-    return Replay(spec, time_s, logged, found, compared, tuple(trips.found))
+    late_s = float(time_s[began] - time_s[int(commanded.argmax())])
+    return Replay(spec, time_s, logged, found, compared, tuple(trips.found), late_s)
 
 
 def _ticks(actions: Series, dt_s: float) -> tuple[Times, Floats]:

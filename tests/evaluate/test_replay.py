@@ -82,7 +82,7 @@ def replayed(path: Path, policy: Runner) -> tuple[Recording, Replay]:
 def test_the_policy_that_was_recorded_does_the_same_again(tmp_path: Path, policy: Runner) -> None:
     recording, result = replayed(write(tmp_path / "x.mcap", policy), policy)
     assert recording.policy_hash == policy.policy_hash
-    assert result.compared.all() and not result.trips
+    assert result.compared.all() and not result.trips and result.late_s == 0
     np.testing.assert_array_equal(result.found, result.logged)
     assert np.ptp(result.found, axis=0).min() > 100  # and it did something
 
@@ -146,6 +146,7 @@ def test_a_policy_of_another_rate_ticks_at_its_own(tmp_path: Path, policy: Runne
 def test_messages_sent_before_all_channels_were_seen_are_not_compared(tmp_path: Path, policy: Runner) -> None:
     _, result = replayed(write(tmp_path / "x.mcap", policy, change=lambda k, v: v if k >= 5 else None), policy)
     assert np.flatnonzero(result.compared)[0] == 10  # the first setpoint
+    assert result.late_s == pytest.approx(0.1, abs=0.003)
     assert not result.trips
 
 
