@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -126,8 +127,8 @@ def quadrotor_run(_trained_quadrotor: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(_trained_quadrotor, tmp_path / "quadrotor"))
 
 
-@pytest.fixture(scope="module")
-def domain() -> Iterator[int]:
+@contextmanager
+def free_domain() -> Iterator[int]:
     """A DDS domain that no other test process has, as long as it lives."""
     folder = Path(tempfile.gettempdir()) / "robostack-domains"
     folder.mkdir(exist_ok=True)
@@ -140,3 +141,21 @@ def domain() -> Iterator[int]:
             yield number
             return
     raise RuntimeError("all 100 domains are in use")
+
+
+@pytest.fixture(scope="module")
+def domain() -> Iterator[int]:
+    with free_domain() as number:
+        yield number
+
+
+@pytest.fixture
+def fresh_domain() -> Iterator[dict[str, str]]:
+    """Environment of processes that hear each other and nobody else, not even those of the test before."""
+    with free_domain() as number:
+        yield {
+            **os.environ,
+            "ROS_DOMAIN_ID": str(number),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4",
+        }

@@ -132,7 +132,7 @@ def unreadable(h: Heard) -> None:
 @pytest.mark.parametrize(
     ("spoil", "level", "what", "says"),
     [
-        (slow, "warning", "rate", "50.3 Hz"), (gap, "error", "rate", "older than 50 ms"),
+        (slow, "warning", "rate", "50.0 Hz"), (gap, "error", "rate", "older than 50 ms"),
         (repeats, "error", "stamps", "9 of 200 repeat"), (unstamped, "warning", "stamps", "all zero"),
         (late, "error", "latency", "at most 20 ms"), (other_clock, "warning", "stamps", "clocks differ"),
         (not_a_number, "error", "position", "1 of 200 are not numbers: y"),

@@ -114,11 +114,11 @@ def test_a_full_disk_is_said_and_keeps_what_was_written(start: Start, record: St
 
 
 @pytest.fixture
-def node(domain: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def node(fresh_domain: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A node of the test's own, where no process has to be lost; commands that this process runs are in its domain."""
     rclpy = pytest.importorskip("rclpy")
     for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_BUILTIN_TRANSPORTS"):
-        monkeypatch.setenv(name, domain[name])
+        monkeypatch.setenv(name, fresh_domain[name])
     context = rclpy.Context()
     rclpy.init(context=context)
     node = rclpy.create_node("other", context=context)

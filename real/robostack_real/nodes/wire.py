@@ -31,9 +31,15 @@ def ros() -> Any:
 
 
 def message_type(name: str) -> Any:
-    """The class behind a name such as nav_msgs/msg/Odometry."""
+    """The class behind a name such as nav_msgs/msg/Odometry. Raises MissingExtraError."""
     package, _, kind = name.split("/")
-    return getattr(importlib.import_module(f"{package}.msg"), kind)
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), kind)
+    except (ImportError, AttributeError) as error:
+        raise MissingExtraError(
+            f"{name} is not installed: pip install ros-jazzy-{package.replace('_', '-')}, or source the ROS workspace "
+            "that has it"
+        ) from error
 
 
 def new(name: str) -> Any:

@@ -72,10 +72,11 @@ class Command:
             return 0
         from robostack.evaluate import bag
         from robostack.export.onnx import load_policy
-        from robostack_real.recording.recorder import Recorder, ros
+        from robostack_real.nodes import wire
+        from robostack_real.recording.recorder import Recorder
 
         policy = load_policy(RunFolder.find_policy(self.policy, self.root))
-        rclpy, make = ros(), bag.Messages()
+        rclpy, make = wire.ros(), bag.Messages()
         place = self.namespace.strip("/")
         namespace = f"/{place}/" if place else "/"
         topics = self._topics(policy, namespace)

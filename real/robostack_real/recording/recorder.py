@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from robostack.evaluate.bag import Bag
-from robostack.registry import MissingExtraError
 from robostack.spec import ContractError
+from robostack_real.nodes import wire
 
 QUEUE_BYTES = 64 * 2**20
 DEPTH = 500
@@ -29,17 +29,6 @@ FLUSH_S = 1.0
 POLL_S = 0.01
 LOOK_S = 0.2
 """between two looks for topics that have appeared"""
-
-
-def ros() -> Any:
-    """rclpy. Raises MissingExtraError saying both ways to get it."""
-    try:
-        return importlib.import_module("rclpy")
-    except ImportError as error:
-        raise MissingExtraError(
-            "this needs rclpy: source an installed ROS 2 (`. /opt/ros/jazzy/setup.sh`), or, on x86-64 without one, "
-            f"pip install 'robostack[ros]' ({error})"
-        ) from error
 
 
 @dataclass
@@ -146,7 +135,7 @@ class Recorder:
             reliability=qos.ReliabilityPolicy.RELIABLE if latched else qos.ReliabilityPolicy.BEST_EFFORT,
             durability=qos.DurabilityPolicy.TRANSIENT_LOCAL if latched else qos.DurabilityPolicy.VOLATILE,
         )
-        kind = _message_type(topic.type)
+        kind = wire.message_type(topic.type)
         subscription = self._node.create_subscription(kind, topic.name, lambda message: None, profile, raw=True)
         self._taking.append((topic, self._lines[topic.name], subscription))
         topic.heard = True
@@ -171,15 +160,3 @@ class Recorder:
                     flush_s = time.monotonic() + FLUSH_S
         except Exception as error:
             self.failure = error
-
-
-def _message_type(name: str) -> Any:
-    """The class behind a name such as nav_msgs/msg/Odometry. Raises MissingExtraError."""
-    package, _, kind = name.split("/")
-    try:
-        return getattr(importlib.import_module(f"{package}.msg"), kind)
-    except (ImportError, AttributeError) as error:
-        raise MissingExtraError(
-            f"{name} is not installed: pip install ros-jazzy-{package.replace('_', '-')}, or source the ROS workspace "
-            "that has it"
-        ) from error
