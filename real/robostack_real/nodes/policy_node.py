@@ -11,6 +11,7 @@ reset state, in the moment the device arms.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -27,6 +28,8 @@ from robostack_real.nodes.node import Node
 READY_S = 0.2
 """The policy is ready when it has acted for as long without a trip."""
 WARM_UP = 50
+LOOKS = 4
+"""a period that the clock is looked at, for what does not come"""
 
 
 class PolicyNode(Node):
@@ -43,7 +46,8 @@ class PolicyNode(Node):
     def configure(self) -> None:
         self.policy = self.load()
         spec = self.spec = self.policy.spec
-        self.period_s = spec.control_dt_s
+        self.dt_s = spec.control_dt_s
+        self.period_s = self.dt_s / LOOKS
         runner = Runner(self.policy)
         self.controller = Controller(runner, spec)
         self._samples: dict[str, tuple[Any, float]] = {}
@@ -51,7 +55,9 @@ class PolicyNode(Node):
         self._complaints: dict[str, str] = {}
         self.repeated = 0
         self._lockstep = bool(self.value("lockstep"))
-        self._ticked_s = self._tripped_s = time.monotonic()
+        self._ticked_s = self._tripped_s = self._answered_s = time.monotonic()
+        self._counted = 0
+        """periods ticked since the last observation"""
         self._device_armed = False
         self._topic = action_topic(spec)
         self._action = self._topic.blank(wire.new)
@@ -89,8 +95,12 @@ class PolicyNode(Node):
 
     def tick(self, missed: int) -> None:
         """What the clock does: ages, when no observation came for a period and a half."""
-        if not self._lockstep and time.monotonic() - self._ticked_s > 1.5 * self.period_s:
-            self._act(time.time_ns())
+        if not self._lockstep and time.monotonic() - self._ticked_s > 1.5 * self.dt_s:
+            # rounded up, so that what is lost is found out within its age and one period
+            wanted = math.ceil((time.monotonic() - self._answered_s) / self.dt_s - 0.05)
+            if wanted > self._counted:
+                periods, self._counted = wanted - self._counted, wanted
+                self._act(time.time_ns(), periods)
         self.tell(self.state)
 
     def report(self) -> wire.Report:
@@ -125,15 +135,16 @@ class PolicyNode(Node):
         self._stamps[topic.name] = stamp
         self._samples |= {name: (value, now) for name, value in values.items()}
         if topic is self._leading and self.active:
-            early = now - self._ticked_s < 0.5 * self.period_s
+            early = now - self._ticked_s < 0.5 * self.dt_s
             if self._lockstep or not early:
-                self._act(stamp)
+                passed = round((now - self._ticked_s) / self.dt_s)
+                self._answered_s, self._counted = now, 0
+                self._act(stamp, 1 if self._lockstep else max(1, passed))
                 self.work.add(time.monotonic() - now)
 
-    def _act(self, stamp_ns: int) -> None:
-        """One control period: tick and send."""
+    def _act(self, stamp_ns: int, periods: int) -> None:
+        """Ticks, `periods` after the last time, and sends."""
         now = time.monotonic()
-        periods = 1 if self._lockstep else max(1, round((now - self._ticked_s) / self.period_s))
         age = 0.0 if self._lockstep else 1.0
         samples = {name: (value, age * (now - arrived)) for name, (value, arrived) in self._samples.items()}
         self._samples.clear()
