@@ -319,9 +319,9 @@ class Connection:
             self.parameters[message.param_id] = parameter_value(message)
         elif name == "STATUSTEXT" and message.severity <= dialect.MAV_SEVERITY_WARNING:
             self.said.append(message.text)
+        self._hear(message)  # before anybody can act on it
         self.newest[name] = (message, now)
         self.arrivals.setdefault(name, deque(maxlen=KEPT)).append(now)
-        self._hear(message)
 
 
 def parameter_value(message: Message) -> float:
