@@ -45,6 +45,8 @@ test_tools() {
     # libFuzzer lies in a package that is versioned like clang; this one is always its default version's
     printf 'int LLVMFuzzerTestOneInput(void) { return 0; }' |
         clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null || missing="$missing libclang-rt-dev"
+    need ssh-keygen openssh-client # signatures go both ways between it and us
+    need openssl openssl
     for browser in chromium chromium-browser google-chrome; do command -v $browser >/dev/null && return; done
     missing="$missing chromium" # shows the report
 }

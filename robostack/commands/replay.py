@@ -124,7 +124,7 @@ def _whose(found: dict[str, Any]) -> str:
     periods = f"{found['compared']:,} of {found['periods']:,} periods compared, {found['seconds']:.1f} s"
     if recorded == found["policy_hash"]:
         return f"the policy that was recorded, {replayed}; {periods}"
-    return f"policy {replayed} on what {f'{recorded[:16]}' if recorded else 'another'} did; {periods}"
+    return f"policy {replayed} on what {f'{recorded[:16]} did' if recorded else 'was logged'}; {periods}"
 
 
 def _tell(done: int, of: int) -> None:
