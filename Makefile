@@ -20,8 +20,12 @@ fly:  ## train a quadrotor policy, export it, prove it, fly it on an emulated bo
 	@$(call stage,4/5 fly: the firmware closes the loop with the simulator,fly $(RUN))
 	@$(call stage,5/5 report,report $(RUN))
 
+# What flies in real time wants the machine for itself; the rest is shared out to both cores.
+REAL_TIME := tests/devices tests/evaluate tests/launch tests/link tests/nodes tests/record tests/twins
+
 test: check  ## everything CI runs
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadscope $(addprefix --ignore=,$(REAL_TIME))
+	$(PY) -m pytest $(REAL_TIME)
 
 check:
 	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros sign

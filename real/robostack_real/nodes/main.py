@@ -1,7 +1,8 @@
 """A node as a process: `ros2 run robostack policy_node --ros-args -p policy:=policy.onnx`.
 
 `python -m robostack_real.nodes.main policy ...` is the same without a ROS install. Before `--ros-args` may stand
-`--fifo N`: SCHED_FIFO at priority N and locked memory. Exit status 1: it could not be configured, and says why.
+`--fifo N`, SCHED_FIFO at priority N and locked memory, and `--with-parent`: it ends as by Ctrl-C when its parent has
+died. Exit status 1: it could not be configured, and says why.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 
 from robostack.registry import MissingExtraError
 from robostack_real.nodes import wire
-from robostack_real.nodes.realtime import schedule
+from robostack_real.nodes.realtime import end_with_parent, schedule
 
 ROLES = {"policy": "PolicyNode", "device": "DeviceNode", "sim": "SimNode", "setpoint": "SetpointNode",
          "supervisor": "SupervisorNode", "view": "ViewNode", "board": "BoardNode", "host": "HostNode"}  # fmt: skip
@@ -21,6 +22,8 @@ ROLES = {"policy": "PolicyNode", "device": "DeviceNode", "sim": "SimNode", "setp
 def run(role: str, args: list[str]) -> int:
     """Until Ctrl-C or SIGTERM."""
     rclpy = wire.ros()
+    if "--with-parent" in args:
+        end_with_parent()
     fifo = int(args[args.index("--fifo") + 1]) if "--fifo" in args else 0
     lacking = schedule(fifo)  # before rclpy.init: threads of DDS inherit it
     from rclpy.experimental.events_executor import EventsExecutor

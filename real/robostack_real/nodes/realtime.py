@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import signal
 import sys
 from typing import Any
 
@@ -31,6 +32,13 @@ def schedule(fifo_priority: int) -> str:
         why = os.strerror(ctypes.get_errno())
         lacking.append(f"locked memory ({why}; /etc/security/limits.d: `@realtime - memlock unlimited`)")
     return "going on without " + " and ".join(lacking) if lacking else ""
+
+
+def end_with_parent() -> None:
+    """The kernel sends SIGINT when the thread that started this process is gone, however it went: no node outlives the
+    program that can end it in order."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
 
 
 class RealTime:

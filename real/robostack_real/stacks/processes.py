@@ -54,7 +54,7 @@ class Processes:
     def start(self, node: NodeDescription) -> None:
         """In a session of its own: Ctrl-C reaches the nodes by us, in order."""
         arguments = node.arguments(self._namespace, self._params_file)
-        command = [sys.executable, "-m", "robostack_real.nodes.main", node.role, *arguments]
+        command = [sys.executable, "-m", "robostack_real.nodes.main", node.role, "--with-parent", *arguments]
         process = subprocess.Popen(
             command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
