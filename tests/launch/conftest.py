@@ -7,13 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
+from workspace import ROOT, Workspace
 
 
 @pytest.fixture
@@ -37,32 +35,6 @@ def describe() -> Iterator[Callable[[str], Any]]:
     yield load
     sys.path.remove(standin)
     forget()
-
-
-@dataclass
-class Workspace:
-    """A colcon workspace with robostack in it."""
-
-    path: Path
-    environment: dict[str, str]
-
-    @property
-    def prefix(self) -> Path:
-        return self.path / "install/robostack"
-
-    def run(self, *command: str | Path) -> subprocess.Popen[str]:
-        """A command as after `. install/local_setup.sh`, in a session of its own."""
-        script = f'. {self.path}/install/local_setup.sh && exec "$@"'
-        return subprocess.Popen(
-            ["sh", "-c", script, "sh", *map(str, command)],
-            cwd=self.path, env=self.environment, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def output(self, *command: str | Path) -> tuple[int, str]:
-        process = self.run(*command)
-        text, _ = process.communicate(timeout=60)
-        return process.returncode, text
 
 
 @pytest.fixture(scope="module", params=["plain", "--symlink-install"])

@@ -11,7 +11,7 @@ import tomllib
 from importlib.util import find_spec
 
 import pytest
-from conftest import ROOT, Workspace
+from workspace import ROOT, Workspace
 
 SHARE = ("package.xml", "launch/quadrotor.launch.py", "../ament_index/resource_index/packages/robostack")
 LAUNCHER = """

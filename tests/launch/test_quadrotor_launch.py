@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from workspace import ROOT
 
 from robostack import registry
 from robostack.spec import ContractError

@@ -1,25 +1,15 @@
-"""A listener in a DDS domain of its own, and a running stack."""
+"""A listener, the quadrotor stack, and a policy that flies."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from std_srvs.srv import SetBool, Trigger
+from running import ROLES, Ear, Running
 
 from robostack_real.nodes import wire
-from robostack_real.stacks.processes import Processes
-from robostack_real.stacks.quadrotor import quadrotor
-from robostack_real.stacks.stack import NodeDescription, Request
-
-WAIT_S = 20.0
-"""for what may take long on a loaded machine and is not what a test is about; discovery alone may take 3 s"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,79 +19,6 @@ def loopback() -> Iterator[None]:
     yield
     for name, value in kept.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-class Ear:
-    """A node of the test's own: keeps the newest of every topic it was told to listen to, with arrival times."""
-
-    def __init__(self, domain: int) -> None:
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context, domain_id=domain)
-        self.node = rclpy.create_node("ear", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self.newest: dict[str, Any] = {}
-        self.reports: dict[str, wire.Report] = {}
-
-    def listen(self, topic: str, type_name: str) -> None:
-        def heard(message: Any) -> None:
-            self.newest[topic] = message
-            if type_name == wire.STATUS_TYPE:
-                self.reports[topic] = wire.Report.of(message)
-
-        self.node.create_subscription(wire.message_type(type_name), topic, heard, wire.listened())
-
-    def report(self, role: str) -> wire.Report | None:
-        """The newest, with the time that it came."""
-        return self.reports.get(f"{role}_status")
-
-    def state(self, role: str) -> str:
-        found = self.report(role)
-        return found.state if found else ""
-
-    def until(self, true: Callable[[], object], what: str, seconds: float = WAIT_S) -> None:
-        """Listens until `true()`."""
-        end = time.monotonic() + seconds
-        while not true():
-            states = {r: (s.state, s.values.get("why")) for r in ROLES if (s := self.report(r))}
-            assert time.monotonic() < end, f"not in {seconds:g} s: {what}; states {states}"
-            self._executor.spin_once(0.02)
-
-    def for_s(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            self._executor.spin_once(left)
-
-    def ask(self, service: str) -> Any:
-        """Calls a service of the supervisor; its response."""
-        kind, request = (SetBool, SetBool.Request(data=True)) if service == "estop" else (Trigger, Trigger.Request())
-        client = self.node.create_client(kind, f"/supervisor/{service}")
-        self.until(client.service_is_ready, f"service {service}")
-        answer = client.call_async(request)
-        self.until(answer.done, f"answer of {service}")
-        return answer.result()
-
-    def start(self) -> None:
-        """Has the supervisor start, once it has heard of everybody."""
-        said: list[str] = []
-
-        def started() -> bool:
-            answer = self.ask("start")
-            said.append(answer.message)
-            return bool(answer.success)
-
-        try:
-            self.until(started, "started")
-        except AssertionError as error:
-            raise AssertionError(f"{error}; {said[-1]}") from None
-
-    def close(self) -> None:
-        self._executor.shutdown()
-        self.node.destroy_node()
-        rclpy.shutdown(context=self._context)
-
-
-ROLES = ("policy", "device", "supervisor", "setpoint")
 
 
 @pytest.fixture(scope="module")
@@ -115,30 +32,6 @@ def ear(domain: int) -> Iterator[Ear]:
     found.listen("applied_action", "sensor_msgs/msg/JointState")
     yield found
     found.close()
-
-
-class Running(Processes):
-    """The quadrotor stack; `lines` is all that its nodes said."""
-
-    def __init__(self, policy: Path, domain: int, **asked: Any) -> None:
-        self.lines: list[str] = []
-        request = Request(policy, start=False, fifo=50, view_port=0, **asked)
-        self.described = {n.role: n for n in quadrotor.describe(request)}
-        super().__init__(
-            tuple(self.described.values()),
-            environment={"ROS_DOMAIN_ID": str(domain)},
-            show=lambda role, line: self.lines.append(f"{role}: {line}"),
-        )
-
-    def await_ready(self, ear: Ear) -> None:
-        try:
-            ear.until(lambda: ear.state("policy") == "ready" and ear.state("device") == "disarmed", "the stack is up")
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n" + "\n".join(self.lines)) from None
-
-    def again(self, role: str) -> NodeDescription:
-        self.start(self.described[role])
-        return self.described[role]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Ear, Running
+from running import Ear, Running
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Ear, Running
+from running import Ear, Running
 
 from robostack.export.onnx import load_policy
 from robostack_real.stacks.quadrotor import quadrotor

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Ear
+from running import Ear
 
 from robostack import signature
 from robostack.export.onnx import load_policy

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import Ear, Running
+from running import Ear, Running
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Ear
+from running import Ear
 from std_srvs.srv import Trigger
 
 from robostack.export.onnx import load_policy
