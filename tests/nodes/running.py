@@ -16,6 +16,7 @@ from robostack_real.stacks.processes import Processes
 from robostack_real.stacks.quadrotor import quadrotor
 from robostack_real.stacks.stack import NodeDescription, Request
 
+ANSWER_S = 2.0
 WAIT_S = 20.0
 """for what may take long on a loaded machine and is not what a test is about; discovery alone may take 3 s"""
 
@@ -66,9 +67,14 @@ class Ear:
         kind, request = (SetBool, SetBool.Request(data=True)) if service == "estop" else (Trigger, Trigger.Request())
         client = self.node.create_client(kind, f"/supervisor/{service}")
         self.until(client.service_is_ready, f"service {service}")
-        answer = client.call_async(request)
-        self.until(answer.done, f"answer of {service}")
-        return answer.result()
+        for _ in range(round(WAIT_S / ANSWER_S)):  # until both ends have found each other, DDS may lose an answer
+            answer = client.call_async(request)
+            end = time.monotonic() + ANSWER_S
+            while not answer.done() and time.monotonic() < end:
+                self._executor.spin_once(0.02)
+            if answer.done():
+                return answer.result()
+        raise AssertionError(f"no answer of {service} in {WAIT_S:g} s")
 
     def start(self) -> None:
         """Has the supervisor start, once it has heard of everybody."""
@@ -77,12 +83,13 @@ class Ear:
         def started() -> bool:
             answer = self.ask("start")
             said.append(answer.message)
-            return bool(answer.success)
+            # asked again after a lost answer, it has started already
+            return bool(answer.success) or self.state("supervisor") in ("soft_start", "active")
 
         try:
             self.until(started, "started")
         except AssertionError as error:
-            raise AssertionError(f"{error}; {said[-1]}") from None
+            raise AssertionError(f"{error}; {said[-1:]}") from None
 
     def close(self) -> None:
         self._executor.shutdown()
