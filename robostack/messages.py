@@ -211,6 +211,18 @@ class ActionTopic(JointTopic):
         for field, numbers in fields.items():
             _put_floats(message, field, numbers)
 
+    def read_packed(self, message: Any) -> npt.NDArray[np.float64]:
+        """(actions,) in the contract's order."""
+        return np.concatenate(list(self.read(message).values()))
+
+    def write_packed(self, message: Any, action: npt.ArrayLike) -> None:
+        """(actions,) in the contract's order."""
+        flat, values, start = np.asarray(action, float), {}, 0
+        for c in self.channels:
+            values[c.name] = flat[start : start + c.size]
+            start += c.size
+        self.write(message, values)
+
 
 class BatteryTopic(Topic):
     """One channel of one element, V."""
@@ -258,7 +270,7 @@ def observation_topics(spec: PolicySpec) -> tuple[Topic, ...]:
     return topics(spec.observations)
 
 
-def action_topic(spec: PolicySpec) -> Topic:
+def action_topic(spec: PolicySpec) -> ActionTopic:
     """What a policy sends."""
     return ActionTopic("action", spec.actions)
 

@@ -93,6 +93,10 @@ def test_actions_of_several_units_travel_together_in_any_order() -> None:
     message.name, message.effort = ["q", "thrust", "p"], np.array([np.nan, 0.5, np.nan])
     message.velocity = np.array([2.0, np.nan, 1.0])
     assert {n: v.tolist() for n, v in topic.read(message).items()} == {"thrust": [0.5], "rates": [1.0, 2.0]}
+    assert topic.read_packed(message).tolist() == [0.5, 1.0, 2.0]
+    again = topic.blank(MAKE.new)
+    topic.write_packed(again, [0.5, 1.0, 2.0])
+    assert topic.read_packed(again).tolist() == [0.5, 1.0, 2.0] and again.name == ["thrust", "p", "q"]
 
 
 def test_an_action_of_another_machine_is_refused() -> None:

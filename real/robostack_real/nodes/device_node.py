@@ -231,8 +231,7 @@ class DeviceNode(Node):
 
     def _tell_applied(self, action: Array, stamp_ns: int) -> None:
         topic, message, publisher = self._applied
-        parts = np.split(action, np.cumsum([a.size for a in self.spec.actions])[:-1])
-        topic.write(message, {a.name: p for a, p in zip(self.spec.actions, parts, strict=True)})
+        topic.write_packed(message, action)
         wire.put_stamp(message.header, stamp_ns)
         publisher.publish(message)
 
@@ -242,11 +241,11 @@ class DeviceNode(Node):
         if self._policy is not None and sender != self._policy:
             return
         try:
-            values = self._commands.read(message)
+            action = self._commands.read_packed(message)
         except WrongMessage as error:
             self.refused = f"action: {error}"
             return
-        self._action = np.concatenate([values[a.name] for a in self.spec.actions]).astype(np.float32)
+        self._action = action.astype(np.float32)
         self._sender, self._action_s = sender, time.monotonic()
         self._answered_ns = wire.stamp_ns(message.header)
 

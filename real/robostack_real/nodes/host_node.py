@@ -236,9 +236,7 @@ class HostNode(Node):
         self._odom.write(self._odom_message, {c.name: p for c, p in zip(self._odom.channels, parts, strict=True)})
         wire.put_stamp(self._odom_message.header, time.time_ns())
         self._odoms.publish(self._odom_message)
-        ends = np.cumsum([a.size for a in self._policy.spec.actions])[:-1]
-        actions = zip(self._policy.spec.actions, np.split(told.action, ends), strict=True)
-        self._applied.write(self._applied_message, {a.name: part for a, part in actions})
+        self._applied.write_packed(self._applied_message, told.action)
         wire.put_stamp(self._applied_message.header, time.time_ns())
         self._applieds.publish(self._applied_message)
 

@@ -62,7 +62,6 @@ class PolicyNode(Node):
         self._topic = action_topic(spec)
         self._action = self._topic.blank(wire.new)
         self._action.header.frame_id = self.session
-        self._ends = np.cumsum([a.size for a in spec.actions])[:-1]
         self._publisher = self.create_publisher(wire.message_type(self._topic.type), self._topic.name, wire.newest())
         topics = observation_topics(spec)
         sensors = {c.name for c in spec.observations if c.source == "sensor"}
@@ -74,7 +73,7 @@ class PolicyNode(Node):
         self.create_subscription(
             wire.message_type(wire.STATUS_TYPE), "device_status", self._heard_device, wire.listened()
         )
-        self._write(np.zeros(spec.action_size))
+        self._topic.write_packed(self._action, np.zeros(spec.action_size))
         serialize_message(self._action)
         zeros = {c.name: np.zeros(c.shape, np.float32) for c in spec.observations}
         for _ in range(WARM_UP):
@@ -163,13 +162,9 @@ class PolicyNode(Node):
         self.tell(self.state)
 
     def _send(self, action: Any, stamp_ns: int) -> None:
-        self._write(action)
+        self._topic.write_packed(self._action, action)
         wire.put_stamp(self._action.header, stamp_ns)
         self._publisher.publish(self._action)
-
-    def _write(self, action: Any) -> None:
-        parts = np.split(np.asarray(action, float), self._ends)
-        self._topic.write(self._action, {a.name: p for a, p in zip(self.spec.actions, parts, strict=True)})
 
     def _heard_device(self, message: Any) -> None:
         armed = message.message == "armed"

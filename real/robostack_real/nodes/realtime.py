@@ -11,7 +11,6 @@ import ctypes
 import gc
 import os
 import signal
-import sys
 from typing import Any
 
 MCL_CURRENT, MCL_FUTURE = 1, 2
@@ -49,7 +48,7 @@ class RealTime:
         self._node = node
 
     def settle(self) -> None:
-        if self._node.value("still_collector") and "pytest" not in sys.modules:
+        if self._node.value("still_collector"):
             gc.collect()
             gc.freeze()
             gc.disable()
