@@ -32,7 +32,7 @@ ON_ITS_BACK = (0.0, 1.0, 0.0, 0.0)  # quat_wxyz
 def export_watched(run: RunFolder, path: Path) -> LoadedPolicy:
     """The run's best policy with one channel more in its contract: BATTERY."""
     task, actor = load_run(run)
-    spec = policy_spec(task, actor.reset_values, {})
+    spec = policy_spec(task, actor, {})
     spec = spec.model_copy(update={"observations": (*spec.observations, BATTERY)})
     return export_onnx(actor, spec, path, reference=as_reference(actor))
 

@@ -40,7 +40,7 @@ def untrained(folder: Path) -> LoadedPolicy:
     torch.manual_seed(0)
     task = Quadrotor(QuadrotorConfig(num_envs=1))
     actor = Actor(task, ActorConfig()).eval()
-    spec = policy_spec(task, actor.reset_values, {})
+    spec = policy_spec(task, actor, {})
     return export_onnx(actor, spec, folder / "policy.onnx", reference=as_reference(actor))
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -21,6 +21,8 @@ class Command:
     """Train a policy for a task. Ctrl-C keeps the best so far; --resume goes on from there, to the bit.
 
     Settings of the task and of the learner follow its name; see them with: robostack train TASK --task-help
+    Networks this small train fastest on one CPU thread, so that is what a process takes: more of them cost more in
+    waiting for each other than they bring.
 
     Example: robostack train quadrotor --vehicle my_drone.toml --learner.iterations 400
     """
@@ -29,6 +31,8 @@ class Command:
 
     task: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")] = None
     """A task by its name; `robostack list` shows them."""
+    algorithm: Literal["shac"] | None = None
+    """What learns: shac through the simulator's gradient (the default). A resumed run keeps its own."""
     seed: int = 0
     """Makes the run reproducible to the bit on one machine. A resumed run keeps its own."""
     name: str | None = None
@@ -53,7 +57,7 @@ class Command:
             usage = "name the task first, its settings after it: robostack train TASK [--setting value ...]"
             return _say(f"{usage}. Installed tasks: {', '.join(tasks) or 'none'}.", status=2)
         kind = registry.load("task", self.task)
-        from robostack.learn.shac import DivergedError
+        from robostack.learn.learner import DivergedError
         from robostack.learn.trainer import train
 
         run = RunFolder.find(self.run_folder or self.task, self.root) if self.resume else None
@@ -86,20 +90,25 @@ class Command:
 
     def _settings(self, kind: Any, rest: list[str], run: RunFolder | None) -> Any:
         """`.task` and `.learner` as the command line says, else as in `run`, else the defaults."""
-        from robostack.learn.shac import SHAC
+        from robostack.learn.algorithms import settings_of
         from robostack.learn.trained import RunSettings
 
-        task, learner = kind.Config(), SHAC()
+        task, learner = kind.Config(), settings_of(self.algorithm or "shac")()
         if run is not None:
             before = RunSettings.of(run)
             if before.kind is not kind:
                 raise ContractError(f"{run.path} is a run of {run.config()['task']!r}, not of {self.task!r}")
+            if self.algorithm and settings_of(self.algorithm) is not type(before.learner):
+                theirs = run.config().get("algorithm", "shac")
+                raise ContractError(
+                    f"{run.path} is a run of {theirs}, not of {self.algorithm}; resume it without --algorithm"
+                )
             task, learner = before.task, before.learner
         settings = make_dataclass(
             "Settings",
             [
                 ("task", Annotated[kind.Config, tyro.conf.arg(name="")], field(default=task)),
-                ("learner", SHAC, field(default=learner)),
+                ("learner", type(learner), field(default=learner)),
             ],
         )
         try:

@@ -1,18 +1,20 @@
-"""Learners: one file an algorithm, and the run around them."""
+"""Learners: one file an algorithm, and the run around them. `rs.learn.SHAC(horizon=50)` is imported on first use."""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
+
+from robostack.learn.algorithms import ALGORITHMS
 
 if TYPE_CHECKING:
     from robostack.learn.shac import SHAC as SHAC
 
-__all__ = ["SHAC"]
+_HOME = {where.partition(":")[2]: where.partition(":")[0] for where in ALGORITHMS.values()}
+__all__ = [*_HOME]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
-    if name == "SHAC":  # imported on first use: it needs torch
-        from robostack.learn.shac import SHAC
-
-        return SHAC
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module 'robostack.learn' has no attribute {name!r}")

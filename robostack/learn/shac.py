@@ -11,22 +11,17 @@ ends, which for a horizon longer than the plant's own time constants costs littl
 
 from __future__ import annotations
 
-import math
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
+from robostack.learn.learner import Learner
 from robostack.nets.actor import Actor, ActorConfig
 from robostack.nets.critic import Critic
 from robostack.task import Task
-
-
-class DivergedError(RuntimeError):
-    """Loss or gradient stayed non-finite; what was good before is kept."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +49,15 @@ class SHAC:
     critic_target_rate: float = 0.3
     actor: ActorConfig = field(default_factory=ActorConfig)
 
+    def learner(self, task: Task) -> ShacLearner:
+        """Raises TypeError where the task's physics has no gradient."""
+        return ShacLearner(task, self)
 
-class ShacLearner:
-    """`iterate()` makes one window and one update. `actor` is the policy; `progress` is in [0, 1]."""
 
-    MAX_BAD_UPDATES = 20
+class ShacLearner(Learner):
+    """`iterate()` makes one window and one update."""
+
+    JUDGED_AT: ClassVar[tuple[float, ...]] = (0.7, 0.85, 1.0)
 
     def __init__(self, task: Task, config: SHAC) -> None:
         self.task, self.config = task, config
@@ -71,15 +70,12 @@ class ShacLearner:
             self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=config.critic_learning_rate)
         self.window = task.unroll(config.horizon)
         self.state = self.actor.initial_state(task.num_envs)
-        self.iteration = 0
-        self._bad_updates = 0
 
     @property
-    def progress(self) -> float:
-        return self.iteration / self.config.iterations
+    def steps_per_iteration(self) -> int:
+        return self.config.horizon
 
     def iterate(self) -> dict[str, float]:
-        """One window, one update. Returns scalars to log. Raises DivergedError."""
         c = self.config
         for group in self.optimiser.param_groups:
             group["lr"] = c.learning_rate * (1.0 - (1.0 - c.final_learning_rate_share) * self.progress)
@@ -102,33 +98,16 @@ class ShacLearner:
         if self.target is not None and self.iteration >= c.critic_warmup:
             gain = gain + c.gamma**c.horizon * torch.where(lasting[-1], self.target(obs.flat), 0.0)
         loss = -gain.mean() / c.horizon
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = clip_grad_norm_(self.actor.parameters(), c.gradient_clip)
-        sound = self._update(loss, norm)
+        sound, norm = self.descend("actor", loss, self.optimiser, c.gradient_clip)
         self.window.commit()
         if sound and self.iteration < c.normaliser_iterations:  # a NaN in the moments would stay for ever
             self.actor.learn_normaliser(torch.stack(seen[:: max(1, c.horizon // 5)]), state.detach())
         self.state = state.detach().clone()
-        scalars = {"loss": loss.item(), "reward": reward.detach().mean().item(), "gradient_norm": norm.item()}
+        scalars = {"loss": loss.item(), "reward": reward.detach().mean().item(), "gradient_norm": norm}
         if self.critic is not None and sound:
             scalars["critic_loss"] = self._fit_critic(torch.stack(seen), reward.detach(), lasting)
         self.iteration += 1
         return scalars
-
-    def _update(self, loss: Tensor, norm: Tensor) -> bool:
-        """Steps the optimiser unless loss or gradient is not finite; says whether it did."""
-        if math.isfinite(loss.item()) and math.isfinite(norm.item()):
-            self.optimiser.step()
-            self._bad_updates = 0
-            return True
-        self._bad_updates += 1
-        if self._bad_updates > self.MAX_BAD_UPDATES:
-            raise DivergedError(
-                f"iteration {self.iteration}: loss or gradient was not finite for {self._bad_updates} updates in a "
-                "row; lower learning_rate or gradient_clip"
-            )
-        return False
 
     def _fit_critic(self, obs: Tensor, reward: Tensor, lasting: Tensor) -> float:
         """TD(lambda) targets over the window, then minibatch regression; returns the last loss.
@@ -160,13 +139,12 @@ class ShacLearner:
         return loss.item()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a resumed run needs to go on to the bit, the task's own state aside."""
         kept: dict[str, Any] = {
             "actor": self.actor.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "state": self.state,
             "iteration": self.iteration,
-            "bad_updates": self._bad_updates,
+            "bad_updates": self.bad_updates,
         }
         if self.critic is not None and self.target is not None:
             kept |= {
@@ -180,7 +158,7 @@ class ShacLearner:
         self.actor.load_state_dict(kept["actor"])
         self.optimiser.load_state_dict(kept["optimiser"])
         self.state.copy_(kept["state"])
-        self.iteration, self._bad_updates = kept["iteration"], kept["bad_updates"]
+        self.iteration, self.bad_updates = kept["iteration"], kept["bad_updates"]
         if self.critic is not None and self.target is not None:
             self.critic.load_state_dict(kept["critic"])
             self.target.load_state_dict(kept["target"])

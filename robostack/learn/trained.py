@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from robostack.learn import checkpoint
-from robostack.learn.shac import SHAC
+from robostack.learn.algorithms import settings_of
+from robostack.learn.learner import Algorithm
 from robostack.nets.actor import Actor
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError, PolicySpec, State
@@ -30,7 +31,7 @@ class RunSettings:
     kind: Callable[[Any], Task]
     task: Any
     """of type `kind.Config`"""
-    learner: SHAC
+    learner: Algorithm
     seed: int
 
     @classmethod
@@ -44,9 +45,10 @@ class RunSettings:
         if not {"task", "settings", "learner", "seed"} <= config.keys():
             raise ContractError(f"{run.path}: config.json names no task and learner; was this run trained?")
         kind = registry.load("task", config["task"])
+        algorithm = settings_of(config.get("algorithm", "shac"))
         try:
             task = TypeAdapter(kind.Config).validate_python(config["settings"])
-            learner = TypeAdapter(SHAC).validate_python(config["learner"])
+            learner = TypeAdapter(algorithm).validate_python(config["learner"])
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
@@ -77,16 +79,16 @@ def load_run(run: RunFolder) -> tuple[Task, Actor]:
     return task, actor.eval()
 
 
-def policy_spec(task: Task, reset: tuple[float, ...], provenance: dict[str, Any]) -> PolicySpec:
-    """The contract of a policy of `task` whose state resets to `reset`."""
+def policy_spec(task: Task, actor: Actor, provenance: dict[str, Any]) -> PolicySpec:
+    """The contract of an actor of `task`."""
     return PolicySpec(
         task=task.name,
         control_dt_s=task.step_dt,
         obs_delay_s=task.obs_delay_s,
         action_delay_s=task.action_delay_s,
-        observations=task.actor_channels,
+        observations=actor.channels,
         actions=task.actions,
-        state=State(reset=reset),
+        state=State(reset=actor.reset_values),
         envelope=task.envelope,
         provenance={**provenance, "machine": dict(task.machine)},
     )
@@ -104,6 +106,7 @@ def export_policy(run: RunFolder, path: Path) -> LoadedPolicy:
     provenance = {
         "seed": run.config()["seed"],
         "commit": machine.commit(),
+        "algorithm": run.config().get("algorithm", "shac"),
         "settings": run.config()["settings"],
         **{k: trained[k] for k in ("iterations", "env_steps", "best_iteration", "best_score") if k in trained},
     }
@@ -114,7 +117,7 @@ def export_actor(task: Task, actor: Actor, path: Path, provenance: dict[str, Any
     """Writes an actor of `task` as one ONNX file with its contract and self-test vectors."""
     from robostack.export.onnx import export_onnx
 
-    spec = policy_spec(task, actor.reset_values, provenance or {})
+    spec = policy_spec(task, actor, provenance or {})
     return export_onnx(actor, spec, path, reference=as_reference(actor))
 
 

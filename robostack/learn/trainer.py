@@ -17,9 +17,11 @@ from typing import Any
 import torch
 
 from robostack.learn import checkpoint
+from robostack.learn.algorithms import name_of
 from robostack.learn.blame import first_non_finite
 from robostack.learn.judge import Judgement, judge
-from robostack.learn.shac import SHAC, DivergedError, ShacLearner
+from robostack.learn.learner import Algorithm, DivergedError, Learner
+from robostack.learn.shac import SHAC
 from robostack.learn.trained import RunSettings, export_policy, load_run, misfit, policy_spec, task_of
 from robostack.run_folder import RunFolder, RunFolderError
 from robostack.spec import ContractError
@@ -30,13 +32,13 @@ Log = Callable[[dict[str, float], int], None]
 
 EVALUATION_ENVS = 256
 EVALUATION_SEED = 1_000_003
-JUDGED_AT = (0.7, 0.85, 1.0)
-"""shares of a training at which the policy is judged; the best of them is exported"""
+CHECKPOINT_S = 60.0
+"""a run that is killed loses no more of its time than this"""
 
 
 def train(
     task: Task,
-    config: SHAC | None,
+    config: Algorithm | None,
     run: RunFolder,
     *,
     seed: int = 0,
@@ -49,7 +51,8 @@ def train(
     given, are its own. One CPU thread: for networks this small more threads cost more than they bring.
 
     Raises RunFolderError when the folder holds a run already or cannot be written, ContractError when a
-    checkpoint to resume from does not fit, DivergedError naming what was not finite; the best so far stays.
+    checkpoint to resume from does not fit or the learner cannot do the task, DivergedError naming what was not
+    finite; the best so far stays.
     """
     torch.set_num_threads(1)
     start = time.perf_counter()
@@ -60,19 +63,22 @@ def train(
         raise RunFolderError(f"{held[0]}: this folder holds a run already; go on with --resume, or give another folder")
     config = config or SHAC()
     if quick and not resume:
-        config = dataclasses.replace(config, iterations=max(3, config.iterations // 20))
+        config = dataclasses.replace(config, iterations=max(3, config.iterations // 20))  # type: ignore[type-var]
     torch.manual_seed(seed)
     task.reset(seed)
-    learner = ShacLearner(task, config)
+    learner = config.learner(task)
     training = _Training(run, task, learner, task.evaluation(EVALUATION_ENVS), seed)
     if resume:
         training.load()
-    run.write_config({"task": task.name, "settings": task.config, "learner": config, "seed": seed})
+    algorithm = name_of(config)
+    run.write_config(
+        {"task": task.name, "settings": task.config, "algorithm": algorithm, "learner": config, "seed": seed}
+    )
     return training.go(time.perf_counter() - start)
 
 
 class _Training:
-    def __init__(self, run: RunFolder, task: Task, learner: ShacLearner, evaluation: Task, seed: int) -> None:
+    def __init__(self, run: RunFolder, task: Task, learner: Learner, evaluation: Task, seed: int) -> None:
         self.run, self.task, self.learner, self.evaluation, self.seed = run, task, learner, evaluation, seed
         self.last, self.best = run.checkpoints / "last.pt", run.checkpoints / "best.pt"
         self.history: list[dict[str, float]] = []
@@ -80,8 +86,9 @@ class _Training:
 
     def go(self, setup_s: float) -> dict[str, Any]:
         total = self.learner.config.iterations
-        judged = {max(1, round(share * total)) for share in JUDGED_AT}
+        judged = {max(1, round(share * total)) for share in self.learner.JUDGED_AT}
         start, before = time.perf_counter(), self.wall_s
+        saved_s = before
         with (
             _interruptible() as interrupted,
             _progress(self.learner.iteration, total) as show,
@@ -101,7 +108,9 @@ class _Training:
                     show(iteration, scalars["reward"])
                 if iteration in judged:
                     self._judge(log)
+                if iteration in judged or self.wall_s - saved_s > CHECKPOINT_S:
                     self.save()
+                    saved_s = self.wall_s
             if interrupted:
                 self.save()
             if self.best_iteration == 0:  # after save(): a resumed run must not know of this extra look
@@ -120,7 +129,7 @@ class _Training:
             "wall_s": round(self.wall_s, 3),
             "setup_s": round(setup_s, 3),
             "iterations": self.learner.iteration,
-            "env_steps": self.learner.iteration * self.learner.config.horizon * self.task.num_envs,
+            "env_steps": self.learner.iteration * self.learner.steps_per_iteration * self.task.num_envs,
             "best_iteration": self.best_iteration,
             "best_score": self.best_score,
             "interrupted": interrupted,
@@ -135,7 +144,7 @@ class _Training:
         return DivergedError(f"{error}; {self._blame()}; {kept}")
 
     def _blame(self) -> str:
-        return first_non_finite(self.learner.actor, self.task, self.learner.config.horizon)
+        return first_non_finite(self.learner.actor, self.task, self.learner.steps_per_iteration)
 
     def _judge(self, log: Log) -> None:
         verdict = judge(self.learner.actor, self.evaluation, EVALUATION_SEED)

@@ -20,7 +20,7 @@ from torch.nn.functional import linear
 
 from robostack.features import Feature, FeatureStack, Pick, Scale
 from robostack.nets.normaliser import Normaliser
-from robostack.spec import ContractError
+from robostack.spec import Channel, ContractError
 from robostack.task import Layout, Task
 
 if TYPE_CHECKING:
@@ -36,11 +36,13 @@ class ActorConfig:
     recurrent: int = 0
     """units of a GRU cell after them; 0: feed-forward"""
     normalise: bool = True
+    channels: tuple[str, ...] = ()
+    """what the policy may see, by name; () is all that the machine measures. `applied_action` is always an input"""
 
 
 class Actor(nn.Module):
     """`forward` takes the packed observation (N, layout.size) and state (N, state_size); `step` takes
-    channels by name.
+    channels by name. Learners that explore call its three parts: `perceive`, `latent` and `head`, `scale`.
 
     Raises ContractError at construction when a feature reads a privileged or unknown channel.
     """
@@ -56,8 +58,8 @@ class Actor(nn.Module):
             raise ContractError("ActorConfig.hidden is empty: an actor needs one hidden layer at least")
         self.config = config
         self.layout = Layout(task.channels)
-        self.channels = task.actor_channels
-        chosen = features or task.features or tuple(Scale(Pick(c.name)) for c in task.actor_channels)
+        self.channels = self._selected(task, config.channels)
+        chosen = features or self._features(task, config.channels)
         self._refuse_privileged(chosen)
         self.features = FeatureStack(chosen, self.layout, task.step_dt, fused_slots)
         self.normaliser = Normaliser(self.features.output_size, enabled=config.normalise)
@@ -73,6 +75,23 @@ class Actor(nn.Module):
         high = torch.tensor([v for a in task.actions for v in a.high])
         self.register_buffer("low", low, persistent=False)
         self.register_buffer("half_range", 0.5 * (high - low), persistent=False)
+
+    def _selected(self, task: Task, names: tuple[str, ...]) -> tuple[Channel, ...]:
+        for name in names:
+            if name not in self.layout.channel:
+                raise ContractError(f"ActorConfig.channels: there is no channel {name!r}; there are {_names(task)}")
+            if self.layout.channel[name].privileged:
+                raise ContractError(f"ActorConfig.channels: {name} is privileged: an actor may not see it")
+        return tuple(c for c in task.actor_channels if not names or c.name in names)
+
+    def _features(self, task: Task, names: tuple[str, ...]) -> tuple[Feature, ...]:
+        """The task's own features of the channels seen, and what none of them reads as it is."""
+        if not task.features or not names:
+            return task.features or tuple(Scale(Pick(c.name)) for c in self.channels)
+        seen = {*names, "applied_action"}
+        kept = tuple(f for f in task.features if {p.channel for p in _picks(vars(f).values())} <= seen)
+        read = {p.channel for f in kept for p in _picks(vars(f).values())}
+        return (*kept, *(Scale(Pick(c.name)) for c in self.channels if c.name not in read))
 
     def _refuse_privileged(self, features: tuple[Feature, ...]) -> None:
         for feature in features:
@@ -116,28 +135,40 @@ class Actor(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(N, layout.size), (N, state_size) -> (N, action_size) SI, (N, state_size)."""
-        memory, hidden = state, None
-        if self.gru is not None:
-            memory, hidden = state.split([self.features.state_size, self.config.recurrent], -1)
-        y, next_state = self.features(x, memory)
+        y, memory, hidden = self.perceive(x, state)
+        y = self.latent(y, hidden)
+        return self.scale(self.head(y)), torch.cat([memory, y], -1) if self.gru is not None else memory
+
+    def perceive(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, layout.size), (N, state_size) -> features (N, F) without normalisation, their next memory
+        (N, features.state_size), and the GRU's units (N, recurrent) of `state`. No weight takes part in it."""
+        memory, hidden = state.split([self.features.state_size, self.config.recurrent], -1)
+        return *self.features(x, memory), hidden
+
+    def latent(self, y: Tensor, hidden: Tensor) -> Tensor:
+        """Features (..., F) and the GRU's units -> what `head` reads; with a GRU that is its next units."""
         first, *others = self.hidden
         y = torch.tanh(linear(y, *(self._first or self.normaliser.fold(first.weight, first.bias))))
         for layer in others:
             y = torch.tanh(layer(y))
-        if self.gru is not None:
-            y = self.gru(y, hidden)
-            next_state = torch.cat([next_state, y], -1)
-        y = torch.tanh(self.head(y))
-        return torch.addcmul(self.low + self.half_range, y, self.half_range), next_state
+        return y if self.gru is None else self.gru(y, hidden)
+
+    def scale(self, y: Tensor) -> Tensor:
+        """The head's (..., action_size), any real number -> SI within [low, high]."""
+        return torch.addcmul(self.low + self.half_range, torch.tanh(y), self.half_range)
+
+    def share(self, action: Tensor) -> Tensor:
+        """SI (..., action_size) -> [-1, 1] of its range: what a critic of actions sees."""
+        return (action - self.low - self.half_range) / self.half_range
 
     def step(self, obs: Mapping[str, Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, from channels by name, `applied_action` among them; privileged ones count as zero.
+        """As `forward`, from channels by name, `applied_action` among them; what the actor does not see counts as zero.
 
         Raises ContractError naming a channel that is missing.
         """
-        parts, rows = [], state.shape[0]
+        parts, rows, seen = [], state.shape[0], {"applied_action", *(c.name for c in self.channels)}
         for name, channel in self.layout.channel.items():
-            if channel.privileged:
+            if name not in seen:
                 parts.append(state.new_zeros(rows, channel.size))
             elif name in obs:
                 parts.append(obs[name].reshape(rows, channel.size))
@@ -192,6 +223,10 @@ def _picks(values: Iterable[Any]) -> Iterator[Pick]:
             yield value
         elif isinstance(value, (tuple, list)):
             yield from _picks(value)
+
+
+def _names(task: Task) -> str:
+    return ", ".join(c.name for c in task.actor_channels)
 
 
 def _gemm(graph: Graph, x: str, weight: Tensor, bias: Tensor) -> str:

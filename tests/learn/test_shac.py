@@ -10,7 +10,8 @@ import torch
 from ball import Ball, BallConfig
 
 from robostack.learn.judge import judge
-from robostack.learn.shac import SHAC, DivergedError, ShacLearner
+from robostack.learn.learner import DivergedError
+from robostack.learn.shac import SHAC, ShacLearner
 from robostack.nets.actor import ActorConfig
 
 SMALL = SHAC(iterations=40, horizon=10, normaliser_iterations=5, actor=ActorConfig(hidden=(16,), recurrent=4))

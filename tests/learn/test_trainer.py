@@ -12,8 +12,9 @@ import torch
 from ball import Ball, BallConfig
 
 from robostack import cli
-from robostack.learn import checkpoint
-from robostack.learn.shac import SHAC, DivergedError, ShacLearner
+from robostack.learn import checkpoint, trainer
+from robostack.learn.learner import DivergedError
+from robostack.learn.shac import SHAC, ShacLearner
 from robostack.learn.trainer import export_policy, load_run, train
 from robostack.nets.actor import ActorConfig
 from robostack.run_folder import RunFolder, RunFolderError
@@ -265,3 +266,19 @@ def test_latest_still_leads_to_the_run_when_it_is_named_by_that_link(ball_instal
     assert robostack("train ball --run-folder", tmp_path / "ball" / "latest") == 1
     assert "holds a run already" in capsys.readouterr().err
     assert RunFolder.latest("ball", tmp_path).metrics()["train"]["iterations"] == 2
+
+
+def test_a_run_that_is_killed_loses_no_more_than_the_checkpoint_interval(run, monkeypatch, after_iteration):
+    monkeypatch.setattr(trainer, "CHECKPOINT_S", 0.0)
+    found = []
+    after_iteration(lambda learner: found.append((run.checkpoints / "last.pt").exists()))
+    train(ball(), SHORT, run)
+    assert found == [False] + [True] * 19
+
+
+def test_a_run_of_one_algorithm_is_not_resumed_by_another(ball_installed, run, monkeypatch, capsys):
+    train(ball(), SHORT, run)
+    assert run.config()["algorithm"] == "shac"
+    run.write_config({**run.config(), "algorithm": "magic"})
+    assert robostack("train ball --resume --run-folder", run.path) == 1
+    assert "no algorithm is called 'magic'; there are shac" in capsys.readouterr().err

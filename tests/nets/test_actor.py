@@ -45,7 +45,7 @@ def make(recurrent=5, normalise=True, features=(), rows=7, fused=0):
 @pytest.mark.parametrize(("recurrent", "normalise", "features"), SHAPES)
 def test_the_exported_graph_is_the_torch_actor(tmp_path, recurrent, normalise, features):
     actor, task, obs, state = make(recurrent, normalise, features)
-    spec = policy_spec(task, actor.reset_values, {})
+    spec = policy_spec(task, actor, {})
     runner = Runner(export_onnx(actor, spec, tmp_path / "policy.onnx", reference=as_reference(actor)))
     channels = {c.name: obs[c.name].numpy() for c in task.actor_channels}
     memory = state.numpy() if actor.state_size else None
@@ -108,7 +108,7 @@ def test_a_disabled_normaliser_adds_no_node(tmp_path):
     nodes = []
     for normalise in (True, False):
         actor, task, *_ = make(normalise=normalise)
-        spec = policy_spec(task, actor.reset_values, {})
+        spec = policy_spec(task, actor, {})
         policy = export_onnx(actor, spec, tmp_path / "policy.onnx", reference=as_reference(actor))
         nodes.append([n.op_type for n in policy.model.graph.node])
     assert len(nodes[0]) == len(nodes[1]) + 2
@@ -137,3 +137,35 @@ def test_an_unknown_channel_and_an_empty_network_are_named():
         make(features=(Scale(Pick("imag")),))
     with pytest.raises(ContractError, match="hidden is empty"):
         Actor(Ball(), ActorConfig(hidden=()))
+
+
+def test_an_actor_of_chosen_channels_sees_these_alone_and_its_contract_names_them(tmp_path):
+    task = Ball(BallConfig(num_envs=3))
+    actor = Actor(task, ActorConfig((8,), channels=("velocity", "setpoint")))
+    obs = task.observe()
+    with torch.no_grad():
+        before = actor(obs.flat, actor.initial_state(3))[0]
+        obs["image"].add_(1.0)
+        obs["true_state"].add_(1.0)
+        assert torch.equal(actor(obs.flat, actor.initial_state(3))[0], before)
+        obs["velocity"].add_(1.0)
+        assert not torch.equal(actor(obs.flat, actor.initial_state(3))[0], before)
+    spec = policy_spec(task, actor, {})
+    policy = export_onnx(actor, spec, tmp_path / "policy.onnx", reference=as_reference(actor))
+    assert [c.name for c in policy.spec.observations] == ["velocity", "setpoint"]
+
+
+@pytest.mark.parametrize(("name", "message"), [("true_state", "privileged"), ("speed", "there is no channel 'speed'")])
+def test_a_channel_that_an_actor_may_not_choose_is_named(name, message):
+    with pytest.raises(ContractError, match=message):
+        Actor(Ball(BallConfig(num_envs=3)), ActorConfig(channels=("velocity", name)))
+
+
+def test_the_parts_that_learners_call_make_up_the_whole():
+    actor, _, obs, state = make(features=REMEMBERING)
+    features, memory, hidden = actor.perceive(obs.flat, state)
+    latent = actor.latent(features, hidden)
+    action, following = actor(obs.flat, state)
+    torch.testing.assert_close(actor.scale(actor.head(latent)), action)
+    torch.testing.assert_close(torch.cat([memory, latent], -1), following)
+    torch.testing.assert_close(actor.share(action), torch.tanh(actor.head(latent)))

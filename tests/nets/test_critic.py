@@ -1,9 +1,11 @@
 """Claims: the critic sees exactly the channels that the task gives it."""
 
+import pytest
 import torch
-from ball import Ball
+from ball import Ball, BallConfig
 
-from robostack.nets.critic import Critic
+from robostack.nets.critic import Critic, CriticConfig
+from robostack.spec import ContractError
 
 
 class Unlimited(Ball):
@@ -35,3 +37,15 @@ def test_it_takes_windows_as_well_as_rows():
     window = torch.stack([obs, 2.0 * obs])
     torch.testing.assert_close(critic(window)[1], critic(2.0 * obs))
     assert critic(window).shape == (2, len(obs))
+
+
+def test_a_critic_sees_the_channels_it_is_given_and_names_one_that_is_not_there():
+    task = Ball(BallConfig(num_envs=3))
+    critic = Critic(task, CriticConfig(channels=("velocity",)), outputs=2)
+    x = task.observe().flat
+    assert critic(x).shape == (3, 2)
+    moved = x.clone()
+    moved[:, -3:] += 1.0
+    assert torch.equal(critic(moved), critic(x))
+    with pytest.raises(ContractError, match="there is no channel 'speed'"):
+        Critic(task, CriticConfig(channels=("speed",)))

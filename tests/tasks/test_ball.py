@@ -44,7 +44,7 @@ def trained():
 @pytest.fixture(scope="module")
 def policy(trained, tmp_path_factory):
     actor = trained[2]
-    spec = policy_spec(Ball(), actor.reset_values, {})
+    spec = policy_spec(Ball(), actor, {})
     path = tmp_path_factory.mktemp("exported") / "policy.onnx"
     return export_onnx(actor, spec, path, reference=as_reference(actor))
 
@@ -142,7 +142,7 @@ class ConvActor(Actor):
 
 def test_a_convolution_runs_in_onnx_runtime_and_the_c_generator_names_its_node(tmp_path):
     actor = ConvActor(Ball())
-    spec = policy_spec(Ball(), actor.reset_values, {})
+    spec = policy_spec(Ball(), actor, {})
     policy = export_onnx(actor, spec, tmp_path / "conv.onnx", reference=as_reference(actor))
     with pytest.raises(ContractError, match=r"Conv_0.*not in the profile"):
         generate_firmware(policy, tmp_path / "firmware")

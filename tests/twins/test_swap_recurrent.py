@@ -49,7 +49,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], LoadedPo
             learner.iterate()
         actor = Actor(task, RECURRENT)
         actor.load_state_dict(learner.actor.state_dict())
-        spec = policy_spec(task, actor.reset_values, {})
+        spec = policy_spec(task, actor, {})
         loaded = export_onnx(actor, spec, folder / f"{seed}.onnx", reference=as_reference(actor), self_test_rows=4)
         return calibrated(loaded)
 
