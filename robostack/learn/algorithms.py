@@ -7,8 +7,10 @@ from typing import Any
 
 ALGORITHMS = {
     "shac": "robostack.learn.shac:SHAC",
+    "ppo": "robostack.learn.ppo:PPO",
     "cloning": "robostack.distill.dagger:Cloning",
     "dagger": "robostack.distill.dagger:DAgger",
+    "aacd": "robostack.distill.aacd:AACD",
 }
 """name -> module:settings; imported on first use, since they need torch"""
 
