@@ -136,7 +136,7 @@ class PpoLearner(Learner):
             total = torch.zeros(3, device=old.device)
             for batch in batches:
                 loss, shown = self.loss(*batch)
-                sound, norm = self.descend("learner", loss, self.optimiser, c.gradient_clip)
+                _, norm = self.descend("learner", loss, self.optimiser, c.gradient_clip)
                 total += shown / len(batches)
         surrogate, value, kl = total.tolist()
         self._follow(kl)
