@@ -7,6 +7,7 @@ from typing import Any
 
 ALGORITHMS = {
     "shac": "robostack.learn.shac:SHAC",
+    "ppo": "robostack.learn.ppo:PPO",
 }
 """name -> module:settings; imported on first use, since they need torch"""
 

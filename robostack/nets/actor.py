@@ -147,11 +147,27 @@ class Actor(nn.Module):
 
     def latent(self, y: Tensor, hidden: Tensor) -> Tensor:
         """Features (..., F) and the GRU's units -> what `head` reads; with a GRU that is its next units."""
+        y = self._trunk(y)
+        return y if self.gru is None else self.gru(y, hidden)
+
+    def unroll(self, y: Tensor, hidden: Tensor, begins: Tensor) -> Tensor:
+        """`latent` of many steps: features (T, N, F), the GRU's units (N, recurrent) before the first of them, and
+        (T, N) bool where an episode begins and the units with it -> (T, N, ...). Without a GRU any (..., F)."""
+        y = self._trunk(y)
+        if self.gru is None:
+            return y
+        steps = []
+        for row, anew in zip(y, begins[..., None], strict=True):
+            hidden = self.gru(row, hidden.masked_fill(anew, 0.0))
+            steps.append(hidden)
+        return torch.stack(steps)
+
+    def _trunk(self, y: Tensor) -> Tensor:
         first, *others = self.hidden
         y = torch.tanh(linear(y, *(self._first or self.normaliser.fold(first.weight, first.bias))))
         for layer in others:
             y = torch.tanh(layer(y))
-        return y if self.gru is None else self.gru(y, hidden)
+        return y
 
     def scale(self, y: Tensor) -> Tensor:
         """The head's (..., action_size), any real number -> SI within [low, high]."""
