@@ -17,6 +17,7 @@ from torch import Tensor
 from robostack.features import Feature, Pick, Scale
 from robostack.nets.actor import Actor, ActorConfig
 from robostack.nets.critic import critic_index
+from robostack.spec import Channel
 from robostack.task import Layout, Obs, Task
 
 Groups = dict[str, Tensor]
@@ -123,9 +124,12 @@ def policy_columns(actor: Actor, quaternion: Quaternion) -> list[int] | None:
     columns: list[int] = []
     for feature, size in zip(actor.features.features, actor.features.output_sizes, strict=True):
         start, source = len(columns), getattr(feature, "source", None)
-        kept = isinstance(source, Pick) and _is_quaternion(actor.layout, source.channel) and size % 4 == 0
-        order = XYZW if kept else (0, 1, 2, 3)
-        columns += [start + i - i % 4 + order[i % 4] if kept else start + i for i in range(size)]
+        block = list(range(size))
+        if isinstance(source, Pick) and size % source.size(actor.layout) == 0:  # as it is, or a history of it
+            channel, n = actor.layout.channel[source.channel], source.size(actor.layout)
+            block = xyzw_order(channel) if n == channel.size else block[:n]
+            block = [k * n + i for k in range(size // n) for i in block]
+        columns += [start + i for i in block]
     return columns
 
 
@@ -133,15 +137,28 @@ def critic_columns(task: Task, quaternion: Quaternion) -> Tensor:
     """Elements of the packed observation that make up the `critic` group."""
     if quaternion == "wxyz":
         return critic_index(task, ())
-    layout, columns = Layout(task.channels), list[int]()
-    for name in task.critic_channels or tuple(layout.channel):
-        where = layout.indices((name,))
-        columns += [where[i] for i in XYZW] if _is_quaternion(layout, name) else where
-    return torch.tensor(columns)
+    layout = Layout(task.channels)
+    names = task.critic_channels or tuple(layout.channel)
+    return torch.tensor([layout.offset[n] + i for n in names for i in xyzw_order(layout.channel[n])])
 
 
-def _is_quaternion(layout: Layout, name: str) -> bool:
-    return layout.channel[name].unit == "quat_wxyz"
+def xyzw_order(channel: Channel) -> list[int]:
+    """A channel's elements in the order in which each quaternion in it reads (x, y, z, w).
+
+    It is one by what the contract says: elements qw, qx, qy, qz in a row, or the unit quat_wxyz.
+    """
+    order = list(range(channel.size))
+    for i in quaternions(channel):
+        order[i : i + 4] = [i + k for k in XYZW]
+    return order
+
+
+def quaternions(channel: Channel) -> list[int]:
+    """Where each quaternion of a channel starts."""
+    if channel.unit == "quat_wxyz":
+        return list(range(0, channel.size, 4))
+    names = channel.elements
+    return [i for i in range(channel.size - 3) if names[i : i + 4] == ("qw", "qx", "qy", "qz")]
 
 
 def reordered(x: Tensor, order: Sequence[int]) -> Tensor:
