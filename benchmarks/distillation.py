@@ -29,6 +29,8 @@ from robostack.nets.actor import ActorConfig
 ENVS = 128
 EXPERT = ActorConfig(hidden=(32, 32), privileged=True)
 STUDENT = ActorConfig(hidden=(32,), recurrent=32)
+KL = 0.03
+"""that an update of PPO may make: short of this few, imitation is held up too"""
 BARS = {"DAgger": 95.0, "AACD + DAgger": 95.0}
 """success, %"""
 
@@ -48,14 +50,14 @@ def methods(teacher: Teacher, iterations: int) -> dict[str, Any]:
     asked: dict[str, Any] = {"teacher": TeacherRun("in memory", ""), "iterations": iterations, "actor": STUDENT}
     imitators = {"cloning": Cloning(horizon=24, **asked), "DAgger": DAgger(horizon=24, **asked)}
     critics = {
-        "AACD": AACD(**asked),
-        "AACD, critic frozen": AACD(freeze_critic=True, **asked),
-        "AACD + DAgger": AACD(imitation=1.0, **asked),
+        "AACD": AACD(desired_kl=KL, **asked),
+        "AACD, critic frozen": AACD(desired_kl=KL, freeze_critic=True, **asked),
+        "AACD + DAgger": AACD(desired_kl=KL, imitation=10.0, **asked),
     }
     return {
         **{n: lambda task, c=c: ImitationLearner(task, c, teacher) for n, c in imitators.items()},
         **{n: lambda task, c=c: AacdLearner(task, c, teacher) for n, c in critics.items()},
-        "PPO from scratch": PPO(iterations=iterations, actor=STUDENT).learner,
+        "PPO from scratch": PPO(desired_kl=KL, iterations=iterations, actor=STUDENT).learner,
     }
 
 

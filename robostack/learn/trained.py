@@ -108,12 +108,14 @@ def export_policy(run: RunFolder, path: Path) -> LoadedPolicy:
 
     task, actor = load_run(run)
     trained = run.metrics().get("train", {})
+    teacher = run.config()["learner"].get("teacher")
     provenance = {
         "seed": run.config()["seed"],
         "commit": machine.commit(),
         "algorithm": run.config().get("algorithm", "shac"),
         "settings": run.config()["settings"],
         **{k: trained[k] for k in ("iterations", "env_steps", "best_iteration", "best_score") if k in trained},
+        **({"teacher_sha256": teacher["sha256"]} if teacher else {}),
     }
     return export_actor(task, actor, path, provenance)
 

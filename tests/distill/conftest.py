@@ -1,4 +1,4 @@
-"""An expert of the ball that sees position, velocity and wind, trained once; the ball's task as a third party installs it."""
+"""An expert of the ball that sees position, velocity and wind, trained once."""
 
 import shutil
 import sys
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-for folder in ("tests/tasks", "benchmarks"):
-    sys.path.insert(0, str(Path(__file__).parents[2] / folder))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tasks"))
 
 from ball import Ball, BallConfig
 from installed import ball_installed  # noqa: F401
@@ -45,9 +45,3 @@ def _expert(tmp_path_factory):
 def expert(_expert, tmp_path, ball_installed):  # noqa: F811
     """Its run folder, a copy that a test may spoil."""
     return RunFolder.open(shutil.copytree(_expert, tmp_path / "expert"))
-
-
-@pytest.fixture(scope="session")
-def board_tools(need_tool):
-    need_tool("arm-none-eabi-gcc")
-    need_tool("qemu-system-arm")

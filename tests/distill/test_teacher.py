@@ -1,4 +1,4 @@
-"""Claims: a teacher acts as it was trained to on a task with other channels, and is the one that a student began with."""
+"""Claims: a teacher acts as it was trained to wherever its channels lie, and stays the one a student began with."""
 
 from dataclasses import replace
 
