@@ -186,5 +186,7 @@ def _print(found: Compressed, budget: Budget) -> None:
         f"of {len(found.candidates)} candidates no other is better and no larger; the sizes are those of a Cortex-M4F"
     )
     if found.best.size.modelled:
-        print("sizes are modelled, to a third: the cross compiler or the emulator is missing (robostack list)")
+        print(
+            "sizes are modelled, instructions to two fifths: the cross compiler or the emulator is missing (robostack list)"
+        )
     print(f"best within {budget}: {found.best.name}, {found.best.size}")

@@ -44,7 +44,7 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "int16")
 CODE_BYTES = 5000
 PERIOD_INSTRUCTIONS: dict[Precision, tuple[float, float]] = {"float32": (2700.0, 4.0), "int16": (4000.0, 1.7)}
 """of a control period without a network, and for a multiply-add: fitted to networks of 8 to 64x64x64 units and GRUs on
-the emulated board, which they miss by up to a third; flash by a tenth"""
+the emulated board, which they miss by up to two fifths; flash by a tenth"""
 
 
 @dataclass(frozen=True)
