@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def rsl_rl() -> Learn:
     from tensordict import TensorDict
 
     class Env(VecEnv):  # type: ignore[misc]
-        num_envs, num_actions, max_episode_length, device, cfg = ENVS, ACTIONS, EPISODE, "cpu", {}  # noqa: RUF012
+        num_envs, num_actions, max_episode_length, device, cfg = ENVS, ACTIONS, EPISODE, "cpu", {}
 
         def __init__(self) -> None:
             self.plant = Plant()
@@ -155,7 +156,7 @@ def rsl_rl() -> Learn:
         "algorithm": {**algorithm, "rnd_cfg": None, "symmetry_cfg": None},
     }
     runner = OnPolicyRunner(Env(), config, log_dir=None, device="cpu")
-    return lambda iterations: runner.learn(iterations)
+    return runner.learn  # type: ignore[no-any-return]
 
 
 def skrl() -> Learn:
@@ -254,7 +255,8 @@ def stable_baselines3() -> Learn:
         def __init__(self) -> None:
             spaces = (gymnasium.spaces.Box(-10.0, 10.0, (OBSERVATIONS,)), gymnasium.spaces.Box(-1.0, 1.0, (ACTIONS,)))
             super().__init__(ENVS, *spaces)
-            self.plant, self.infos = Plant(), [{} for _ in range(ENVS)]
+            self.plant = Plant()
+            self.infos: list[dict[str, Any]] = [{} for _ in range(ENVS)]
 
         def reset(self) -> Any:
             return self.plant.x.numpy()
@@ -316,7 +318,7 @@ def main() -> None:
     for turn in range(turns + 1):  # the first turn warms up
         for name, learn in learners.items():
             start = time.process_time()
-            quietly(lambda learn=learn: learn(iterations))
+            quietly(partial(learn, iterations))
             if turn:
                 best[name] = max(best[name], iterations * ENVS * STEPS / (time.process_time() - start))
     others = {name: speed for name, speed in best.items() if name != "ours"}
