@@ -73,6 +73,8 @@ LEARNING_RATES = (1e-5, 1e-2)
 class PpoLearner(Learner):
     """`iterate()` makes one rollout and the updates from it. The first one only looks: it teaches the normalisers."""
 
+    critic: PopArtCritic
+
     def __init__(self, task: Task, config: PPO) -> None:
         _check(config, task)
         self.task, self.config = task, config
