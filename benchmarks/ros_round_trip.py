@@ -71,9 +71,13 @@ def policy(folder: Path, rate_hz: float) -> Path:
     return folder / "policy.onnx"
 
 
+# an ordinary process, whatever the scheduler of the one that starts it, which children inherit
+HOG = "import os; os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))\nwhile True: pass"
+
+
 @contextlib.contextmanager
 def hogs(count: int) -> Iterator[None]:
-    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    running = [subprocess.Popen([sys.executable, "-c", HOG]) for _ in range(count)]
     try:
         yield
     finally:
