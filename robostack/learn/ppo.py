@@ -53,7 +53,7 @@ class PPO:
     entropy: float = 0.0
     """weight of the exploration's entropy"""
     gradient_clip: float = 1.0
-    """of actor and critic each"""
+    """of actor and critic together"""
     std: float = 1.0
     """of the exploration before the actor's tanh, the first one; it is learned"""
     terms: tuple[tuple[str, float], ...] = ()
@@ -136,7 +136,7 @@ class PpoLearner(Learner):
             total = torch.zeros(3, device=old.device)
             for batch in batches:
                 loss, shown = self.loss(*batch)
-                sound, norm = self.descend("learner", loss, self.optimiser, c.gradient_clip)
+                _, norm = self.descend("learner", loss, self.optimiser, c.gradient_clip)
                 total += shown / len(batches)
         surrogate, value, kl = total.tolist()
         self._follow(kl)

@@ -20,6 +20,7 @@ from torch.nn.functional import linear
 
 from robostack.features import Feature, FeatureStack, Pick, Scale
 from robostack.nets.normaliser import Normaliser
+from robostack.nets.tanh import tanh
 from robostack.spec import Channel, ContractError
 from robostack.task import Layout, Task
 
@@ -171,9 +172,9 @@ class Actor(nn.Module):
 
     def _trunk(self, y: Tensor) -> Tensor:
         first, *others = self.hidden
-        y = torch.tanh(linear(y, *(self._first or self.normaliser.fold(first.weight, first.bias))))
+        y = tanh(linear(y, *(self._first or self.normaliser.fold(first.weight, first.bias))))
         for layer in others:
-            y = torch.tanh(layer(y))
+            y = tanh(layer(y))
         return y
 
     def scale(self, y: Tensor) -> Tensor:
