@@ -34,6 +34,9 @@ class Command:
     algorithm: Literal["shac", "ppo"] | None = None
     """What learns: shac through the simulator's gradient (the default), ppo from steps alone. A resumed run keeps
     its own."""
+    curriculum: Literal["uniform", "adr", "alp_gmm", "plr"] | None = None
+    """Who says on which of the task's parameters an episode is; without one the task's own settings do. Settings of
+    a curriculum: --curriculum.NAME, after the task. A resumed run keeps its own."""
     seed: int = 0
     """Makes the run reproducible to the bit on one machine. A resumed run keeps its own."""
     name: str | None = None
@@ -70,7 +73,8 @@ class Command:
         seed, resume, quick = self.seed, self.resume, self.quick
         try:
             with run.stage("train"):
-                result = train(task, chosen.learner, run, seed=seed, resume=resume, quick=quick)
+                taught = chosen.curriculum
+                result = train(task, chosen.learner, run, seed=seed, curriculum=taught, resume=resume, quick=quick)
         except DivergedError as error:
             return _say(str(error), status=1)
         run.make_latest()
@@ -90,11 +94,13 @@ class Command:
         return run
 
     def _settings(self, kind: Any, rest: list[str], run: RunFolder | None) -> Any:
-        """`.task` and `.learner` as the command line says, else as in `run`, else the defaults."""
+        """`.task`, `.learner` and `.curriculum` (or None) as the command line says, else as in `run`, else the defaults."""
+        from robostack.learn import curriculum
         from robostack.learn.algorithms import settings_of
         from robostack.learn.trained import RunSettings
 
         task, learner = kind.Config(), settings_of(self.algorithm or "shac")()
+        taught = curriculum.settings_of(self.curriculum)() if self.curriculum else None
         if run is not None:
             before = RunSettings.of(run)
             if before.kind is not kind:
@@ -104,12 +110,18 @@ class Command:
                 raise ContractError(
                     f"{run.path} is a run of {theirs}, not of {self.algorithm}; resume it without --algorithm"
                 )
-            task, learner = before.task, before.learner
+            if self.curriculum and type(taught) is not type(before.curriculum):
+                theirs = run.config().get("curriculum", "no curriculum")
+                raise ContractError(
+                    f"{run.path} is a run of {theirs}, not of {self.curriculum}; resume it without --curriculum"
+                )
+            task, learner, taught = before.task, before.learner, before.curriculum
         settings = make_dataclass(
             "Settings",
             [
                 ("task", Annotated[kind.Config, tyro.conf.arg(name="")], field(default=task)),
                 ("learner", type(learner), field(default=learner)),
+                ("curriculum", type(taught), field(default=taught)),
             ],
         )
         try:

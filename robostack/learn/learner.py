@@ -64,6 +64,10 @@ class Learner(ABC):
     def load_state_dict(self, kept: dict[str, Any]) -> None:
         """Takes up what `state_dict` gave."""
 
+    def value(self, obs: Tensor) -> Tensor | None:
+        """(num_envs, channels) packed observations -> (num_envs,) return that a critic expects; None without one."""
+        return None
+
     @property
     def progress(self) -> float:
         """Share of the training that is done, in [0, 1]."""

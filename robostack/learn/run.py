@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robostack.learn import trainer
+from robostack.learn.curriculum.curriculum import CurriculumSettings
 from robostack.learn.learner import Algorithm
 from robostack.learn.trained import export_policy
 from robostack.run_folder import RunFolder
@@ -30,9 +31,15 @@ class Run:
 
 
 def train(
-    task: Task, learner: Algorithm | None = None, *, seed: int = 0, name: str | None = None, root: str | Path = "logs"
+    task: Task,
+    learner: Algorithm | None = None,
+    *,
+    seed: int = 0,
+    curriculum: CurriculumSettings | None = None,
+    name: str | None = None,
+    root: str | Path = "logs",
 ) -> Run:
     """Trains in a new run folder, with progress; Ctrl-C keeps the best so far. Raises as `trainer.train`."""
     folder = RunFolder.create(task.name, name, root)
     with folder.stage("train"):
-        return Run(folder, trainer.train(task, learner, folder, seed=seed))
+        return Run(folder, trainer.train(task, learner, folder, seed=seed, curriculum=curriculum))

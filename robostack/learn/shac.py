@@ -75,6 +75,9 @@ class ShacLearner(Learner):
     def steps_per_iteration(self) -> int:
         return self.config.horizon
 
+    def value(self, obs: Tensor) -> Tensor | None:
+        return None if self.target is None else self.target(obs)
+
     def iterate(self) -> dict[str, float]:
         c = self.config
         for group in self.optimiser.param_groups:

@@ -19,6 +19,9 @@ import torch
 from robostack.learn import checkpoint
 from robostack.learn.algorithms import name_of
 from robostack.learn.blame import first_non_finite
+from robostack.learn.curriculum import name_of as curriculum_name
+from robostack.learn.curriculum.curriculum import CurriculumSettings
+from robostack.learn.curriculum.episodes import CurriculumTask
 from robostack.learn.judge import Judgement, judge
 from robostack.learn.learner import Algorithm, DivergedError, Learner
 from robostack.learn.shac import SHAC
@@ -42,13 +45,14 @@ def train(
     run: RunFolder,
     *,
     seed: int = 0,
+    curriculum: CurriculumSettings | None = None,
     resume: bool = False,
     quick: bool = False,
 ) -> dict[str, Any]:
     """Trains to the end, or until Ctrl-C, which saves and keeps the best so far. Returns the `train` metrics.
 
-    A resumed run goes on to the bit as if it had never stopped; its seed, and its learner unless `config` is
-    given, are its own. One CPU thread: for networks this small more threads cost more than they bring.
+    A resumed run goes on to the bit as if it had never stopped; its seed, and its learner and curriculum unless they
+    are given, are its own. One CPU thread: for networks this small more threads cost more than they bring.
 
     Raises RunFolderError when the folder holds a run already or cannot be written, ContractError when a
     checkpoint to resume from does not fit or the learner cannot do the task, DivergedError naming what was not
@@ -58,21 +62,26 @@ def train(
     start = time.perf_counter()
     if resume:
         before = RunSettings.of(run)
-        config, seed = config or before.learner, before.seed
+        config, seed, curriculum = config or before.learner, before.seed, curriculum or before.curriculum
     elif held := sorted(run.checkpoints.glob("*.pt")):
         raise RunFolderError(f"{held[0]}: this folder holds a run already; go on with --resume, or give another folder")
     config = config or SHAC()
     if quick and not resume:
         config = dataclasses.replace(config, iterations=max(3, config.iterations // 20))  # type: ignore[type-var]
     torch.manual_seed(seed)
+    if curriculum is not None:
+        task = CurriculumTask(task, curriculum)
     task.reset(seed)
     learner = config.learner(task)
+    if isinstance(task, CurriculumTask):
+        task.follow(learner.value, getattr(config, "gamma", 1.0))
     training = _Training(run, task, learner, task.evaluation(EVALUATION_ENVS), seed)
     if resume:
         training.load()
     algorithm = name_of(config)
+    taught = {"curriculum": curriculum_name(curriculum), "curriculum_settings": curriculum} if curriculum else {}
     run.write_config(
-        {"task": task.name, "settings": task.config, "algorithm": algorithm, "learner": config, "seed": seed}
+        {"task": task.name, "settings": task.config, "algorithm": algorithm, "learner": config, "seed": seed, **taught}
     )
     return training.go(time.perf_counter() - start)
 
@@ -96,7 +105,7 @@ class _Training:
         ):
             while self.learner.iteration < total and not interrupted:
                 try:
-                    scalars = self.learner.iterate()
+                    scalars = {**self.learner.iterate(), **self.task.scalars()}
                 except DivergedError as error:
                     self.run.record(train=self._result(setup_s, False))
                     raise self._diverged(error) from error
