@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from robostack.learn.algorithms import ALGORITHMS
 
 if TYPE_CHECKING:
+    from robostack.distill.dagger import Cloning as Cloning
+    from robostack.distill.dagger import DAgger as DAgger
     from robostack.learn.shac import SHAC as SHAC
 
 _HOME = {where.partition(":")[2]: where.partition(":")[0] for where in ALGORITHMS.values()}

@@ -7,6 +7,9 @@ from typing import Any
 
 ALGORITHMS = {
     "shac": "robostack.learn.shac:SHAC",
+    "ppo": "robostack.learn.ppo:PPO",
+    "cloning": "robostack.distill.dagger:Cloning",
+    "dagger": "robostack.distill.dagger:DAgger",
 }
 """name -> module:settings; imported on first use, since they need torch"""
 

@@ -11,6 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from robostack.nets.actor import Actor, ActorConfig
+from robostack.nets.critic import Critic
 from robostack.task import Task
 
 
@@ -41,6 +42,8 @@ class Learner(ABC):
     task: Task
     config: Any
     actor: Actor
+    critic: Critic | None = None
+    """kept beside the actor that judged best: what `robostack.distill.aacd` starts from"""
     iteration: int = 0
     bad_updates: int = 0
 

@@ -154,6 +154,8 @@ class _Training:
         if verdict.score > self.best_score:
             self.best_score, self.best_iteration = verdict.score, self.learner.iteration
             content = {"actor": self.learner.actor.state_dict(), "judged": dataclasses.asdict(verdict)}
+            if self.learner.critic is not None:
+                content["critic"] = self.learner.critic.state_dict()
             checkpoint.save(self.best, content)
 
     def save(self) -> None:

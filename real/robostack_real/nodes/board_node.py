@@ -26,11 +26,10 @@ from robostack.runtime.controller import Sample
 from robostack.runtime.envelope import Array, Reason, Status
 from robostack.spec import PolicySpec
 from robostack_real.nodes import wire
-from robostack_real.nodes.device_node import ENDED
+from robostack_real.nodes.device_node import ARRIVED, ENDED
 from robostack_real.nodes.sim_node import SimNode
+from robostack_real.twins.behind_board import ESC_TIMEOUT_S
 
-ESC_TIMEOUT_S = 0.1
-"""on the last command, after which a motor controller without news stops its rotor"""
 READY_S = 0.2
 
 
@@ -121,7 +120,7 @@ class BoardNode(SimNode):
         return super()._flies() and not self._lost
 
     def tick(self, missed: int) -> None:
-        for _ in range(16):  # what has arrived; the board's answer is what paces us
+        for _ in range(ARRIVED):  # what has arrived; the board's answer is what paces us
             self.wait(0.0)
         stamp_ns = self.stamp_ns()
         samples: dict[str, Sample | None] = dict(self.device.read())
@@ -168,16 +167,9 @@ class BoardNode(SimNode):
             return ""
         if self._ending:
             return ENDED
-        heart = self._hearts.get(self._supervisor or "")
-        if heart is None or heart.age_s() > self._heartbeat_max_age_s:
-            return f"the supervisor has been silent for more than {self._heartbeat_max_age_s:g} s"
-        return "the supervisor asks for the fallback" if heart.values.get("wish") == "fall_back" else ""
+        return self.supervisors.doubt()
 
-    def _refusal(self, wishes: list[wire.Report]) -> str:
-        if len(wishes) > 1:
-            return f"two supervisors want to arm: {' and '.join(h.session for h in wishes)}; stop one"
-        if wishes[0].values.get("interface_hash") != self.spec.interface_hash:
-            return "the supervisor means another contract: start both from one policy.onnx"
+    def _refusal(self, policy: str) -> str:
         late = [c.name for c in self.spec.observations if self.controller.status.age_s[c.name] > c.max_age_s]
         return f"channels are old: {' '.join(late)}" if late else ""
 
