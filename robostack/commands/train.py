@@ -31,8 +31,9 @@ class Command:
 
     task: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")] = None
     """A task by its name; `robostack list` shows them."""
-    algorithm: Literal["shac"] | None = None
-    """What learns: shac through the simulator's gradient (the default). A resumed run keeps its own."""
+    algorithm: Literal["shac", "sac", "td3"] | None = None
+    """What learns: shac through the simulator's gradient (the default), sac and td3 from a replay, without a gradient.
+    A resumed run keeps its own."""
     seed: int = 0
     """Makes the run reproducible to the bit on one machine. A resumed run keeps its own."""
     name: str | None = None

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from robostack.learn.algorithms import ALGORITHMS
 
 if TYPE_CHECKING:
+    from robostack.learn.sac import SAC as SAC
     from robostack.learn.shac import SHAC as SHAC
+    from robostack.learn.td3 import TD3 as TD3
 
 _HOME = {where.partition(":")[2]: where.partition(":")[0] for where in ALGORITHMS.values()}
 __all__ = [*_HOME]  # noqa: PLE0604

@@ -7,6 +7,8 @@ from typing import Any
 
 ALGORITHMS = {
     "shac": "robostack.learn.shac:SHAC",
+    "sac": "robostack.learn.sac:SAC",
+    "td3": "robostack.learn.td3:TD3",
 }
 """name -> module:settings; imported on first use, since they need torch"""
 

@@ -145,21 +145,29 @@ class Actor(nn.Module):
         memory, hidden = state.split([self.features.state_size, self.config.recurrent], -1)
         return *self.features(x, memory), hidden
 
-    def latent(self, y: Tensor, hidden: Tensor) -> Tensor:
-        """Features (..., F) and the GRU's units -> what `head` reads; with a GRU that is its next units."""
+    def latent(self, y: Tensor, hidden: Tensor, normalised: bool = False) -> Tensor:
+        """Features (..., F) and the GRU's units -> what `head` reads; with a GRU that is its next units. `normalised`
+        where the features have been through the normaliser already, a whole replay batch at once."""
         first, *others = self.hidden
-        y = torch.tanh(linear(y, *(self._first or self.normaliser.fold(first.weight, first.bias))))
+        if normalised:
+            y = torch.tanh(first(y))
+        else:
+            y = torch.tanh(linear(y, *(self._first or self.normaliser.fold(first.weight, first.bias))))
         for layer in others:
             y = torch.tanh(layer(y))
         return y if self.gru is None else self.gru(y, hidden)
 
     def scale(self, y: Tensor) -> Tensor:
         """The head's (..., action_size), any real number -> SI within [low, high]."""
-        return torch.addcmul(self.low + self.half_range, torch.tanh(y), self.half_range)
+        return self.unshare(torch.tanh(y))
 
     def share(self, action: Tensor) -> Tensor:
         """SI (..., action_size) -> [-1, 1] of its range: what a critic of actions sees."""
         return (action - self.low - self.half_range) / self.half_range
+
+    def unshare(self, share: Tensor) -> Tensor:
+        """The way back: [-1, 1] -> SI."""
+        return torch.addcmul(self.low + self.half_range, share, self.half_range)
 
     def step(self, obs: Mapping[str, Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, from channels by name, `applied_action` among them; what the actor does not see counts as zero.
