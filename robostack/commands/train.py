@@ -31,9 +31,9 @@ class Command:
 
     task: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")] = None
     """A task by its name; `robostack list` shows them."""
-    algorithm: Literal["shac", "ppo"] | None = None
-    """What learns: shac through the simulator's gradient (the default), ppo from steps alone. A resumed run keeps
-    its own."""
+    algorithm: Literal["shac", "ppo", "sac", "td3"] | None = None
+    """What learns: shac through the simulator's gradient (the default), ppo from steps alone, sac and td3 from a
+    replay of them. A resumed run keeps its own."""
     curriculum: Literal["uniform", "adr", "alp_gmm", "plr"] | None = None
     """Who says on which of the task's parameters an episode is; without one the task's own settings do. Settings of
     a curriculum: --curriculum.NAME, after the task. A resumed run keeps its own."""

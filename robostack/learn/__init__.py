@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from robostack.learn.curriculum.alp_gmm import AlpGmm as AlpGmm
     from robostack.learn.curriculum.plr import PLR as PLR
     from robostack.learn.curriculum.uniform import Uniform as Uniform
+    from robostack.learn.sac import SAC as SAC
     from robostack.learn.shac import SHAC as SHAC
+    from robostack.learn.td3 import TD3 as TD3
 
 _HOME = {where.partition(":")[2]: where.partition(":")[0] for where in (*ALGORITHMS.values(), *CURRICULA.values())}
 __all__ = [*_HOME]  # noqa: PLE0604

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from robostack.learn.adam import Adam
 from robostack.nets.actor import Actor, ActorConfig
 from robostack.nets.critic import Critic
 from robostack.task import Task
@@ -83,14 +86,36 @@ class Learner(ABC):
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip).item()
-        if math.isfinite(norm) and math.isfinite(loss.item()):
+        sound = math.isfinite(norm) and math.isfinite(loss.item())
+        if sound:
             optimiser.step()
-            self.bad_updates = 0
-            return True, norm
-        self.bad_updates += 1
+        self._count(sound, f"{what}'s loss or gradient was", "lower learning_rate or gradient_clip")
+        return sound, norm
+
+    def follow(self, gradients: Sequence[Tensor], optimiser: Adam) -> None:
+        """One step against gradients that are at hand, unguarded: one of many inside `all_or_nothing`."""
+        optimiser.step(gradients)
+
+    @torch.no_grad()
+    def all_or_nothing(self, what: str, changed: Sequence[Tensor], updates: Callable[[], Tensor]) -> bool:
+        """Runs `updates`, many steps that change the tensors `changed` and return their loss (). Says whether they
+        were kept.
+
+        Where the loss or a tensor is not finite afterwards all tensors are put back: what was not finite once never
+        becomes finite again in any of them, so one look is as good as one a step and costs the device one wait.
+        Raises DivergedError as `descend`.
+        """
+        before = [t.detach().clone() for t in changed]
+        loss = updates()
+        sound = bool(torch.isfinite(torch.stack([loss, *torch._foreach_norm(changed)])).all())
+        if not sound:
+            torch._foreach_copy_(changed, before)
+        self._count(sound, f"{what}'s loss or weights were", "lower learning_rate")
+        return sound
+
+    def _count(self, sound: bool, what: str, remedy: str) -> None:
+        self.bad_updates = 0 if sound else self.bad_updates + 1
         if self.bad_updates > self.MAX_BAD_UPDATES:
             raise DivergedError(
-                f"iteration {self.iteration}: the {what}'s loss or gradient was not finite for {self.bad_updates} "
-                "updates in a row; lower learning_rate or gradient_clip"
+                f"iteration {self.iteration}: the {what} not finite for {self.bad_updates} updates in a row; {remedy}"
             )
-        return False, norm

@@ -50,6 +50,13 @@ class Normaliser(nn.Module):
             return x
         return (x - self.mean) * (self.var + self.eps).rsqrt()
 
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """scale and shift (size,) such that y = x * scale + shift."""
+        if not self.enabled:
+            return torch.ones_like(self.mean), torch.zeros_like(self.mean)
+        scale = (self.var + self.eps).rsqrt()
+        return scale, -self.mean * scale
+
     def fold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Weight and bias of a linear layer that takes x where the given one takes the normalised x."""
         if not self.enabled:
