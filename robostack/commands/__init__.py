@@ -8,6 +8,7 @@ VERBS = {
     "list": "tasks, devices, boards and runs that are here",
     "train": "train a policy for a task",
     "import": "give a policy that was trained elsewhere our contract",
+    "distill": "teach a student that can be exported what an expert knows, or fit a policy to a board",
     "export": "write policy.onnx and its C source from a run",
     "verify": "prove that every port computes the same actions",
     "fly": "fly an exported policy on a board, emulated or real",

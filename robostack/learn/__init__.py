@@ -9,6 +9,7 @@ from robostack.learn.algorithms import ALGORITHMS
 from robostack.learn.curriculum import CURRICULA
 
 if TYPE_CHECKING:
+    from robostack.distill.aacd import AACD as AACD
     from robostack.distill.dagger import Cloning as Cloning
     from robostack.distill.dagger import DAgger as DAgger
     from robostack.learn.ppo import PPO as PPO

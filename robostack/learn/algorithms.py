@@ -12,6 +12,7 @@ ALGORITHMS = {
     "dagger": "robostack.distill.dagger:DAgger",
     "sac": "robostack.learn.sac:SAC",
     "td3": "robostack.learn.td3:TD3",
+    "aacd": "robostack.distill.aacd:AACD",
 }
 """name -> module:settings; imported on first use, since they need torch"""
 

@@ -181,7 +181,7 @@ class Actor(nn.Module):
 
     def scale(self, y: Tensor) -> Tensor:
         """The head's (..., action_size), any real number -> SI within [low, high]."""
-        return self.unshare(torch.tanh(y))
+        return self.unshare(tanh(y))
 
     def share(self, action: Tensor) -> Tensor:
         """SI (..., action_size) -> [-1, 1] of its range: what a critic of actions sees."""
