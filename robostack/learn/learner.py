@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from robostack import team
 from robostack.nets.actor import Actor, ActorConfig
 from robostack.task import Task
 
@@ -32,7 +33,13 @@ class Algorithm(Protocol):
 
 
 class Learner(ABC):
-    """`iterate()` collects and updates once. `actor` is the policy that is judged and exported."""
+    """`iterate()` collects and updates once. `actor` is the policy that is judged and exported.
+
+    Several processes may train one policy (robostack.team). `descend` and Normaliser.update are over all of them, and
+    modules that are attributes start with the weights of the first; each has environments, random numbers and
+    a replay of its own. So a learner calls these two equally often in every process, and what else it decides by
+    data (a rate that follows a divergence, say) it decides by `team.average` of it.
+    """
 
     JUDGED_AT: ClassVar[tuple[float, ...]] = tuple(k / 10 for k in range(1, 11))
     """shares of a training at which the policy is judged; the best of them is exported"""
@@ -68,14 +75,16 @@ class Learner(ABC):
 
     def descend(self, what: str, loss: Tensor, optimiser: Optimizer, clip: float) -> tuple[bool, float]:
         """One step down the gradient of `loss`, its norm clipped, over everything that `optimiser` holds. Says whether
-        it was taken, and the norm before clipping.
+        it was taken, and the norm before clipping. In a team loss and gradient are the mean over its processes.
 
         A step whose loss or gradient is not finite is left out. Raises DivergedError naming `what` after more than
         MAX_BAD_UPDATES of them in a row.
         """
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip).item()
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        loss = team.average_gradients(parameters, loss)
+        norm = clip_grad_norm_(parameters, clip).item()
         if math.isfinite(norm) and math.isfinite(loss.item()):
             optimiser.step()
             self.bad_updates = 0
