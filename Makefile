@@ -28,7 +28,7 @@ test: check  ## everything CI runs
 	$(PY) -m pytest $(REAL_TIME)
 
 check:
-	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros sign
+	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros sign sweep
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
@@ -51,7 +51,7 @@ picture:  ## README's picture, from the newest run's report (needs chromium)
 		--screenshot=docs/images/report.png file://$(CURDIR)/logs/$(TASK)/latest/report.html
 
 setup:  ## install every extra and tool
-	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros sign bench
+	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros sign sweep bench
 
 clean:  ## remove what was built, keep logs/
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,6 +7,7 @@ the exit status. Other packages add verbs through the entry-point group `robosta
 VERBS = {
     "list": "tasks, devices, boards and runs that are here",
     "train": "train a policy for a task",
+    "sweep": "train with many seeds and settings, through Ray",
     "export": "write policy.onnx and its C source from a run",
     "verify": "prove that every port computes the same actions",
     "fly": "fly an exported policy on a board, emulated or real",

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from ball import Ball, BallConfig
+from installed import install_ball
 from test_resume import assert_equal
 from two_processes import CONFIG, KILLED_AT, NUM_ENVS, STOPPED_AT, ball, followed, started
 
@@ -40,7 +41,7 @@ def found(tmp_path_factory):
     """What each process kept, and the folder of its runs."""
     folder = tmp_path_factory.mktemp("two")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(SCRIPT.parents[1] / "tasks"), prepend=":")
+        install_ball(tmp_path_factory.mktemp("site"), patch)
         done = two(folder)
     assert done.returncode == 0, done.stderr
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)], folder, done
