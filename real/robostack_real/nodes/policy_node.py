@@ -21,6 +21,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from robostack.messages import Topic, WrongMessage, action_topic, observation_topics
 from robostack.runtime import loop
 from robostack.runtime.controller import Controller
+from robostack.runtime.margins import margins
 from robostack.runtime.runner import Runner
 from robostack_real.nodes import wire
 from robostack_real.nodes.node import Node
@@ -110,6 +111,7 @@ class PolicyNode(Node):
         return wire.Report(self.ROLE, self.session, self.state, wire.texts({
             "policy_hash": self.policy.policy_hash, "interface_hash": self.spec.interface_hash, "why": why,
             "complaint": "; ".join(self._complaints.values()), "repeated": self.repeated, **ages,
+            **margins(self.spec, status, self.controller.applied_action),
             "work_p50_s": self.work.quantile(0.5), "work_p99_s": self.work.quantile(0.99),
             "work_max_s": self.work.max_s, "work_counts": " ".join(map(str, self.work.counts)),
         }), level)  # fmt: skip
