@@ -153,9 +153,10 @@ class Actor(nn.Module):
         memory, hidden = state.split([self.features.state_size, self.config.recurrent], -1)
         return *self.features(x, memory), hidden
 
-    def latent(self, y: Tensor, hidden: Tensor) -> Tensor:
-        """Features (..., F) and the GRU's units -> what `head` reads; with a GRU that is its next units."""
-        y = self._trunk(y)
+    def latent(self, y: Tensor, hidden: Tensor, normalised: bool = False) -> Tensor:
+        """Features (..., F) and the GRU's units -> what `head` reads; with a GRU that is its next units. `normalised`
+        where the features have been through the normaliser already, a whole replay batch at once."""
+        y = self._trunk(y, normalised)
         return y if self.gru is None else self.gru(y, hidden)
 
     def unroll(self, y: Tensor, hidden: Tensor, begins: Tensor) -> Tensor:
@@ -170,20 +171,25 @@ class Actor(nn.Module):
             steps.append(hidden)
         return torch.stack(steps)
 
-    def _trunk(self, y: Tensor) -> Tensor:
+    def _trunk(self, y: Tensor, normalised: bool = False) -> Tensor:
         first, *others = self.hidden
-        y = tanh(linear(y, *(self._first or self.normaliser.fold(first.weight, first.bias))))
+        folded = (first.weight, first.bias) if normalised else self._first
+        y = tanh(linear(y, *(folded or self.normaliser.fold(first.weight, first.bias))))
         for layer in others:
             y = tanh(layer(y))
         return y
 
     def scale(self, y: Tensor) -> Tensor:
         """The head's (..., action_size), any real number -> SI within [low, high]."""
-        return torch.addcmul(self.low + self.half_range, torch.tanh(y), self.half_range)
+        return self.unshare(tanh(y))
 
     def share(self, action: Tensor) -> Tensor:
         """SI (..., action_size) -> [-1, 1] of its range: what a critic of actions sees."""
         return (action - self.low - self.half_range) / self.half_range
+
+    def unshare(self, share: Tensor) -> Tensor:
+        """The way back: [-1, 1] -> SI."""
+        return torch.addcmul(self.low + self.half_range, share, self.half_range)
 
     def step(self, obs: Mapping[str, Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, from channels by name, `applied_action` among them; what the actor does not see counts as zero.

@@ -28,6 +28,7 @@ class PopArtCritic(Critic):
     mean: Tensor
     std: Tensor
     updates: Tensor
+    frozen = False
 
     def __init__(self, task: Task, config: CriticConfig | None = None, outputs: int = 1) -> None:
         super().__init__(task, config, outputs)
@@ -61,6 +62,12 @@ class PopArtCritic(Critic):
     def rounding(self) -> Tensor:
         """(outputs,) differences of V that say nothing."""
         return ROUNDING * (self.mean.abs() + self.std)
+
+    def freeze(self) -> None:
+        """Nothing of it learns any more: weights, the normaliser of its inputs, the moments of its outputs."""
+        self.requires_grad_(False)
+        self.normaliser.freeze()
+        self.frozen = True
 
     @torch.no_grad()
     def learn_scale(self, targets: Tensor) -> None:

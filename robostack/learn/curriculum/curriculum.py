@@ -117,9 +117,9 @@ class Curriculum(ABC):
         method's own figures."""
         found = {"refused": float(self.refused)}
         if len(self.recent):
-            for q in (5, 50, 95):
-                values = self.recent.quantile(q / 100, 0).tolist()
-                found |= {f"{p.name}_p{q:02d}": v for p, v in zip(self.parameters, values, strict=True)}
+            quantiles = self.recent.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64), 0).T.tolist()
+            for p, values in zip(self.parameters, quantiles, strict=True):
+                found |= {f"{p.name}_{q}": v for q, v in zip(("p05", "p50", "p95"), values, strict=True)}
         if len(self.recent_return):
             found |= {"return": self.recent_return.mean().item(), "solved": self.recent_solved.mean().item()}
         return {f"curriculum/{k}": v for k, v in (found | self.figures()).items()}
