@@ -54,7 +54,7 @@ def test_before_its_first_step_the_policy_is_the_one_that_explored(config):
     batch = first_batch(ppo)
     _, (surrogate, _, kl) = ppo.loss(*batch)
     assert kl == pytest.approx(0.0, abs=1e-6)
-    assert surrogate == pytest.approx(-batch[4].mean().item(), abs=1e-5)
+    assert surrogate == pytest.approx(-batch[5].mean().item(), abs=1e-5)
 
 
 @pytest.mark.parametrize("config", [SMALL, GRU], ids=["feed-forward", "GRU"])
@@ -87,15 +87,14 @@ def test_the_gradient_is_that_of_the_loss(config):
 
 def test_what_is_clipped_has_no_gradient_and_its_way_back_has():
     ppo = learner()
-    batch = list(first_batch(ppo))
     ratio = torch.tensor([0.5, 1.5, 0.5, 1.5])
-    batch = [v[:4] if v.numel() else v for v in batch]
+    units, *rows = first_batch(ppo)
+    features, inputs, explored, _, _, target, begins = (v[:4] for v in rows)
     with torch.no_grad():
-        mean = ppo.actor.head(ppo.actor.unroll(batch[0], batch[7], batch[6]))
-        log_prob = -0.5 * ((batch[2] - mean) / ppo.log_std.exp()).square().sum(-1) - ppo.log_std.sum()
-    batch[3] = log_prob - ratio.log()
-    batch[4] = torch.tensor([1.0, 1.0, -1.0, -1.0])
-    surrogate = ppo.loss(*batch)[1][0]
+        mean = ppo.actor.head(ppo.actor.unroll(features, units, begins))
+        log_prob = -0.5 * ((explored - mean) / ppo.log_std.exp()).square().sum(-1) - ppo.log_std.sum()
+    old, preference = log_prob - ratio.log(), torch.tensor([1.0, 1.0, -1.0, -1.0])
+    surrogate = ppo.loss(units, features, inputs, explored, old, preference, target, begins)[1][0]
     assert surrogate == pytest.approx(-(0.5 + 1.2 - 0.8 - 1.5) / 4, abs=1e-5)
 
 
@@ -293,7 +292,7 @@ def test_a_rollout_that_is_not_finite_is_left_out_and_enough_of_them_end_the_tra
         assert same == broken
     assert ppo.bad_updates == 0
     ppo.task.broken = True
-    with pytest.raises(DivergedError, match="reward effort was not finite in 21 rollouts in a row"):
+    with pytest.raises(DivergedError, match="reward effort was not finite for 21 updates in a row"):
         [ppo.iterate() for _ in range(50)]
     assert all(torch.isfinite(p).all() for p in (*ppo.actor.parameters(), *ppo.critic.parameters()))
 
