@@ -94,6 +94,14 @@ def test_weights_normalisers_and_optimisers_are_equal_to_the_bit_and_environment
     assert result["peak_memory_mib"] > 50
 
 
+def test_a_critics_moments_and_a_rate_that_follows_the_data_are_one_teams_too(found):
+    ours, theirs = (kept["ppo"] for kept in found[0])
+    rollouts = ours.pop("rollout"), theirs.pop("rollout")
+    assert_equal(ours, theirs)
+    assert not torch.equal(*(r["obs"] for r in rollouts))
+    assert [kept["ppo, broken"] for kept in found[0]] == [3, 3]
+
+
 def test_ctrl_c_in_one_stops_all_and_they_resume_to_the_bit(found):
     for kept in found[0]:
         assert kept["stopped"][0]["interrupted"]
