@@ -90,7 +90,7 @@ def test_by_windows_too_and_a_reward_after_the_end_does_not_count():
         window.begin()
         before = wind(task)
         for _ in range(6):
-            _, reward, alive = window.step(torch.tensor([[0.0], [3.0], [-3.0]]).requires_grad_())
+            _, reward, _ = window.step(torch.tensor([[0.0], [3.0], [-3.0]]).requires_grad_())
             assert reward.requires_grad
         window.commit()
         if k == 0:
