@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robostack import team
 from robostack.learn import trainer
 from robostack.learn.curriculum.curriculum import CurriculumSettings
 from robostack.learn.learner import Algorithm
@@ -39,7 +41,11 @@ def train(
     name: str | None = None,
     root: str | Path = "logs",
 ) -> Run:
-    """Trains in a new run folder, with progress; Ctrl-C keeps the best so far. Raises as `trainer.train`."""
-    folder = RunFolder.create(task.name, name, root)
-    with folder.stage("train"):
+    """Trains in a new run folder, with progress; Ctrl-C keeps the best so far. Raises as `trainer.train`.
+
+    A script under torchrun does the same in every process: each its own task, the folder and the result for all.
+    """
+    team.join()
+    folder = team.first(lambda: RunFolder.create(task.name, name, root))
+    with folder.stage("train") if team.rank() == 0 else nullcontext():
         return Run(folder, trainer.train(task, learner, folder, seed=seed, curriculum=curriculum))

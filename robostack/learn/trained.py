@@ -85,7 +85,12 @@ def load_run(run: RunFolder) -> tuple[Task, Actor]:
 
 
 def policy_spec(task: Task, actor: Actor, provenance: dict[str, Any]) -> PolicySpec:
-    """The contract of an actor of `task`."""
+    """The contract of an actor of `task`. Raises ContractError for an expert that sees privileged channels."""
+    if hidden := [c.name for c in actor.channels if c.privileged]:
+        raise ContractError(
+            f"this policy is an expert of simulation: it sees {', '.join(hidden)}, which no machine measures; make a "
+            "student of it that sees what the machine does: robostack distill RUN"
+        )
     return PolicySpec(
         task=task.name,
         control_dt_s=task.step_dt,

@@ -61,7 +61,10 @@ def channels(vehicle: Vehicle, autopilot: Autopilot | None = None) -> tuple[Chan
             unit="m, m/s, m/s2", frame=enu, source="command", low=(-100.0,), high=(100.0,), max_age_s=0.5,
         ),
         _applied_action(vehicle, autopilot),
-        Channel(name="true_state", shape=(13,), privileged=True),
+        Channel(
+            name="true_state", shape=(13,), privileged=True, unit="m, 1, m/s, rad/s",
+            elements=("x", "y", "z", "qw", "qx", "qy", "qz", "vx", "vy", "vz", "wx", "wy", "wz"),
+        ),
         Channel(name="rotor_speed", shape=(4,), elements=ROTORS, unit="rad/s", privileged=True),
         Channel(
             name="disturbance", shape=(6,), elements=("fx", "fy", "fz", "mx", "my", "mz"),
