@@ -3,6 +3,7 @@ one resumes to the bit.
 """
 
 import math
+import signal
 from dataclasses import dataclass
 
 import pytest
@@ -11,10 +12,9 @@ from ball import Ball, BallConfig
 from test_resume import assert_equal
 
 from robostack import cli
-from robostack.learn import ADR, PLR, SHAC, AlpGmm, Uniform, checkpoint, curriculum
+from robostack.learn import ADR, PLR, PPO, SAC, SHAC, AlpGmm, Uniform, checkpoint, curriculum
 from robostack.learn.curriculum.curriculum import Curriculum
 from robostack.learn.curriculum.episodes import CurriculumTask, mean_advantage
-from robostack.learn.shac import ShacLearner
 from robostack.learn.trainer import train
 from robostack.nets.actor import ActorConfig
 from robostack.run_folder import RunFolder
@@ -210,25 +210,30 @@ def test_a_task_that_draws_its_own_parameters_only_is_named():
         CurriculumTask(Ball(BallConfig(num_envs=2)), Uniform(("gust",)))
 
 
-@pytest.mark.parametrize("method", METHODS, ids=curriculum.name_of)
-def test_a_run_under_a_curriculum_resumes_to_the_bit_and_logs_it(method, tmp_path, ball_installed, monkeypatch):
+@pytest.mark.parametrize(
+    ("method", "learner"),
+    [*((m, SHORT) for m in METHODS), (PLR(levels=10), PPO(iterations=12, steps=5, actor=ActorConfig(hidden=(8,))))],
+    ids=lambda c: type(c).__name__,
+)
+def test_a_run_under_a_curriculum_resumes_to_the_bit_and_logs_it(
+    method, learner, tmp_path, ball_installed, monkeypatch
+):
     make = lambda: Ball(BallConfig(num_envs=8, episode_s=0.5))  # noqa: E731
     whole = RunFolder.at(tmp_path / "whole")
-    history = train(make(), SHORT, whole, seed=1, curriculum=method)["history"]
+    history = train(make(), learner, whole, seed=1, curriculum=method)["history"]
     assert "curriculum/wind_m_s2_p50" in next(r for r in history if "loss" in r)
 
-    parts, iterate = RunFolder.at(tmp_path / "parts"), ShacLearner.iterate
+    kind = type(learner.learner(make()))
+    parts, iterate = RunFolder.at(tmp_path / "parts"), kind.iterate
 
     def stopped(self):
         found = iterate(self)
         if self.iteration == 7:
-            import signal
-
             signal.raise_signal(signal.SIGINT)
         return found
 
-    monkeypatch.setattr(ShacLearner, "iterate", stopped)
-    assert train(make(), SHORT, parts, seed=1, curriculum=method)["interrupted"]
+    monkeypatch.setattr(kind, "iterate", stopped)
+    assert train(make(), learner, parts, seed=1, curriculum=method)["interrupted"]
     train(make(), None, parts, resume=True)
     ours, theirs = (checkpoint.load(r.checkpoints / "last.pt") for r in (parts, whole))
     assert any(k.startswith("curriculum.") for k in theirs["task_state"])
@@ -251,6 +256,17 @@ def test_by_steps_a_state_goes_on_to_the_bit(method):
     second.load_state_dict({k: v.clone() for k, v in first.state_dict().items()})
     assert all(torch.equal(a, b) for a, b in zip(go(first, 37), go(second, 37), strict=True))
     assert first.scalars() == second.scalars()
+
+
+@pytest.mark.parametrize(
+    ("learner", "knows"),
+    [(SHORT, True), (SHAC(), False), (PPO(), True), (PPO(terms=(("near", 1.0),)), False), (SAC(), False)],
+    ids=["SHAC with a critic", "SHAC", "PPO", "PPO of terms", "SAC"],
+)
+def test_a_learner_with_a_critic_of_the_reward_says_what_it_expects(learner, knows):
+    task = Ball(BallConfig(num_envs=3))
+    value = learner.learner(task).value(task.observe().flat)
+    assert value.shape == (3,) if knows else value is None
 
 
 def test_judging_asks_the_tasks_own_question_and_the_policy_is_the_same_kind():
