@@ -94,6 +94,10 @@ class PpoLearner(Learner):
     def steps_per_iteration(self) -> int:
         return self.config.steps
 
+    def value(self, obs: Tensor) -> Tensor | None:
+        """None with `terms`: no critic is of the task's own reward then."""
+        return None if self.config.terms else self.critic(obs)
+
     def iterate(self) -> dict[str, float]:
         rollout = self.rollout
         rollout.collect(self.log_std.detach().exp())
