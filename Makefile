@@ -10,7 +10,7 @@ stage = printf '\n\033[1m%s\033[0m\n' "$(1)"; start=$$(date +%s); $(RS) $(2) && 
 .PHONY: help fly test check isaaclab-test bench tables picture setup clean
 
 help:  ## these lines
-	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
 
 fly:  ## train a quadrotor policy, export it, prove it, fly it on an emulated board, and report
 	@./setup.sh --tools train
