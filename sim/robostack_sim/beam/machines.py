@@ -8,6 +8,7 @@ all. Everything is differentiable in errors, currents and start.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -124,26 +125,29 @@ class Machines:
             found.append(start)
         return torch.stack(found, 1)
 
-    def response(self) -> Response:
-        """One pass with all of start and currents side by side. Needs `dim` 4."""
+    def response(self, places: Sequence[int] | None = None) -> Response:
+        """At the exits of the elements in `places`, rising, or of all: one pass with start and currents side by side. What
+        lies between two of them is multiplied out first. Needs `dim` 4."""
         if self.dim != 4:
             raise ValueError(f"a response is of the transverse planes: make the machines with dim = 4, not {self.dim}")
-        names, n = self.lattice.corrector_names, self.num_machines
-        eye = torch.eye(4, dtype=self._like.dtype, device=self._like.device)
-        columns = torch.cat([eye, eye.new_zeros(4, 1 + len(names))], 1).repeat(n, 1, 1)
-        found, used = [], 5
-        for matrix, shift, kick in zip(self.matrices, self.shifts, self.kicks, strict=True):
-            columns = matrix @ columns
-            if shift is not None:
-                columns = torch.cat([columns[..., :4], columns[..., 4:5] + shift[..., None], columns[..., 5:]], -1)
+        wanted = set(range(len(self.matrices)) if places is None else places)
+        n, correctors = self.num_machines, len(self.lattice.corrector_names)
+        columns = torch.eye(4, dtype=self._like.dtype, device=self._like.device).repeat(n, 1, 1)  # of start, then by current
+        zero = columns.new_zeros(n, 4, 1)
+        stretch: Tensor | None = None  # from the last place on
+        found = []
+        for i, (matrix, shift, kick) in enumerate(zip(self.matrices, self.shifts, self.kicks, strict=True)):
+            stretch = matrix if stretch is None else matrix @ stretch
+            zero = matrix @ zero if shift is None else matrix @ zero + shift[..., None]
+            if kick is not None or i in wanted:
+                columns, stretch = stretch @ columns, None
             if kick is not None:
-                end = used + kick.shape[-1]
-                fresh = columns[..., used:end] + kick
-                columns = torch.cat([columns[..., :used], fresh, columns[..., end:]], -1)
-                used = end
-            found.append(columns[:, (0, 2)])
-        start, zero, corrector = torch.stack(found, 1).split([4, 1, len(names)], -1)
-        return Response(zero[..., 0], start, corrector)
+                columns = torch.cat([columns, kick.expand(n, -1, -1)], -1)
+            if i in wanted:
+                at = torch.cat([zero, columns], -1)[:, (0, 2)]
+                found.append(torch.nn.functional.pad(at, (0, 5 + correctors - at.shape[-1])))
+        zeros, start, corrector = torch.stack(found, 1).split([1, 4, correctors], -1)
+        return Response(zeros[..., 0], start, corrector)
 
 
 def survival(lattice: Lattice, orbit_m: Tensor, covariance: Tensor) -> Tensor:
