@@ -110,7 +110,7 @@ def test_a_gap_bunches_as_its_energy_gain_depends_on_phase() -> None:
 
 
 def test_maxwell_ties_the_planes_of_a_gap_together() -> None:
-    """Transverse focusing is half the longitudinal, of other sign, in the frame of the beam (1 / gamma2)."""
+    """No field focuses everywhere at once: kx + ky + kz = 0 but for beta2, half of a percent here."""
     matrix, _ = gap(2e5)
     assert (2 * matrix[1, 0] + matrix[5, 4]).abs() < 4e-3 * matrix[5, 4].abs()
 

@@ -100,7 +100,7 @@ def _line(where: str, line: list[str], parts: Mapping[str, tuple[str, dict[str, 
 def _element(name: str, sign: float, kind: str, v: Mapping[str, float]) -> Element:
     common = {"name": name, "length_m": v.get("length", 0.0), "aperture_m": v.get("aperture", math.inf)}
     steering = {"steering_t_m_a": v.get("steering", 0.0), "current_max_a": v.get("current_max", 0.0)}
-    planes = ("h", "v") if "steering" in v else ()
+    planes = ("h", "v") if v.keys() & STEERING.keys() else ()
     match kind:
         case "solenoid":
             return Solenoid(**common, **steering, planes=planes, field_t=sign * v["field"])  # type: ignore[arg-type]
@@ -145,9 +145,10 @@ def _flat(lattices: Mapping[str, list[str]], name: str) -> list[str]:
 
 
 def _from_json(name: str, kind: str, values: Mapping[str, Any], beam: Beam, current_max_a: float) -> Element:
-    def value(field: str) -> float:
-        given = values.get(field, 0.0)
-        if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+    def value(field: str, default: float = 0.0) -> float:
+        given = values.get(field, default)
+        sound = isinstance(given, int | float) and not isinstance(given, bool)
+        if not sound or not (math.isfinite(given) or given == default):
             raise ContractError(f"element {name}: {field} = {given!r}: must be one finite number")
         return float(given)
 
@@ -158,7 +159,9 @@ def _from_json(name: str, kind: str, values: Mapping[str, Any], beam: Beam, curr
         case "BPM":
             return Bpm(name=name, length_m=length)
         case "Aperture":
-            return Element(name=name, aperture_m=min(value("x_max"), value("y_max")))
+            active = values.get("is_active", True)
+            radius = min(value("x_max", math.inf), value("y_max", math.inf))
+            return Element(name=name, aperture_m=radius if active else math.inf)
         case "Quadrupole":
             if value("tilt"):
                 raise ContractError(f"element {name}: tilt = {value('tilt')}: a roll is read as no design; set it to 0")
