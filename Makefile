@@ -28,14 +28,14 @@ test: check  ## everything CI runs
 	$(PY) -m pytest $(REAL_TIME)
 
 check:
-	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros sign
+	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros sign beam-test
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) benchmarks/tables.py --check
 
 bench:  ## run every benchmark and fill the tables of README and docs
-	@./setup.sh --tools train dev mujoco bench
+	@./setup.sh --tools train dev mujoco bench beam-test
 	@for script in benchmarks/*.py; do \
 		case $$script in benchmarks/tables.py|benchmarks/_*) continue;; esac; \
 		echo "$$script"; $(PY) $$script $(BENCH) || exit 1; \
@@ -51,7 +51,7 @@ picture:  ## README's picture, from the newest run's report (needs chromium)
 		--screenshot=docs/images/report.png file://$(CURDIR)/logs/$(TASK)/latest/report.html
 
 setup:  ## install every extra and tool
-	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros sign bench
+	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros sign bench beam-test
 
 clean:  ## remove what was built, keep logs/
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

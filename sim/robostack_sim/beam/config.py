@@ -28,7 +28,7 @@ class BeamOrbitConfig:
     """What an episode may look like. `_m`, `_a` are half-widths of uniform distributions unless said otherwise; every
     episode is another machine."""
 
-    num_envs: int = 512
+    num_envs: int = 384
     device: str = "cpu"
     lattice: str = "cafe2_cm1"
     """a shipped name or the path of a TOML file"""
@@ -40,7 +40,7 @@ class BeamOrbitConfig:
     """cost of each corrector's travel; () is 1 for all"""
     step_dt: float = 1.0
     """s: set, settle, read"""
-    steps: int = 20
+    steps: int = 10
     """of an episode"""
     judged_steps: int = 8
     """of an evaluation's episode: within them the orbit must be right"""
@@ -51,7 +51,7 @@ class BeamOrbitConfig:
     solenoid_offset_m: float = 3e-3
     entrance_offset_m: float = 0.6e-3
     """TBSAC: a fifth of the solenoids'"""
-    optics_error: float = 0.05
+    optics_error: float = 0.2
     """of each solenoid's field, relative"""
     gain_error: float = 0.3
     """of each corrector, relative"""
@@ -65,12 +65,12 @@ class BeamOrbitConfig:
     bpm_scale_error: float = 0.0
     flipped_bpms: int = 0
     """up to so many planes of BPMs have the wrong polarity"""
-    dead_share: float = 0.0
+    dead_share: float = 0.25
     """of episodes, in which one BPM sticks at what it happens to show"""
     dead_reading_m: float = 3e-3
-    drift_m: float = 0.0
+    drift_m: float = 3e-5
     """standard deviation of the beam's walk at the entrance, each step and plane"""
-    target_m: float = 0.0
+    target_m: float = 1e-3
     """golden orbit, each BPM and plane; 0: through the middle"""
     probe_a: float = 0.0
     """moves all correctors at once when an episode starts, and keeps what it did in `probe_response`; 0: no probe"""
@@ -95,6 +95,9 @@ TBSAC = BeamOrbitConfig(
     gain_error=0.0,
     flipped_correctors=0,
     bpm_noise_m=0.0,
+    dead_share=0.0,
+    drift_m=0.0,
+    target_m=0.0,
     steps=50,
     judged_steps=10,
     step_max_a=1.0,

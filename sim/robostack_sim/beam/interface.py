@@ -48,8 +48,8 @@ class Line:
         )
 
 
-def channels(line: Line, config: BeamOrbitConfig) -> tuple[Channel, ...]:
-    """In the order of the packed observation."""
+def channels(line: Line, config: BeamOrbitConfig, solenoids: int) -> tuple[Channel, ...]:
+    """In the order of the packed observation; a dead BPM has gain 0."""
     beyond, age = 2.0 * line.aperture_m, 3.0 * config.step_dt
     position = {"elements": line.readings, "unit": "m", "low": (-beyond,), "high": (beyond,), "max_age_s": age}
     n, c = (len(line.readings),), (len(line.corrector_names),)
@@ -70,6 +70,7 @@ def channels(line: Line, config: BeamOrbitConfig) -> tuple[Channel, ...]:
         Channel(name="true_orbit", shape=n, elements=line.readings, unit="m", privileged=True),
         Channel(name="corrector_gain", shape=c, elements=line.corrector_names, privileged=True),
         Channel(name="bpm_gain", shape=n, elements=line.readings, privileged=True),
+        Channel(name="misalignment", shape=(2 * solenoids,), unit="m", privileged=True),
     )  # fmt: skip
 
 

@@ -46,7 +46,8 @@ class BeamOrbit(Task):
         self.line = line = Line.of(self.lattice, c.masked)
         self.num_envs, self.device = c.num_envs, torch.device(c.device)
         self.step_dt, self.max_episode_length = c.step_dt, c.steps
-        self.channels = interface.channels(line, c)
+        self._solenoids = [i for i, e in enumerate(self.lattice.elements) if isinstance(e, Solenoid)]
+        self.channels = interface.channels(line, c, len(self._solenoids))
         self.actions = (interface.action(line, c),)
         self.envelope = interface.envelope(line)
         self.features = interface.features(line, c)
@@ -54,7 +55,6 @@ class BeamOrbit(Task):
         self.layout = Layout(self.channels)
         n, readings, correctors = self.num_envs, len(line.readings), len(line.correctors)
         self.episode_length_buf = torch.zeros(n, dtype=torch.long, device=self.device)
-        self._solenoids = [i for i, e in enumerate(self.lattice.elements) if isinstance(e, Solenoid)]
         self._bpm_weights = self._weights("bpm_weights", len(line.bpms)).repeat_interleave(2)
         self._corrector_weights = self._weights("corrector_weights", correctors)
         self._limit = torch.tensor(line.current_max_a, device=self.device)
@@ -68,7 +68,7 @@ class BeamOrbit(Task):
         self.currents_a, self.applied_a, self.gain = zeros(correctors), zeros(correctors), zeros(correctors)
         self.start, self.target_m = zeros(4), zeros(readings)
         self.bpm_gain, self.bpm_offset_m, self.bpm_stuck_m = zeros(readings), zeros(readings), zeros(readings)
-        self.probe_response_m, self.fell_from_m = zeros(readings), zeros(readings)
+        self.probe_response_m, self.offset_m = zeros(readings), zeros(2 * len(self._solenoids))
         self.nominal_m_a = self._nominal()
         self.probe_a = self._bounded_probe()
         self.machine = {
@@ -129,7 +129,7 @@ class BeamOrbit(Task):
         self.gain[rows], self.bpm_gain[rows], self.bpm_offset_m[rows] = gain[rows], bpm_gain[rows], bpm_offset[rows]
         self.bpm_stuck_m[rows] = torch.where(dead, stuck, torch.nan)[rows]
         self.start[rows] = torch.stack([entrance, torch.zeros_like(entrance)], -1).flatten(1)[rows]
-        self.target_m[rows] = target[rows]
+        self.target_m[rows], self.offset_m[rows] = target[rows], offset.flatten(1)[rows]
         self.applied_a[rows] = self.currents_a[rows] = 0.0
         before = self._read(self.orbit(self.currents_a, self.start))
         self.currents_a[rows] = self.probe_a
@@ -183,7 +183,7 @@ class BeamOrbit(Task):
         true = orbit[:, self._bpms].flatten(1)
         probe = [self.probe_response_m] if self.config.probe_a else []
         alive = self.bpm_gain * self.bpm_stuck_m.isnan()
-        parts = [self._read(orbit), currents_a, self.target_m, *probe, applied_a, true, self.gain, alive]
+        parts = [self._read(orbit), currents_a, self.target_m, *probe, applied_a, true, self.gain, alive, self.offset_m]
         return Obs(torch.cat(parts, 1), self.layout)
 
     def advance(self, currents_a: Tensor, start: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -266,7 +266,7 @@ class BeamOrbit(Task):
         return {**kept, "episode_length_buf": self.episode_length_buf, "generator": self._generator.get_state()}
 
     _STATE = ("zero_m", "from_start", "per_ampere", "currents_a", "applied_a", "gain", "start", "target_m", "bpm_gain",
-              "bpm_offset_m", "bpm_stuck_m", "probe_response_m")  # fmt: skip
+              "bpm_offset_m", "bpm_stuck_m", "probe_response_m", "offset_m")  # fmt: skip
 
     def load_state_dict(self, kept: dict[str, Tensor]) -> None:
         for name in (*self._STATE, "episode_length_buf"):
