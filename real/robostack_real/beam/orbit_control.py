@@ -177,7 +177,7 @@ class GainFilter(_Learning):
         bpm_noise_m: float,
         gain_mean: float = 0.6,
         gain_error: float = 0.8,
-        optics_error: float = 0.1,
+        optics_error: float = 0.2,
         caution: float = 1.0,
         retreat: float = 1.2,
     ) -> None:
@@ -214,13 +214,13 @@ class _State:
         """(..., S) -> (..., *shape) of each."""
         state = _wide(state)
         parts = np.split(state, self._ends, -1)
-        return {n: p.reshape(*state.shape[:-1], *s) for (n, s), p in zip(self.shapes.items(), parts, strict=True)}
+        return {n: p.reshape((*state.shape[:-1], *s)) for (n, s), p in zip(self.shapes.items(), parts, strict=True)}
 
     def pack(self, **values: Array) -> npt.NDArray[np.float32]:
         rows = []
         for name, shape in self.shapes.items():
             value = np.asarray(values[name])
-            rows.append(value.reshape(*value.shape[: value.ndim - len(shape)], -1))
+            rows.append(value.reshape((*value.shape[: value.ndim - len(shape)], -1)))
         lead = np.broadcast_shapes(*(r.shape[:-1] for r in rows))
         return np.concatenate([np.broadcast_to(r, (*lead, r.shape[-1])) for r in rows], -1).astype(np.float32)
 
