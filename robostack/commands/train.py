@@ -111,7 +111,8 @@ class Command:
         return run
 
     def _settings(self, kind: Any, rest: list[str], run: RunFolder | None) -> Any:
-        """`.task`, `.learner` and `.curriculum` (or None) as the command line says, else as in `run`, else the defaults."""
+        """`.task`, `.learner` and `.curriculum` (None: there is none) as the command line says, else as in `run`, else
+        the defaults."""
         from robostack.learn import curriculum
         from robostack.learn.algorithms import settings_of
         from robostack.learn.trained import RunSettings

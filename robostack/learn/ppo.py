@@ -95,9 +95,9 @@ class PpoLearner(Learner):
     def steps_per_iteration(self) -> int:
         return self.config.steps
 
-    @torch.no_grad()
-    def value(self, obs: Tensor) -> Tensor:
-        return self.critic.value(self.critic.see(obs[:, self.critic.index])).sum(-1)
+    def value(self, obs: Tensor) -> Tensor | None:
+        """None with `terms`: no critic is of the task's own reward then."""
+        return None if self.config.terms else self.critic(obs)
 
     def iterate(self) -> dict[str, float]:
         rollout = self.rollout

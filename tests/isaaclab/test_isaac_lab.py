@@ -51,7 +51,6 @@ def task(cartpole):
         Channel(name="position", shape=(2,), elements=("cart", "pole"), unit="m, rad"),
         Channel(name="velocity", shape=(2,), elements=("cart_rate", "pole_rate"), unit="m/s, rad/s"),
     )
-    # the environment's order is cart, pole, cart, pole: positions first, then velocities
     force = ActionChannel(name="force", elements=("cart",), unit="100 N", low=(-1.0,), high=(1.0,), neutral=(0.0,))
     stop = Envelope(fallback=(Cut(value=(0.0,)),))
     return IsaacLabTask(cartpole, name="cartpole", observations=joints, actions=(force,), envelope=stop)

@@ -1,4 +1,4 @@
-"""Claims of every curriculum: it stays within the ranges, resumes to the bit, logs what it does, and takes no nonsense."""
+"""Claims of every curriculum: it stays within its ranges, resumes to the bit, logs itself, and takes no nonsense."""
 
 import math
 
@@ -21,7 +21,7 @@ MIXED = (
 
 
 def every(test):
-    return pytest.mark.parametrize("method", QUICK, ids=lambda m: curriculum.name_of(m))(test)
+    return pytest.mark.parametrize("method", QUICK, ids=curriculum.name_of)(test)
 
 
 def play(found, rounds, n=10, error=math.nan):
@@ -165,5 +165,5 @@ def test_a_range_that_cannot_be_drawn_from_is_refused_where_it_is_declared(low, 
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_once(bad):
-    with pytest.raises(ContractError, match="must be|give one for each"):
+    with pytest.raises(ContractError, match=r"must be|give one for each"):
         bad()

@@ -78,8 +78,8 @@ class Curriculum(ABC):
         return values
 
     def update(self, params: Tensor, returns: Tensor, value_error: Tensor, solved: Tensor) -> None:
-        """What became of n episodes that ended: (n, parameters) as sampled, then (n,) each: the sum of rewards, the mean
-        error of a critic's values (NaN: there is none), whether the episode was a success.
+        """What became of n episodes that ended: (n, parameters) as sampled, then (n,) each: the sum of rewards, the
+        mean error of a critic's values (NaN: there is none), whether the episode was a success.
 
         An episode whose return is not finite teaches nothing: it is counted in `refused`, and warned of once. Raises
         ValueError for parameters that no sample can have.
@@ -97,8 +97,8 @@ class Curriculum(ABC):
         if count := int((~finite).sum()):
             if not self.refused:
                 warnings.warn(
-                    f"the return of {count} episodes was not finite: the curriculum leaves such episodes out and counts "
-                    "them in curriculum/refused",
+                    f"the return of {count} episodes was not finite: the curriculum leaves such episodes out and "
+                    "counts them in curriculum/refused",
                     RuntimeWarning,
                     stacklevel=2,
                 )

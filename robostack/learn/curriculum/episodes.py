@@ -31,10 +31,6 @@ class CurriculumTask(Task):
     Raises ContractError when the task does not have them, TypeError when it draws its own only.
     """
 
-    KEPT = ("playing", "returns", "age", "error", "expected")
-    """of the episodes under way: their parameters, what they have earned, steps, errors of the critic's values, and what
-    it expects now"""
-
     def __init__(self, task: Task, settings: CurriculumSettings, seed: int = 0) -> None:
         for attribute in Task.__annotations__:
             setattr(self, attribute, getattr(task, attribute))
@@ -150,11 +146,16 @@ class CurriculumTask(Task):
         """The task's own, which no curriculum makes easier."""
         return self.task.evaluation(num_envs)
 
+    @property
+    def _kept(self) -> tuple[str, ...]:
+        """Of the episodes under way: their parameters, what they have earned, steps; and where it is asked for, errors
+        of the critic's values and what it expects now."""
+        return ("playing", "returns", "age", *(("error", "expected") if len(self.error) else ()))
+
     def state_dict(self) -> dict[str, Tensor]:
         """The task's, with the curriculum's and that of the episodes under names of their own."""
-        ours = {name: getattr(self, name) for name in self.KEPT}
-        theirs = {f"curriculum.{k}": v for k, v in self.curriculum.state_dict().items()}
-        return {**self.task.state_dict(), **{f"episodes.{k}": v for k, v in ours.items()}, **theirs}
+        ours = {f"episodes.{name}": getattr(self, name) for name in self._kept}
+        return self.task.state_dict() | ours | {f"curriculum.{k}": v for k, v in self.curriculum.state_dict().items()}
 
     def load_state_dict(self, kept: dict[str, Tensor]) -> None:
         of = {
@@ -162,7 +163,7 @@ class CurriculumTask(Task):
             for room in ("curriculum.", "episodes.")
         }
         self.curriculum.load_state_dict(of["curriculum."])
-        for name in self.KEPT:
+        for name in self._kept:
             setattr(self, name, of["episodes."][name].to(getattr(self, name).device, copy=True))
         self._upcoming.copy_(self.playing)
         self.task.load_state_dict({k: v for k, v in kept.items() if not k.startswith(tuple(of))})
