@@ -8,6 +8,8 @@ VERBS = {
     "list": "tasks, devices, boards and runs that are here",
     "train": "train a policy for a task",
     "import": "give a policy that was trained elsewhere our contract",
+    "distill": "teach a student that can be exported what an expert knows, or fit a policy to a board",
+    "sweep": "train with many seeds and settings, through Ray",
     "export": "write policy.onnx and its C source from a run",
     "verify": "prove that every port computes the same actions",
     "fly": "fly an exported policy on a board, emulated or real",

@@ -127,7 +127,7 @@ class ImitationLearner(Learner):
         taught = torch.rand(num_envs, 1, device=task.device) < beta
         hidden = self.state[:, actor.features.state_size :]
         done = torch.zeros(num_envs, dtype=torch.bool, device=task.device)
-        seen, begins, target, rewards = [], [], [], []
+        seen, begins, target, rewards = [], [], [], torch.zeros((), device=task.device)
         with actor.window(), self.teacher.window():
             for _ in range(self.config.horizon):
                 begins.append(done)
@@ -140,11 +140,11 @@ class ImitationLearner(Learner):
                 action = torch.where(taught, right, actor.scale(actor.head(y)))
                 obs, reward, terminated, truncated, _ = task.step(action)
                 done = terminated | truncated
-                self.obs, rewards = obs.flat, [*rewards, reward.mean().item()]
+                self.obs, rewards = obs.flat, rewards + reward.mean()
                 self.state = torch.where(done[:, None], first, self.state)
                 self.teacher_state = torch.where(done[:, None], first_teacher, self.teacher_state)
-        reward = sum(rewards) / len(rewards)
-        return Window(torch.stack(seen), hidden, torch.stack(begins), torch.stack(target), reward)
+        mean = rewards.item() / self.config.horizon
+        return Window(torch.stack(seen), hidden, torch.stack(begins), torch.stack(target), mean)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -166,17 +166,9 @@ class ImitationLearner(Learner):
 
 def imitation_loss(actor: Actor, window: Window, envs: Tensor) -> Tensor:
     """Mean square of the student's action less the teacher's, as shares of half the range, over the `envs` (B,)."""
-    features, begins, hidden = window.features[:, envs], window.begins[:, envs], window.hidden[envs]
     with actor.window():
-        if actor.gru is None:
-            y = actor.latent(features, hidden)
-        else:
-            units = []
-            for row, begin in zip(features, begins, strict=True):
-                hidden = actor.latent(row, hidden.masked_fill(begin[:, None], 0.0))
-                units.append(hidden)
-            y = torch.stack(units)
-        return (torch.tanh(actor.head(y)) - window.target[:, envs]).square().mean()
+        y = actor.unroll(window.features[:, envs], window.hidden[envs], window.begins[:, envs])
+    return (torch.tanh(actor.head(y)) - window.target[:, envs]).square().mean()
 
 
 def refuse_privileged(student: ActorConfig) -> None:

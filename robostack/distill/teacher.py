@@ -6,10 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from robostack.learn import checkpoint
+from robostack.learn.learner import Algorithm
 from robostack.learn.trained import RunSettings, load_run, misfit
 from robostack.nets.actor import Actor
-from robostack.nets.critic import Critic, CriticConfig
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 from robostack.task import Task
@@ -48,22 +50,20 @@ class TeacherRun:
         try:
             actor = Actor(task, trained.config, trained.features.features)
             actor.load_state_dict(trained.state_dict())
-            critic, kept = None, checkpoint.load(path, "cpu").get("critic")
-            if kept is not None:
-                settings = getattr(RunSettings.of(run).learner, "critic", None)
-                critic = Critic(task, settings if isinstance(settings, CriticConfig) else None)
-                critic.load_state_dict(kept)
         except RuntimeError as error:
             raise misfit(path, error) from error
-        return Teacher(actor.to(task.device).eval(), None if critic is None else critic.to(task.device))
+        critic = checkpoint.load(path, "cpu").get("critic")
+        return Teacher(actor.to(task.device).eval(), RunSettings.of(run).learner, critic)
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """Networks of a teacher, on the student's device."""
+    """A policy of the student's task, on its device, and what it learned with."""
 
     actor: Actor
-    critic: Critic | None = None
+    learned_by: Algorithm
+    critic: dict[str, Tensor] | None = None
+    """the weights of its critic, where it had one"""
 
 
 def _sha256(run: RunFolder) -> str:

@@ -10,6 +10,9 @@ ALGORITHMS = {
     "ppo": "robostack.learn.ppo:PPO",
     "cloning": "robostack.distill.dagger:Cloning",
     "dagger": "robostack.distill.dagger:DAgger",
+    "sac": "robostack.learn.sac:SAC",
+    "td3": "robostack.learn.td3:TD3",
+    "aacd": "robostack.distill.aacd:AACD",
 }
 """name -> module:settings; imported on first use, since they need torch"""
 

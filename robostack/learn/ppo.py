@@ -53,7 +53,7 @@ class PPO:
     entropy: float = 0.0
     """weight of the exploration's entropy"""
     gradient_clip: float = 1.0
-    """of actor and critic each"""
+    """of actor and critic together"""
     std: float = 1.0
     """of the exploration before the actor's tanh, the first one; it is learned"""
     terms: tuple[tuple[str, float], ...] = ()
@@ -73,6 +73,8 @@ LEARNING_RATES = (1e-5, 1e-2)
 class PpoLearner(Learner):
     """`iterate()` makes one rollout and the updates from it. The first one only looks: it teaches the normalisers."""
 
+    critic: PopArtCritic
+
     def __init__(self, task: Task, config: PPO) -> None:
         _check(config, task)
         self.task, self.config = task, config
@@ -91,6 +93,10 @@ class PpoLearner(Learner):
     @property
     def steps_per_iteration(self) -> int:
         return self.config.steps
+
+    def value(self, obs: Tensor) -> Tensor | None:
+        """None with `terms`: no critic is of the task's own reward then."""
+        return None if self.config.terms else self.critic(obs)
 
     def iterate(self) -> dict[str, float]:
         rollout = self.rollout
@@ -130,13 +136,13 @@ class PpoLearner(Learner):
     def _update(self, features: Tensor, inputs: Tensor, preference: Tensor, target: Tensor) -> dict[str, float]:
         c, rollout = self.config, self.rollout
         old = -0.5 * rollout.noise.square().sum(-1) - self.log_std.detach().sum()
-        values = (features, inputs, rollout.explored, old, preference, target, rollout.begins)
+        values = (features, inputs, rollout.explored, old, preference, target, rollout.begins, *self.labels())
         batches = list(self._shuffled(values))
         for _ in range(c.epochs):
             total = torch.zeros(3, device=old.device)
             for batch in batches:
                 loss, shown = self.loss(*batch)
-                sound, norm = self.descend("learner", loss, self.optimiser, c.gradient_clip)
+                _, norm = self.descend("learner", loss, self.optimiser, c.gradient_clip)
                 total += shown / len(batches)
         surrogate, value, kl = total.tolist()
         self._follow(kl)
@@ -150,16 +156,26 @@ class PpoLearner(Learner):
         }
 
     def _shuffled(self, values: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
-        """Minibatches of (T, N, ...): of steps, (n, ...), or with a GRU of environments, (T, n, ...) and its units."""
+        """Minibatches of (T, N, ...), the GRU's units first: of steps, (n, ...), or with a GRU of environments,
+        (T, n, ...)."""
         recurrent = self.actor.gru is not None
         over, values = (1, values) if recurrent else (0, tuple(v.flatten(0, 1) for v in values))
         order = torch.randperm(values[0].shape[over], device=values[0].device)
         for rows in order.chunk(self.config.minibatches):
             units = self.rollout.units[rows] if recurrent else self.rollout.units[:0]
-            yield *(v.index_select(over, rows) for v in values), units
+            yield units, *(v.index_select(over, rows) for v in values)
+
+    def labels(self) -> tuple[Tensor, ...]:
+        """(T, N, ...) of the rollout that `guidance` takes beside the policy's mean."""
+        return ()
+
+    def guidance(self, mean: Tensor, *labels: Tensor) -> Tensor | float:
+        """What a learner adds to the loss of a minibatch; `mean` (..., A) before the tanh."""
+        return 0.0
 
     def loss(
         self,
+        units: Tensor,
         features: Tensor,
         inputs: Tensor,
         explored: Tensor,
@@ -167,7 +183,7 @@ class PpoLearner(Learner):
         preference: Tensor,
         target: Tensor,
         begins: Tensor,
-        units: Tensor,
+        *labels: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """What one minibatch minimises, and (surrogate, value loss, KL to the policy that explored) to show."""
         c = self.config
@@ -179,7 +195,7 @@ class PpoLearner(Learner):
         value = (self.critic.net(inputs) - target).square().mean()
         with torch.no_grad():  # Schulman's estimator: never negative, and of little variance
             kl = (ratio - 1.0 - log_ratio).mean()
-        loss = surrogate + value - c.entropy * self.log_std.sum()
+        loss = surrogate + value - c.entropy * self.log_std.sum() + self.guidance(mean, *labels)
         return loss, torch.stack([surrogate.detach(), value.detach(), kl])
 
     def _follow(self, kl: float) -> None:

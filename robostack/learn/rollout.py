@@ -59,7 +59,7 @@ class Rollout:
         self.units.copy_(state[:, actor.features.state_size :])
         with actor.window():
             for t, noise in enumerate(self.noise):
-                self.seen[t] = obs[:, self.index]
+                self._see(t, obs)
                 features, memory, units = actor.perceive(obs, state)
                 latent = actor.latent(features, units)
                 self.features[t] = features
@@ -74,6 +74,9 @@ class Rollout:
         self.begins[1:] = (self.terminated | self.truncated)[:-1]
         self.obs.copy_(obs)
         self.state = state
+
+    def _see(self, t: int, obs: Tensor) -> None:
+        self.seen[t] = obs[:, self.index]
 
     def _keep(self, t: int, reward: Tensor, terminated: Tensor, truncated: Tensor, extras: dict[str, Any]) -> None:
         self.terminated[t], self.truncated[t] = terminated, truncated
@@ -118,7 +121,7 @@ def gae(reward: Tensor, value: Tensor, ahead: Tensor, ended: Tensor, gamma: floa
     All (T, N, K); `ended` (T, N) bool, for whatever reason.
     """
     advantage = torch.addcmul(reward - value, ahead, torch.full_like(ahead[:1], gamma))
-    goes_on = (~ended)[..., None] * (gamma * lam)
+    goes_on = (~ended)[..., None].to(reward.dtype) * (gamma * lam)
     for t in range(len(advantage) - 2, -1, -1):
         advantage[t].addcmul_(goes_on[t], advantage[t + 1])
     return advantage

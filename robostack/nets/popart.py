@@ -22,17 +22,26 @@ ROUNDING = 1e-5
 
 
 class PopArtCritic(Critic):
-    """`outputs` values at once, each with moments of its own. Shapes (..., outputs), one output too."""
+    """`outputs` values at once, each with moments of its own. All shapes are (..., outputs), for one output too; only
+    `forward` gives (...) then, as every critic does."""
 
     mean: Tensor
     std: Tensor
     updates: Tensor
+    frozen = False
 
     def __init__(self, task: Task, config: CriticConfig | None = None, outputs: int = 1) -> None:
         super().__init__(task, config, outputs)
         self.register_buffer("mean", torch.zeros(outputs))
         self.register_buffer("std", torch.zeros(outputs))
         self.register_buffer("updates", torch.zeros(()))
+        self.frozen = False
+
+    def freeze(self) -> None:
+        """Nothing in it learns from here on: no weight and no moment."""
+        self.frozen = True
+        self.normaliser.freeze()
+        self.requires_grad_(False)
 
     def see(self, picked: Tensor) -> Tensor:
         """The critic's channels (..., len(index)) -> the network's input."""
@@ -43,8 +52,7 @@ class PopArtCritic(Critic):
         return torch.addcmul(self.mean, self.std, self.net(inputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., layout.size) packed observation -> (..., outputs)."""
-        return self.value(self.see(x[..., self.index]))
+        return self.value(self.see(x[..., self.index])).squeeze(-1)
 
     def without_unit(self, value: Tensor) -> Tensor:
         """What `net` should say where V should be `value`."""
@@ -55,9 +63,17 @@ class PopArtCritic(Critic):
         """(outputs,) differences of V that say nothing."""
         return ROUNDING * (self.mean.abs() + self.std)
 
+    def freeze(self) -> None:
+        """Nothing of it learns any more: weights, the normaliser of its inputs, the moments of its outputs."""
+        self.requires_grad_(False)
+        self.normaliser.freeze()
+        self.frozen = True
+
     @torch.no_grad()
     def learn_scale(self, targets: Tensor) -> None:
         """Takes in (..., outputs) values; V of everything stays as it is."""
+        if self.frozen:
+            return
         targets = targets.flatten(0, -2)
         share = (1.0 / (self.updates + 1.0)).clamp_min(RATE)
         mean, std = self.mean.clone(), self.std.clone()
