@@ -3,10 +3,11 @@
     python benchmarks/ros_kills.py [--quick]
 
 Three layouts over real DDS: a simulated machine; the policy on an emulated board; the policy in ROS 2 and the board a
-device. Killed are policy, setpoint, supervisor, the device's node, and the board. Timed is from the kill to when
-a node tells of it, by its middleware's clock, over what is declared: a channel's, an action's or the supervisor's age and a period, the motor
-controllers' time-out, or the silence after which the supervisor says that the device is gone. What the dead one sent
-must have ended; it is started again at once, and the next flight has to begin. The nodes are under SCHED_FIFO.
+device. Killed are policy, setpoint, supervisor, the device's node, and the board. Timed is from the kill to when a node
+tells of it, by its middleware's clock, over what is declared: a channel's, an action's or the supervisor's age and a
+period, the motor controllers' time-out, or the silence after which the supervisor says that the device is gone. What
+the dead one sent must have ended; it is started again at once, and the next flight has to begin. The nodes are under
+SCHED_FIFO.
 """
 
 from __future__ import annotations
