@@ -110,7 +110,7 @@ def test_a_measured_matrix_is_the_machines_response_and_probes_are_taken_back() 
         if k < 10:
             obs, *_ = task.step(torch.from_numpy(action))
             assert torch.equal(task.currents_a, torch.eye(10)[k].expand(4, -1))
-    measured = controller._state.unpack(state)["response"]
+    measured = controller.measured(state)
     assert np.allclose(measured, task.per_ampere[:, task._bpms].flatten(1, 2).numpy(), atol=1e-6)
 
 

@@ -75,6 +75,10 @@ class MeasuredCorrection:
         action = np.where(count > correctors, step, probe)
         return action.astype(np.float32), self._state.pack(count=s["count"] + 1.0, first=first, response=response)
 
+    def measured(self, state: Any) -> Array:
+        """(..., R, C) m/A: the matrix in a state, of as many columns as have been probed."""
+        return self._state.unpack(state)["response"]
+
 
 class _Learning:
     """What learns the matrix from its own moves: predicts what the last one did, and remembers the best orbit so far, to
