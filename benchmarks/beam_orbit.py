@@ -2,10 +2,10 @@
 
     python benchmarks/beam_orbit.py [--quick] [--run RUN_FOLDER]
 
-Machines are drawn from `robostack_sim.beam.trials.SETTINGS`, the same ones for everybody. Classical controllers with a
-free setting get the best of a small grid, chosen for each setting of the machines on machines of another seed. A move is a change
-of all correctors and a reading; moves that measure a matrix count, unless a row says that they do not. The policy is
-trained here, once for all settings, or is the one of a run folder; what corrects is its exported file.
+Machines are drawn from `robostack_sim.beam.trials.SETTINGS`, the same ones for everybody. Classical controllers with
+something to choose get the best of a small grid, for each setting anew, on machines of another seed. A move is a change
+of all correctors and a reading; moves that measure a matrix count, but for "measured before". The policy is trained
+here, once for all settings, or is the one of a run folder; what corrects is its exported file.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ from robostack_real.beam.orbit_control import (
 from robostack_sim.beam.orbit import BeamOrbit
 from robostack_sim.beam.trials import SETTINGS, Controller, Correction, Setting, correct
 
-LEARNER = SHAC(
-    iterations=1600, horizon=10, learning_rate=3e-3, gradient_clip=0.5, actor=ActorConfig(hidden=(192, 128))
-)
+LEARNER = SHAC(iterations=1600, horizon=10, learning_rate=3e-3, gradient_clip=0.5, actor=ActorConfig(hidden=(192, 128)))
 MOVES = 20
 STEP_A, NOISE_M = 3.0, 1e-4
 TUNED_ON, JUDGED_ON = 7, 99
@@ -65,7 +63,9 @@ def classical(response: np.ndarray) -> dict[str, list[Made]]:
 
     errors = (0.05, 0.1, 0.2, 0.4)
     return {
-        "SVD, nominal matrix, tuned": grid(lambda e: MatrixCorrection(response, STEP_A, e * size), *zip(errors)),  # noqa: B905
+        "SVD, nominal matrix, tuned": grid(
+            lambda e: MatrixCorrection(response, STEP_A, e * size), *((e,) for e in errors)
+        ),
         "SVD, measured first": grid(lambda a: MeasuredCorrection(response, STEP_A, a, NOISE_M), (1.0,), (3.0,)),
         "Broyden, tuned": grid(
             lambda e, r: Broyden(response, STEP_A, e * size, r), *((e, r) for e in errors for r in (1.2, 2.0))

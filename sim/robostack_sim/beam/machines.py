@@ -1,8 +1,8 @@
 """Many machines of one lattice, each with its own errors: where their beams go.
 
-Every element of a machine is an affine map of the centroid, x -> R x + c + K i with i the currents of its correctors, so
-the orbit is affine in start and currents: `track` goes through the line, `response` says it in three tensors once and for
-all. Everything is differentiable in errors, currents and start.
+Every element of a machine is an affine map of the centroid, x -> R x + c + K i with i the currents of its correctors,
+so the orbit is affine in start and currents: `track` goes through the line, `response` says it in three tensors once
+and for all. Everything is differentiable in errors, currents and start.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class Machines:
     def __init__(self, lattice: Lattice, errors: Errors, dim: int = 4) -> None:
         self.lattice, self.dim = lattice, dim
         if errors.strength.shape[1] != len(lattice.elements):
-            raise ValueError(f"errors of {errors.strength.shape[1]} elements; {lattice.name} has {len(lattice.elements)}")
+            raise ValueError(
+                f"errors of {errors.strength.shape[1]} elements; {lattice.name} has {len(lattice.elements)}"
+            )
         self.num_machines = errors.strength.shape[0]
         self._like = errors.strength
         self.matrices: list[Tensor] = []
@@ -81,7 +83,11 @@ class Machines:
         moved = ((errors.offset_m != 0) | (errors.tilt_rad != 0)).any(0).any(-1).tolist()
         for i, (element, beam) in enumerate(zip(lattice.elements, lattice.beams, strict=False)):
             matrix = element.matrix(beam, errors.strength[:, i])
-            kick = element.steering(beam, errors.strength[:, i]) if isinstance(element, Steered) and element.planes else None
+            kick = (
+                element.steering(beam, errors.strength[:, i])
+                if isinstance(element, Steered) and element.planes
+                else None
+            )
             if matrix.dim() == 2:
                 matrix = matrix[None]
             if turned:
@@ -129,13 +135,15 @@ class Machines:
         return torch.stack(found, 1)
 
     def response(self, places: Sequence[int] | None = None) -> Response:
-        """At the exits of the elements in `places`, rising, or of all: one pass with start and currents side by side. What
-        lies between two of them is multiplied out first. Needs `dim` 4."""
+        """At the exits of the elements in `places`, rising, or of all: one pass with start and currents side by side.
+        What lies between two of them is multiplied out first. Needs `dim` 4."""
         if self.dim != 4:
             raise ValueError(f"a response is of the transverse planes: make the machines with dim = 4, not {self.dim}")
         wanted = set(range(len(self.matrices)) if places is None else places)
         n, correctors = self.num_machines, len(self.lattice.corrector_names)
-        columns = torch.eye(4, dtype=self._like.dtype, device=self._like.device).repeat(n, 1, 1)  # of start, then by current
+        columns = torch.eye(4, dtype=self._like.dtype, device=self._like.device).repeat(
+            n, 1, 1
+        )  # of start, then by current
         zero = columns.new_zeros(n, 4, 1)
         stretch: Tensor | None = None  # from the last place on
         found = []
@@ -156,8 +164,8 @@ class Machines:
 def survival(lattice: Lattice, orbit_m: Tensor, covariance: Tensor) -> Tensor:
     """(N,) share of a Gaussian beam that passes the narrowest place of the line.
 
-    (N, E, 2) centroids, (N, E, >=4, >=4) moments. Each plane is cut at the pipe's radius by itself: a square pipe, which
-    loses less than a round one, by under two percent of the beam while three sigma fit.
+    (N, E, 2) centroids, (N, E, dim, dim) moments. Each plane is cut at the pipe's radius by itself, as in a square pipe:
+    a round one loses more, by under two percent of the beam while three sigma fit.
     """
     radius = orbit_m.new_tensor([e.aperture_m for e in lattice.elements])[None, :, None]
     sigma = covariance[..., (0, 2), (0, 2)].sqrt() * math.sqrt(2.0)

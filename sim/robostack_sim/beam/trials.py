@@ -58,9 +58,7 @@ class Correction:
 
 
 @torch.no_grad()
-def correct(
-    controller: Controller, reset: np.ndarray, task: BeamOrbit, *, seed: int, steps: int
-) -> Correction:
+def correct(controller: Controller, reset: np.ndarray, task: BeamOrbit, *, seed: int, steps: int) -> Correction:
     """Corrects every machine of `task`, from `seed`, for so many steps; `reset` is the controller's state then, (S,).
 
     The task's own episodes must be longer. A beam that is lost stays lost.
