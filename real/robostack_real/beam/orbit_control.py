@@ -57,7 +57,7 @@ class MeasuredCorrection:
 
     def __init__(
         self, response: npt.ArrayLike, step_max_a: float, probe_a: float, bpm_noise_m: float, gain: float = 0.8
-    ):
+    ) -> None:
         readings, correctors = np.shape(response)
         self._state = _State(count=(), first=(readings,), response=(readings, correctors))
         self.reset = self._state.zeros()
@@ -65,11 +65,8 @@ class MeasuredCorrection:
         self._damping = readings * 2.0 * (bpm_noise_m / probe_a) ** 2 * np.eye(correctors)
 
     def infer(self, observation: Mapping[str, Any], applied_action: Any, state: Any, /) -> Answer:
-        s, reading, correctors = (
-            self._state.unpack(state),
-            _wide(observation["bpm_position"]),
-            np.shape(applied_action)[-1],
-        )
+        s, correctors = self._state.unpack(state), np.shape(applied_action)[-1]
+        reading = _wide(observation["bpm_position"])
         count = s["count"][..., None]
         first = np.where(count == 0, reading, s["first"])
         moved = np.arange(correctors) == count - 1  # (..., C): whose probe this reading shows

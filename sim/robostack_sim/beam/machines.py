@@ -164,8 +164,8 @@ class Machines:
 def survival(lattice: Lattice, orbit_m: Tensor, covariance: Tensor) -> Tensor:
     """(N,) share of a Gaussian beam that passes the narrowest place of the line.
 
-    (N, E, 2) centroids, (N, E, dim, dim) moments. Each plane is cut at the pipe's radius by itself, as in a square pipe:
-    a round one loses more, by under two percent of the beam while three sigma fit.
+    (N, E, 2) centroids, (N, E, dim, dim) moments. Each plane is cut at the pipe's radius by itself, as in a square
+    pipe: a round one loses more, by under two percent of the beam while three sigma fit.
     """
     radius = orbit_m.new_tensor([e.aperture_m for e in lattice.elements])[None, :, None]
     sigma = covariance[..., (0, 2), (0, 2)].sqrt() * math.sqrt(2.0)
