@@ -45,12 +45,10 @@ def started(task):
 
 
 def followed(learner):
-    """Gradients of the first update, their norm before clipping, and where three updates lead."""
+    """Gradients of the first update, their norm before clipping, and the moments after it."""
     norm = learner.iterate()["gradient_norm"]
-    first = {"gradients": [p.grad.clone() for p in learner.actor.parameters()], "norm": norm}
-    learner.iterate()
-    learner.iterate()
-    return {**first, "actor": learner.actor.state_dict()}
+    gradients = [p.grad.clone() for p in learner.actor.parameters()]
+    return {"gradients": gradients, "norm": norm, "moments": learner.actor.normaliser.state_dict()}
 
 
 def after(iteration, of_rank, act):
