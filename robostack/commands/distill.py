@@ -71,17 +71,20 @@ class Command:
         kind, chosen = self._settings(expert, rest)
         config = replace(chosen.learner, actor=chosen.student)
         task = kind(chosen.task)
-        if self.run_folder is None:
-            run = RunFolder.create(task.name, self.name, self.root)
-        else:
-            run = RunFolder.at(self.run_folder.resolve())
-        print(f"teaching a student of {expert.path} in {run.path}", file=sys.stderr)
-        return self._compress(task, config, run) if budget else self._teach(task, config, run)
+        config.learner(task)  # what cannot be is refused before there is a folder
+        print(f"teaching a student of {expert.path}", file=sys.stderr)
+        return self._compress(task, config) if budget else self._teach(task, config)
 
-    def _teach(self, task: Any, config: Any, run: RunFolder) -> int:
+    def _folder(self, task: str) -> RunFolder:
+        if self.run_folder is None:
+            return RunFolder.create(task, self.name, self.root)
+        return RunFolder.at(self.run_folder.resolve())
+
+    def _teach(self, task: Any, config: Any) -> int:
         from robostack.learn.learner import DivergedError
         from robostack.learn.trainer import train
 
+        run = self._folder(task.name)
         try:
             with run.stage("train"):
                 result = train(task, config, run, seed=self.seed, quick=self.quick)
@@ -95,7 +98,7 @@ class Command:
             print(f"next: robostack export {run.path}")
         return 130 if result["interrupted"] else 0
 
-    def _compress(self, task: Any, config: Any, run: RunFolder) -> int:
+    def _compress(self, task: Any, config: Any) -> int:
         from robostack.commands import export
         from robostack.distill.compress import Budget, compress, keep
 
@@ -103,11 +106,12 @@ class Command:
             config = replace(config, iterations=max(4, config.iterations // 20))
         budget = Budget(self.max_flash_kb, self.max_instructions)
         shapes = [_shape(word, config.actor) for word in self.shapes]
-        with run.stage("train"):
-            found = compress(
-                task, config.teacher.load(task), config, shapes, budget, seed=self.seed,
-                say=lambda line: print(line, file=sys.stderr),
-            )  # fmt: skip
+        found = compress(
+            task, config.teacher.load(task), config, shapes, budget, seed=self.seed,
+            say=lambda line: print(line, file=sys.stderr),
+        )  # fmt: skip
+        run = self._folder(task.name)
+        with run.stage("compress"):
             keep(found, task, config, budget, run, self.seed)
         run.make_latest()
         if self.json:
@@ -163,7 +167,7 @@ def _print(found: Compressed, budget: Budget) -> None:
     from robostack.distill.compress import pareto
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("candidate", "flash, kB", "instructions", "iterations", "success, %", "reward a step"):
+    for title in ("candidate", "flash, kB", "instructions", "taught", "success, %", "reward"):
         table.add_column(title, justify="left" if title == "candidate" else "right")
     for c in pareto(found.candidates):
         assert c.judged

@@ -38,9 +38,9 @@ class Command:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each setting is trained with each of them."""
     grid: tuple[str, ...] = ()
-    """Options of `train` and their values: learner.horizon=16,32 algorithm=shac. A value of several words: 'a b,c d'."""
+    """Options of `train` and their values: learner.horizon=16,32. A value of several words: 'a b,c d'."""
     address: str | None = None
-    """A Ray cluster: ray://head:10001, head:6379, or auto. Default: this machine alone."""
+    """A Ray cluster that this machine belongs to: HEAD:6379, or auto. Default: this machine alone."""
     cpus_per_run: float = 1.0
     """Cores that one training is given; it uses one."""
     gpus_per_run: float = 0.0

@@ -16,16 +16,16 @@ class Adam:
     """
 
     def __init__(self, parameters: Sequence[Tensor], learning_rate: float) -> None:
-        self.parameters, self.learning_rate = list(parameters), learning_rate
+        self.parameters, self.learning_rate = [p.detach() for p in parameters], learning_rate
         self.mean = [torch.zeros_like(p) for p in self.parameters]
         self.square = [torch.zeros_like(p) for p in self.parameters]
         self.steps = torch.zeros((), device=self.parameters[0].device)
+        self._each = [self.steps] * len(self.parameters)
 
     @property
     def tensors(self) -> list[Tensor]:
         return [*self.parameters, *self.mean, *self.square, self.steps]
 
-    @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
         """One step against `gradients`, in the order of the parameters."""
         self.steps += 1
@@ -35,7 +35,7 @@ class Adam:
             self.mean,
             self.square,
             [],
-            [self.steps] * len(self.parameters),
+            self._each,
             lr=self.learning_rate,
             beta1=0.9,
             beta2=0.999,

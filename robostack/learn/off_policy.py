@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import grad
+from torch.nn.functional import mse_loss
 
 from robostack.learn.adam import Adam
 from robostack.learn.learner import DivergedError, Learner
@@ -147,14 +148,9 @@ class OffPolicyLearner(Learner):
         return loss.detach()
 
     def critic_loss(self, row: Tensor, goal: Tensor) -> Tensor:
-        """Mean square of Q - y, summed over both critics."""
+        """Mean square of Q - y over both critics."""
         values = self.critic(row[:, : self.columns.critic + self.columns.action])
-        return (values - goal).square().sum(0).mean()
-
-    def policy(self, actor: Actor, y: Tensor) -> Tensor:
-        """Normalised features (..., F) -> the head's outputs (..., action_size), before tanh."""
-        output: Tensor = actor.head(actor.latent(y, y, normalised=True))
-        return output
+        return mse_loss(values, goal.expand_as(values))
 
     @torch.no_grad()
     def _collect(self) -> float:

@@ -3,7 +3,7 @@ Actor-Critic Algorithms and Applications).
 
     a ~ tanh(N(mu(o), sigma(o)))                                          in [-1, 1] of the action's range
     y = r + gamma (1 - terminated) (min_i Q_i'(s', a') - alpha log pi(a'|o'))
-    critics:     minimise sum_i mean (Q_i(s, a) - y)^2
+    critics:     minimise mean_i mean (Q_i(s, a) - y)^2
     policy:      minimise mean (alpha log pi(a|o) - min_i Q_i(s, a))      a reparametrised
     temperature: minimise -log(alpha) mean (log pi(a|o) + target entropy)
     theta' <- theta' + target_rate (theta - theta')
@@ -71,19 +71,15 @@ class SacLearner(OffPolicyLearner):
 
     @torch.enable_grad()
     def improve(self, rows: Tensor) -> dict[str, Tensor]:
-        sizes, count = self.columns.sizes, self.config.updates
         noise = torch.randn(2, *rows.shape[:2], self.columns.action, device=rows.device)
         critic_losses, policy_losses, log_densities = [], [], []
-        for k in range(count):
-            critic, _, actor, critic_after, actor_after, reward, discount = rows[k].split(sizes, -1)
-            goal = self.goals(critic_after, actor_after, reward[:, 0], discount[:, 0], noise[0, k])
-            critic_losses.append(self.fit_critics(rows[k], goal))
-            policy_loss, log_density = self.policy_loss(critic, actor, noise[1, k])
+        for some, noise_after, noise_now in zip(rows, *noise, strict=True):
+            critic_losses.append(self.fit_critics(some, self.goals(some, noise_after)))
+            policy_loss, log_density = self.policy_loss(some, noise_now)
             self.follow(grad(policy_loss, self.policy_parameters), self.policy_optimiser)
-            with torch.no_grad():
-                torch._foreach_lerp_(self._slow, self.critic_parameters, self.config.target_rate)
             policy_losses.append(policy_loss.detach())
             log_densities.append(log_density)
+            torch._foreach_lerp_(self._slow, self.critic_optimiser.parameters, self.config.target_rate)
         critic_loss, policy_loss = torch.stack(critic_losses).mean(), torch.stack(policy_losses).mean()
         return {
             "loss": critic_loss + policy_loss,
@@ -93,15 +89,17 @@ class SacLearner(OffPolicyLearner):
         }
 
     @torch.no_grad()
-    def goals(self, critic: Tensor, actor: Tensor, reward: Tensor, discount: Tensor, noise: Tensor) -> Tensor:
-        """y (batch,) of what steps led to."""
-        action, log_density = self.sample(self.actor.latent(actor, actor, normalised=True), noise)
+    def goals(self, rows: Tensor, noise: Tensor) -> Tensor:
+        """y (batch,) of transitions (batch, columns.size), with standard normal numbers (batch, action_size)."""
+        _, _, _, critic, actor, reward, discount = rows.split(self.columns.sizes, -1)
+        action, log_density = self.sample(self.actor.normalised_latent(actor), noise)
         value = self.target(torch.cat([critic, action], -1)).amin(0)
-        return reward + discount * (value - self.log_alpha.exp() * log_density)
+        return torch.addcmul(reward[:, 0], discount[:, 0], value - self.log_alpha.exp() * log_density)
 
-    def policy_loss(self, critic: Tensor, actor: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def policy_loss(self, rows: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Of policy and temperature together; and the mean log-density, detached."""
-        action, log_density = self.sample(self.actor.latent(actor, actor, normalised=True), noise)
+        critic, _, actor, *_ = rows.split(self.columns.sizes, -1)
+        action, log_density = self.sample(self.actor.normalised_latent(actor), noise)
         value = self.critic(torch.cat([critic, action], -1)).amin(0)
         mean = log_density.detach().mean()
         loss = (self.log_alpha.detach().exp() * log_density - value).mean()

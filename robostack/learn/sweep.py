@@ -6,11 +6,13 @@ fails takes no other with it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import re
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -55,7 +57,7 @@ class Outcome:
 
 def combinations(grid: Sequence[str]) -> list[Setting]:
     """["a=1,2", "b=x,y"] -> the four of them. Raises ContractError for what is no `option=value,...`."""
-    axes = []
+    axes: list[list[tuple[str, str]]] = []
     for words in grid:
         name, equals, values = words.partition("=")
         name = name.strip().lstrip("-")
@@ -124,11 +126,8 @@ def _connected(address: str | None, cpus: float, gpus: float) -> Any:
             "a sweep needs Ray, which the 'sweep' extra installs: pip install 'robostack[sweep]'", name="ray"
         ) from error
     if address is not None:
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level="error")
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            why = str(error).strip().splitlines()[0]
-            raise ContractError(f"--address {address}: no Ray cluster answers there ({why})") from error
+        _knock(address)
+        ray.init(address=address, log_to_driver=False, logging_level="error")
         return ray
     ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="error")
     has = ray.cluster_resources()
@@ -142,16 +141,42 @@ def _connected(address: str | None, cpus: float, gpus: float) -> Any:
     return ray
 
 
-def _train(command: Sequence[str]) -> tuple[int, str, str]:
-    """In a Ray worker: exit status, standard output and error of a training. Cancelled, it is asked to save."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def _knock(address: str) -> None:
+    """Raises ContractError when nobody listens there: Ray would try for two minutes, and then end the process."""
+    host, colon, port = address.rpartition(":")
     try:
-        out, err = process.communicate()
+        if colon:
+            socket.create_connection((host, int(port)), timeout=10.0).close()
+    except (OSError, ValueError) as error:
+        raise ContractError(f"--address {address}: no Ray cluster answers there: {error}") from error
+
+
+def _train(command: Sequence[str]) -> tuple[int, str, str]:
+    """In a Ray worker: exit status, standard output and error of a training. Cancelled, it is asked to save.
+
+    A session of its own keeps the terminal's Ctrl-C away from it, which would be a second one; Ray blocks that signal
+    in its workers, and what they start would inherit that.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    try:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return _end(process, timeout=0.2)  # a cancellation comes between two waits, not within one
     except KeyboardInterrupt:
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate()
+        return _end(process)
+
+
+def _end(process: subprocess.Popen[str], timeout: float | None = None) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=timeout)
     return process.returncode, out, err
 
 
@@ -162,8 +187,17 @@ def _outcome(ray: Any, ref: Any, one: Training) -> Outcome:
         return Outcome(one, None, f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}")
     if status == 0:
         return Outcome(one, json.loads(out))
-    said = [line for line in err.strip().splitlines() if line.startswith("robostack")] or err.strip().splitlines()
-    return Outcome(one, None, said[-1] if said else f"ended with exit status {status} and said nothing")
+    return Outcome(one, None, _why(status, err))
+
+
+def _why(status: int, err: str) -> str:
+    """The one line of a failed training's standard error that says most."""
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    lines = [line for line in (line.strip("│╭╮╰╯─ ") for line in err.splitlines()) if line]
+    if status == 2:  # wrong usage, in a box with a title
+        return lines[min(1, len(lines) - 1)]
+    return next((line for line in reversed(lines) if line.startswith("robostack")), lines[-1])
 
 
 def table(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:

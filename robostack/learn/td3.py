@@ -3,7 +3,7 @@ Approximation Error in Actor-Critic Methods).
 
     a' = clip(pi'(o') + clip(noise, -c, c), -1, 1)                     target policy smoothing
     y  = r + gamma (1 - terminated) min(Q1'(s', a'), Q2'(s', a'))      clipped double Q
-    critics: minimise sum_i mean (Q_i(s, a) - y)^2                     every update
+    critics: minimise mean_i mean (Q_i(s, a) - y)^2                    every update
     policy:  maximise mean Q1(s, pi(o))                                every `policy_delay` updates
     theta' <- theta' + target_rate (theta - theta')                    with the policy
 
@@ -22,6 +22,7 @@ from torch.autograd import grad
 
 from robostack.learn.adam import Adam
 from robostack.learn.off_policy import OffPolicy, OffPolicyLearner
+from robostack.nets.actor import Actor
 from robostack.spec import ContractError
 from robostack.task import Task
 
@@ -55,7 +56,7 @@ class Td3Learner(OffPolicyLearner):
         self.target_actor = deepcopy(self.actor).requires_grad_(False)
         self.actor_parameters = tuple(self.actor.parameters())
         self.actor_optimiser = Adam(self.actor_parameters, config.learning_rate)
-        self._fast = [*self.critic_parameters, *self.actor_parameters]
+        self._fast = [*self.critic_optimiser.parameters, *self.actor_optimiser.parameters]
         self._slow = [*self.target.parameters(), *self.target_actor.parameters()]
 
     def explore(self, y: Tensor) -> Tensor:
@@ -64,36 +65,38 @@ class Td3Learner(OffPolicyLearner):
 
     @torch.enable_grad()
     def improve(self, rows: Tensor) -> dict[str, Tensor]:
-        c, sizes = self.config, self.columns.sizes
+        c = self.config
         noise = torch.randn(*rows.shape[:2], self.columns.action, device=rows.device)
         noise = noise.mul_(c.target_noise).clamp_(-c.target_noise_clip, c.target_noise_clip)
-        losses, gains = [], []
-        for start in range(0, c.updates, c.policy_delay):
-            some = slice(start, start + c.policy_delay)
-            _, _, _, critic_after, actor_after, reward, discount = rows[some].split(sizes, -1)
-            goals = self.goals(critic_after, actor_after, reward, discount, noise[some])
-            for row, goal in zip(rows[some].unbind(0), goals.unbind(0), strict=True):
-                losses.append(self.fit_critics(row, goal))
-            critic, _, actor, *_ = row.split(sizes, -1)
-            gain = self.gain(critic, actor)
-            self.follow(grad(-gain, self.actor_parameters), self.actor_optimiser)
-            gains.append(gain.detach())
-            with torch.no_grad():
-                torch._foreach_lerp_(self._slow, self._fast, c.target_rate)
-        critic_loss, value = torch.stack(losses).mean(), torch.stack(gains).mean()
-        return {"loss": critic_loss - value, "critic_loss": critic_loss, "value": value}
+        critic_losses, policy_losses = [], []
+        for some, noises in zip(rows.split(c.policy_delay), noise.split(c.policy_delay), strict=True):
+            goals = self.goals(some.flatten(0, 1), noises.flatten(0, 1)).view(some.shape[:2])
+            critic_losses += [self.fit_critics(row, goal) for row, goal in zip(some, goals, strict=True)]
+            policy_loss = self.policy_loss(some[-1])
+            self.follow(grad(policy_loss, self.actor_parameters), self.actor_optimiser)
+            policy_losses.append(policy_loss.detach())
+            torch._foreach_lerp_(self._slow, self._fast, c.target_rate)
+        critic_loss, policy_loss = torch.stack(critic_losses).mean(), torch.stack(policy_losses).mean()
+        return {"loss": critic_loss + policy_loss, "critic_loss": critic_loss, "value": -policy_loss}
 
     @torch.no_grad()
-    def goals(self, critic: Tensor, actor: Tensor, reward: Tensor, discount: Tensor, noise: Tensor) -> Tensor:
-        """y of (..., batch, size) what steps led to, (..., batch)."""
-        action = torch.tanh(self.policy(self.target_actor, actor)).add_(noise).clamp_(-1.0, 1.0)
-        value = self.target(torch.cat([critic, action], -1).flatten(0, -2)).amin(0)
-        return torch.addcmul(reward.squeeze(-1), discount.squeeze(-1), value.view(reward.shape[:-1]))
+    def goals(self, rows: Tensor, noise: Tensor) -> Tensor:
+        """y (batch,) of transitions (batch, columns.size), with noise (batch, action_size)."""
+        _, _, _, critic, actor, reward, discount = rows.split(self.columns.sizes, -1)
+        action = self._share(self.target_actor, actor).add_(noise).clamp_(-1.0, 1.0)
+        value = self.target(torch.cat([critic, action], -1)).amin(0)
+        return torch.addcmul(reward[:, 0], discount[:, 0], value)
 
-    def gain(self, critic: Tensor, actor: Tensor) -> Tensor:
-        """Mean Q1 of what the policy does in (batch, channels), (batch, features)."""
-        action = torch.tanh(self.policy(self.actor, actor))
-        return self.critic.first(torch.cat([critic, action], -1)).mean()
+    def policy_loss(self, rows: Tensor) -> Tensor:
+        """Minus the mean Q1 of what the policy does."""
+        critic, _, actor, *_ = rows.split(self.columns.sizes, -1)
+        action = self._share(self.actor, actor)
+        return -self.critic.first(torch.cat([critic, action], -1)).mean()
+
+    @staticmethod
+    def _share(actor: Actor, features: Tensor) -> Tensor:
+        """Normalised features (batch, F) -> action (batch, action_size) in [-1, 1]."""
+        return torch.tanh(actor.head(actor.normalised_latent(features)))
 
     def changed(self) -> list[Tensor]:
         return [*self._slow, *self.critic_optimiser.tensors, *self.actor_optimiser.tensors]

@@ -153,10 +153,9 @@ class Actor(nn.Module):
         memory, hidden = state.split([self.features.state_size, self.config.recurrent], -1)
         return *self.features(x, memory), hidden
 
-    def latent(self, y: Tensor, hidden: Tensor, normalised: bool = False) -> Tensor:
-        """Features (..., F) and the GRU's units -> what `head` reads; with a GRU that is its next units. `normalised`
-        where the features have been through the normaliser already, a whole replay batch at once."""
-        y = self._trunk(y, normalised)
+    def latent(self, y: Tensor, hidden: Tensor) -> Tensor:
+        """Features (..., F) and the GRU's units -> what `head` reads; with a GRU that is its next units."""
+        y = self._trunk(y)
         return y if self.gru is None else self.gru(y, hidden)
 
     def unroll(self, y: Tensor, hidden: Tensor, begins: Tensor) -> Tensor:
@@ -171,12 +170,19 @@ class Actor(nn.Module):
             steps.append(hidden)
         return torch.stack(steps)
 
-    def _trunk(self, y: Tensor, normalised: bool = False) -> Tensor:
+    def _trunk(self, y: Tensor) -> Tensor:
         first, *others = self.hidden
-        folded = (first.weight, first.bias) if normalised else self._first
-        y = tanh(linear(y, *(folded or self.normaliser.fold(first.weight, first.bias))))
+        y = tanh(linear(y, *(self._first or self.normaliser.fold(first.weight, first.bias))))
         for layer in others:
             y = tanh(layer(y))
+        return y
+
+    def normalised_latent(self, y: Tensor) -> Tensor:
+        """`latent` of features (batch, F) that have been through the normaliser already, without a GRU: for learners
+        that take whole batches from a replay. The doubling in tanh(x) = 2 sigmoid(2 x) - 1 is part of the product."""
+        for layer in self.hidden:
+            y = torch.sigmoid(torch.addmm(layer.bias, y, layer.weight.T, beta=2.0, alpha=2.0))
+            y = torch.add(y.new_tensor(-1.0), y, alpha=2.0)
         return y
 
     def scale(self, y: Tensor) -> Tensor:

@@ -29,11 +29,11 @@ class TwinCritic(nn.Module):
         """(batch, inputs) -> (2, batch): both values."""
         y = x.expand(2, -1, -1)
         for weight, bias in zip(self.weight, self.bias, strict=True):
-            y = torch.relu(torch.baddbmm(bias, y, weight))
+            y = torch.relu_(torch.baddbmm(bias, y, weight))
         return (y * self.out_weight).sum(-1) + self.out_bias
 
     def first(self, x: Tensor) -> Tensor:
         """(batch, inputs) -> (batch,): Q1 alone."""
         for weight, bias in zip(self.weight, self.bias, strict=True):
-            x = torch.relu(torch.addmm(bias[0], x, weight[0]))
+            x = torch.relu_(torch.addmm(bias[0], x, weight[0]))
         return (x * self.out_weight[0]).sum(-1) + self.out_bias[0]

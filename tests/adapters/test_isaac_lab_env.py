@@ -7,8 +7,8 @@ import pytest
 import torch
 from direct_env import DirectRLEnv
 
-from robostack.adapters.isaac_lab_env import IsaacLabTask
 from robostack.adapters.groups import GroupedTask
+from robostack.adapters.isaac_lab_env import IsaacLabTask
 from robostack.learn import checkpoint
 from robostack.learn.judge import judge
 from robostack.learn.ppo import PPO

@@ -27,9 +27,9 @@ echo "making $VENV with $interpreter (a few gigabytes where torch has no CPU whe
 pip() { $VENV/bin/python -m pip --disable-pip-version-check install -q "$@"; }
 pip torch==2.13.0 numpy==2.4.6 warp-lang==1.17.0 'newton[sim]==1.6.1' usd-exchange==3.0.1 omniverseclient==2.74.0 \
     newton-usd-schemas hydra-core lazy_loader prettytable toml trimesh h5py scipy einops gymnasium==1.4.0 \
-    rich tqdm filelock requests packaging psutil pytest
-pip --no-deps --ignore-requires-python isaaclab==3.0.0
-# what robostack needs besides, at CI's versions; its own warp-lang stays behind, as isaaclab pins an older one
+    tqdm filelock requests packaging psutil pytest
+# what robostack needs besides, at CI's versions; its warp-lang stays behind, as isaaclab wants an older one
 pip -c constraints.txt onnx onnxruntime pydantic pyserial rfc8785 rich tyro tensorboard
 pip --no-deps -e .
+pip --no-deps --ignore-requires-python isaaclab==3.0.0
 echo "$state" >$VENV/state

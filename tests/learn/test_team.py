@@ -25,15 +25,20 @@ from robostack.task import Obs
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
 SCRIPT = Path(__file__).with_name("two_processes.py")
-BOUND_S = 30.0
-"""for the loss of a process to end the others; ten minutes where one is silent and not gone"""
+BOUND_S = 20.0
+"""for the loss of a process to end the others"""
 
 
 def two(*words):
-    """Ends of the two processes as torchrun tells them."""
-    return subprocess.run(
-        [*TORCHRUN, str(SCRIPT), *map(str, words)], capture_output=True, text=True, check=False, timeout=120
-    )
+    """The two processes' end, as torchrun tells it."""
+    command = [*TORCHRUN, str(SCRIPT), *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as torchrun:
+        try:
+            out, err = torchrun.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            torchrun.terminate()  # which ends them
+            raise
+    return subprocess.CompletedProcess(command, torchrun.returncode, out, err)
 
 
 @pytest.fixture(scope="module")
@@ -78,20 +83,27 @@ def test_two_processes_have_the_gradients_of_one_with_both_batches(found):
     for ours in (kept["first"] for kept in found[0]):
         assert ours["norm"] == pytest.approx(alone["norm"], rel=1e-5)
         for a, b in zip(ours["gradients"], alone["gradients"], strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
+            torch.testing.assert_close(a, b, rtol=0.0, atol=1e-5 * alone["norm"])
         for name, value in alone["actor"].items():
             torch.testing.assert_close(ours["actor"][name], value, rtol=1e-3, atol=1e-5)
 
 
 def test_weights_normalisers_and_optimisers_are_equal_to_the_bit_and_environments_are_not(found):
     ours, theirs = (kept["whole"][1] for kept in found[0])
-    states = ours.pop("state"), theirs.pop("state")
-    assert_equal(ours, theirs)
-    assert not torch.equal(*states)
+    assert_equal({**ours, "state": 0}, {**theirs, "state": 0})
+    assert not torch.equal(ours["state"], theirs["state"])
     result = found[0][0]["whole"][0]
     assert result["env_steps"] == 2 * NUM_ENVS * 6 * 5
     assert result["processes"] == 2
     assert result["peak_memory_mib"] > 50
+
+
+def test_a_critics_moments_and_a_rate_that_follows_the_data_are_one_teams_too(found):
+    ours, theirs = (dict(kept["ppo"]) for kept in found[0])
+    rollouts = ours.pop("rollout"), theirs.pop("rollout")
+    assert_equal(ours, theirs)
+    assert not torch.equal(*(r["obs"] for r in rollouts))
+    assert [kept["ppo, broken"] for kept in found[0]] == [3, 3]
 
 
 def test_ctrl_c_in_one_stops_all_and_they_resume_to_the_bit(found):
@@ -122,12 +134,11 @@ def test_a_checkpoint_of_another_number_of_processes_is_refused(found, ball_inst
 
 def test_a_killed_process_ends_all_with_an_error_and_they_resume(ball_installed, tmp_path):
     line = f"train ball --num-envs 8 --learner.iterations 8 --learner.horizon 3 --run-folder {tmp_path / 'run'}"
-    start = time.monotonic()
     killed = two(*line.split())
-    assert killed.returncode != 0
-    assert time.monotonic() - start < BOUND_S
-    assert "8/8" not in killed.stderr
     run = RunFolder.open(tmp_path / "run")
+    assert killed.returncode != 0
+    assert time.time() - (run.path / "died").stat().st_mtime < BOUND_S
+    assert "8/8" not in killed.stderr
     assert checkpoint.load(run.checkpoints / "last.pt")["learner"]["iteration"] == KILLED_AT - 1
     resumed = two(*line.split(), "--resume")
     assert resumed.returncode == 0, resumed.stderr

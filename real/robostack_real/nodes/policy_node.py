@@ -96,7 +96,7 @@ class PolicyNode(Node):
         self.tell(self.state)
 
     def tick(self, missed: int) -> None:
-        """What the clock does: ages, when no observation came for a period and a half, and finds out what has become too
+        """What the clock does: ages, when no observation came for a period and a half; and finds what has become too
         old since the last period."""
         if not self._lockstep and time.monotonic() - self._ticked_s > 1.5 * self.dt_s:
             # rounded up, so that what is lost is found out within its age and one period
