@@ -83,7 +83,7 @@ def test_two_processes_have_the_gradients_of_one_with_both_batches(found):
     for ours in (kept["first"] for kept in found[0]):
         assert ours["norm"] == pytest.approx(alone["norm"], rel=1e-5)
         for a, b in zip(ours["gradients"], alone["gradients"], strict=True):
-            torch.testing.assert_close(a, b, rtol=0.0, atol=1e-5 * alone["norm"])
+            torch.testing.assert_close(a, b, rtol=0.0, atol=5e-5 * alone["norm"])  # nets.tanh rounds to 1e-7
         for name, value in alone["actor"].items():
             torch.testing.assert_close(ours["actor"][name], value, rtol=1e-3, atol=1e-5)
 
