@@ -101,7 +101,13 @@ def main() -> None:
             what = f"{name} update, batch {BATCH}, hidden layers 2 x {width}"
             rows += [
                 row(what, us, "us", reference="stable-baselines3", reference_value=round(peer, 1)),
-                row(f"{what}: times stable-baselines3's speed", peer / us, "x", 2.0 if width == 64 else None, better="higher"),
+                row(
+                    f"{what}: times stable-baselines3's speed",
+                    peer / us,
+                    "x",
+                    2.0 if width == 64 else None,
+                    better="higher",
+                ),
             ]
     write("off_policy_update", rows, options.out)
 

@@ -91,9 +91,7 @@ class OffPolicyLearner(Learner):
         neutral = torch.tensor([v for a in task.actions for v in a.neutral], device=task.device)
         terms = tuple(task.step(neutral.expand(task.num_envs, -1).contiguous())[4]["reward_terms"])
         slots = min(-(-c.replay_size // task.num_envs), c.iterations * c.steps)
-        replay = Replay(
-            slots, task.num_envs, self.columns, terms, gamma=c.gamma, n_step=c.n_step, device=task.device
-        )
+        replay = Replay(slots, task.num_envs, self.columns, terms, gamma=c.gamma, n_step=c.n_step, device=task.device)
         if replay.bytes > LARGE_BYTES:
             held = f"{slots * task.num_envs:,} transitions"
             print(f"replay of {held}: {replay.bytes / 1e9:.1f} GB on {task.device}", file=sys.stderr)

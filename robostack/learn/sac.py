@@ -65,9 +65,11 @@ class SacLearner(OffPolicyLearner):
         its log-density (...)."""
         log_std = self.std_head(latent).clamp(*LOG_STD)
         raw = torch.addcmul(self.actor.head(latent), log_std.exp(), noise)
-        normal = -0.5 * noise.square() - log_std - 0.5 * math.log(2.0 * math.pi)
-        squashed = 2.0 * (math.log(2.0) - raw - softplus(-2.0 * raw))  # log(1 - tanh^2), without cancelling
-        return torch.tanh(raw), (normal - squashed).sum(-1)
+        # the normal's own density, less log(1 - tanh^2) = 2 (log 2 - raw - softplus(-2 raw)), which does not cancel
+        constant = noise.shape[-1] * (0.5 * math.log(2.0 * math.pi) + 2.0 * math.log(2.0))
+        of_noise = -0.5 * noise.square().sum(-1) - constant
+        stretch = torch.sub(raw, softplus(raw, beta=-2.0), alpha=2.0)
+        return torch.tanh(raw), of_noise + torch.sub(2.0 * stretch, log_std).sum(-1)
 
     @torch.enable_grad()
     def improve(self, rows: Tensor) -> dict[str, Tensor]:

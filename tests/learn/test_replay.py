@@ -27,7 +27,9 @@ def add(replay, t, terminated=(), truncated=()):
     full = lambda value, width: torch.full((NUM_ENVS, width), float(value))  # noqa: E731
     terms = {"near": full(t, 1)[:, 0], "effort": full(-10.0 * t, 1)[:, 0]}
     flags = [torch.tensor([e in which for e in range(NUM_ENVS)]) for which in (terminated, truncated)]
-    replay.add((full(t, 2), full(t, 1), full(t, 1)), (full(t + 1, 2), full(t + 1, 1)), sum(terms.values()), terms, *flags)
+    replay.add(
+        (full(t, 2), full(t, 1), full(t, 1)), (full(t + 1, 2), full(t + 1, 1)), sum(terms.values()), terms, *flags
+    )
 
 
 def drawn(replay, monkeypatch, *picks):
