@@ -54,7 +54,7 @@ class SkrlEnv(Wrapper):
         infos = {
             "final_obs": stepped.final["policy"],
             "final_states": stepped.final["critic"],
-            "log": {name: value for name, value in stepped.log.items()},
+            "log": stepped.log,
         }
         return stepped.groups["policy"], *column, infos
 

@@ -32,7 +32,7 @@ class Command:
     task: str | None = None
     """The task it was trained on; `robostack list` shows them."""
     contract: Path | None = None
-    """For mjlab's ONNX: the contract as JSON; `robostack explain --json` shows what one looks like."""
+    """For mjlab's ONNX: the contract as JSON, what `robostack explain --json` shows under `spec`."""
     output: Path = Path("policy.onnx")
     """The file to write."""
     activation: Literal["tanh", "relu", "elu", "selu", "leaky_relu", "silu", "sigmoid"] | None = None
