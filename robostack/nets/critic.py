@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from robostack.nets.normaliser import Normaliser
+from robostack.nets.tanh import Tanh
 from robostack.spec import ContractError
 from robostack.task import Layout, Task
 
@@ -45,7 +46,7 @@ class Critic(nn.Module):
         widths = (len(self.index), *config.hidden)
         layers: list[nn.Module] = []
         for a, b in pairwise(widths):
-            layers += [nn.Linear(a, b), nn.Tanh()]
+            layers += [nn.Linear(a, b), Tanh()]
         self.net = nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
 
     def forward(self, x: Tensor) -> Tensor:
