@@ -1,8 +1,8 @@
 """A cart on a ridge in a wind that nobody measures: the task of `distillation.py`.
 
-It falls off faster the further it is from the middle, is told a place to stay at, and feels its position alone. The
-expert sees speed and wind too. A student has to find both out from what the position does under its own pushes; a push
-that was right tells of the wind, so that a clone learns to read the wind from its teacher's pushes, and then follows its
+It falls off the faster, the further it is from the middle; it is told a place to stay at, and feels its position alone.
+The expert sees speed and wind too. A student has to find both out from what the position does under its own pushes. A
+push that was right tells of the wind, so a clone learns to read the wind from its teacher's pushes, and then follows its
 own.
 """
 

@@ -113,9 +113,14 @@ class Ear:
         )  # fmt: skip
 
     def take_off(self) -> bool:
-        """From the stand; false when it is refused, or not armed in time."""
-        started = self.until(lambda: self.ask("start") or self.state("supervisor") in ("soft_start", "active"), 10.0)
-        return started and self.until(lambda: self.state("device") == "armed" and self.state("policy") == "acting", 5.0)
+        """From the stand; false when it does not come to fly. Asked again where a soft start was given up."""
+
+        def flies() -> bool:
+            if self.state("supervisor") == "idle":
+                self.ask("start")
+            return self.state("device") == "armed" and self.state("policy") == "acting"
+
+        return self.until(flies, 15.0)
 
     def close(self) -> None:
         import rclpy

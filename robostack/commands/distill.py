@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from dataclasses import dataclass, field, make_dataclass, replace
@@ -104,6 +105,8 @@ class Command:
 
         if self.quick:
             config = replace(config, iterations=max(4, config.iterations // 20))
+        if self.run_folder and (held := sorted(self.run_folder.glob("checkpoints/*.pt"))):
+            raise ContractError(f"{held[0]}: this folder holds a run already; give another folder")
         budget = Budget(self.max_flash_kb, self.max_instructions)
         shapes = [_shape(word, config.actor) for word in self.shapes]
         found = compress(
@@ -114,11 +117,14 @@ class Command:
         with run.stage("compress"):
             keep(found, task, config, budget, run, self.seed)
         run.make_latest()
-        if self.json:
-            print(json.dumps({"run": str(run.path), **run.metrics()["compress"]}, indent=2))
-        else:
+        if not self.json:
             _print(found, budget)
-        return export.Command(run_folder=str(run.path), precision=found.best.precision, json=self.json).run()
+        with contextlib.redirect_stdout(sys.stderr if self.json else sys.stdout):
+            status = export.Command(run_folder=str(run.path), precision=found.best.precision).run()
+        if self.json:
+            shown = {k: v for k, v in run.metrics().items() if k in ("compress", "export")}
+            print(json.dumps({"run": str(run.path), **shown}, indent=2))
+        return status
 
     def _settings(self, expert: RunFolder, rest: list[str]) -> tuple[Any, Any]:
         """The task's class, and `.task`, `.student` and `.learner` as the command line says, else as the expert's."""

@@ -148,6 +148,8 @@ def compress(
             "allow more, or give smaller --shapes"
         )
     evaluation = task.evaluation(EVALUATION_ENVS)
+    own = judge(teacher.actor, evaluation, EVALUATION_SEED)
+    say(f"the policy itself: {100 * own.success_rate:.1f} %, reward {own.step_reward:.4f} a step")
     for share in SHARES:
         for student in alive:
             student.advance(share)
@@ -228,7 +230,8 @@ class _Student:
     def said(self) -> str:
         judged = self.fitting[0].judged
         assert judged
-        return f"{100 * judged.success_rate:.1f} % after {self.learner.iteration} iterations"
+        what = f"{100 * judged.success_rate:.1f} %, reward {judged.step_reward:.4f} a step"
+        return f"{what}, after {self.learner.iteration} iterations"
 
     def advance(self, share: float) -> None:
         while self.learner.iteration < round(share * self.learner.config.iterations):

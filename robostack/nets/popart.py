@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from robostack import team
 from robostack.nets.critic import Critic, CriticConfig
 from robostack.task import Task
 
@@ -21,6 +22,13 @@ ROUNDING = 1e-5
 """share of a value that single precision cannot be trusted with"""
 
 
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (K,) of (..., K), over all processes of a team, which hold equally many."""
+    x = x.flatten(0, -2)
+    means, variances = team.stacked(torch.stack([x.mean(0), x.var(0, False)])).unbind(1)
+    return means.mean(0), variances.mean(0) + means.var(0, False)
+
+
 class PopArtCritic(Critic):
     """`outputs` values at once, each with moments of its own. All shapes are (..., outputs), for one output too; only
     `forward` gives (...) then, as every critic does."""
@@ -28,7 +36,6 @@ class PopArtCritic(Critic):
     mean: Tensor
     std: Tensor
     updates: Tensor
-    frozen = False
 
     def __init__(self, task: Task, config: CriticConfig | None = None, outputs: int = 1) -> None:
         super().__init__(task, config, outputs)
@@ -36,12 +43,6 @@ class PopArtCritic(Critic):
         self.register_buffer("std", torch.zeros(outputs))
         self.register_buffer("updates", torch.zeros(()))
         self.frozen = False
-
-    def freeze(self) -> None:
-        """Nothing in it learns from here on: no weight and no moment."""
-        self.frozen = True
-        self.normaliser.freeze()
-        self.requires_grad_(False)
 
     def see(self, picked: Tensor) -> Tensor:
         """The critic's channels (..., len(index)) -> the network's input."""
@@ -74,12 +75,12 @@ class PopArtCritic(Critic):
         """Takes in (..., outputs) values; V of everything stays as it is."""
         if self.frozen:
             return
-        targets = targets.flatten(0, -2)
+        new_mean, new_var = moments(targets)
         share = (1.0 / (self.updates + 1.0)).clamp_min(RATE)
         mean, std = self.mean.clone(), self.std.clone()
-        away = targets.mean(0) - mean
+        away = new_mean - mean
         self.mean.add_(share * away)
-        var = torch.lerp(std.square(), targets.var(0, False), share) + share * (1.0 - share) * away.square()
+        var = torch.lerp(std.square(), new_var, share) + share * (1.0 - share) * away.square()
         self.std.copy_(var.sqrt().maximum(ROUNDING * self.mean.abs()).clamp_min(1e-30))
         last = self.net[-1]
         assert isinstance(last, nn.Linear)

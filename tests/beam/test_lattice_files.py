@@ -61,7 +61,7 @@ def test_a_wrong_lattice_is_refused_by_name(tmp_path: Path, old: str, new: str, 
 
 
 def test_an_unknown_lattice_lists_the_shipped_ones() -> None:
-    with pytest.raises(ContractError, match="cafe2_cm2.*cafe2_cm1"):
+    with pytest.raises(ContractError, match=r"cafe2_cm2.*cafe2_cm1"):
         load_lattice("cafe2_cm2")
 
 
@@ -113,7 +113,7 @@ def test_what_lattice_json_cannot_say_to_us_is_named(tmp_path: Path, change: dic
 def test_a_file_that_is_none_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "line.json"
     path.write_text(text)
-    with pytest.raises(ContractError, match="line.json: not a LatticeJSON file"):
+    with pytest.raises(ContractError, match=r"line\.json: not a LatticeJSON file"):
         read_lattice_json(path, IONS)
-    with pytest.raises(ContractError, match="line.json: not a LatticeJSON file"):
+    with pytest.raises(ContractError, match=r"line\.json: not a LatticeJSON file"):
         read_lattice_json(tmp_path / "absent" / "line.json", IONS)

@@ -48,7 +48,9 @@ def test_a_misaligned_quadrupole_kicks_by_gradient_times_offset() -> None:
     errors = replace(errors, offset_m=torch.tensor([[[2e-3, -1e-3]]], dtype=F64))
     out = Machines(lattice, errors).track(torch.zeros(1, 4, dtype=F64))[0, 0]
     kick = 1e3 * length / IONS.rigidity_t_m
-    assert out[1].item() == pytest.approx(kick * 2e-3, rel=1e-3) and out[3].item() == pytest.approx(kick * 1e-3, rel=1e-3)
+    assert out[1].item() == pytest.approx(kick * 2e-3, rel=1e-3) and out[3].item() == pytest.approx(
+        kick * 1e-3, rel=1e-3
+    )
 
 
 def test_a_tilted_drift_is_still_a_drift_and_a_line_moved_as_a_whole_moves_its_beam() -> None:
@@ -61,13 +63,17 @@ def test_a_tilted_drift_is_still_a_drift_and_a_line_moved_as_a_whole_moves_its_b
     alone = Lattice("drift", IONS, (Element(name="d", length_m=2.0),))
     tilted = replace(Errors.none(1, alone, F64), tilt_rad=torch.full((1, 1, 2), 0.01, dtype=F64))
     start = 1e-3 * torch.ones(1, 4, dtype=F64)
-    assert torch.allclose(Machines(alone, tilted).track(start), Machines(alone, Errors.none(1, alone, F64)).track(start))
+    assert torch.allclose(
+        Machines(alone, tilted).track(start), Machines(alone, Errors.none(1, alone, F64)).track(start)
+    )
 
 
 def test_a_corrector_rolled_by_a_right_angle_steers_the_other_plane() -> None:
     lattice = Lattice("c", IONS, mixed_line().elements[2:4])
     rolled = replace(Errors.none(1, lattice, F64), roll_rad=torch.full((1, 2), torch.pi / 2, dtype=F64))
-    straight, turned = (Machines(lattice, e).response().corrector[0, -1] for e in (Errors.none(1, lattice, F64), rolled))
+    straight, turned = (
+        Machines(lattice, e).response().corrector[0, -1] for e in (Errors.none(1, lattice, F64), rolled)
+    )
     assert torch.allclose(turned[1, 0], straight[0, 0]) and turned[0, 0].abs() < 1e-15
 
 

@@ -94,7 +94,9 @@ def test_a_window_goes_on_where_the_last_one_ended_and_draws_new_machines_when_a
 
 def test_polarities_gains_and_dead_bpms_are_drawn_as_asked() -> None:
     task = BeamOrbit(
-        replace(QUIET, num_envs=500, gain_error=0.3, flipped_correctors=2, all_flips=True, dead_share=0.5, flipped_bpms=1)
+        replace(
+            QUIET, num_envs=500, gain_error=0.3, flipped_correctors=2, all_flips=True, dead_share=0.5, flipped_bpms=1
+        )
     )
     assert ((task.gain < 0).sum(1) == 2).all()
     assert task.gain.abs().min() >= 0.7 and task.gain.abs().max() <= 1.3

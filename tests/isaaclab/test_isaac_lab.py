@@ -76,10 +76,10 @@ def test_what_episodes_end_on_is_kept_and_new_ones_begin(task):
 
 def test_ppo_trains_a_few_iterations_and_the_policy_is_exported(task, tmp_path):
     run = RunFolder.at(tmp_path / "run")
-    learner = PPO(iterations=10, steps=24, actor=ActorConfig(hidden=(32, 32)))
+    learner = PPO(iterations=8, steps=24, actor=ActorConfig(hidden=(32, 32)))
     with run.stage("train"):
         result = train(task, learner, run)
-    rewards = [row["step_reward"] for row in result["history"]]
+    rewards = [row["step_reward"] for row in result["history"] if "step_reward" in row]
     print("judged:", [round(r, 4) for r in rewards])
     assert max(rewards[1:]) > rewards[0]
     trained = learner.learner(task).actor

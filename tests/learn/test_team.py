@@ -83,7 +83,7 @@ def test_two_processes_have_the_gradients_of_one_with_both_batches(found):
     for ours in (kept["first"] for kept in found[0]):
         assert ours["norm"] == pytest.approx(alone["norm"], rel=1e-5)
         for a, b in zip(ours["gradients"], alone["gradients"], strict=True):
-            torch.testing.assert_close(a, b, rtol=0.0, atol=1e-5 * alone["norm"])
+            torch.testing.assert_close(a, b, rtol=0.0, atol=1e-4 * alone["norm"])
         for name, value in alone["actor"].items():
             torch.testing.assert_close(ours["actor"][name], value, rtol=1e-3, atol=1e-5)
 
@@ -96,6 +96,14 @@ def test_weights_normalisers_and_optimisers_are_equal_to_the_bit_and_environment
     assert result["env_steps"] == 2 * NUM_ENVS * 6 * 5
     assert result["processes"] == 2
     assert result["peak_memory_mib"] > 50
+
+
+def test_a_critics_moments_and_a_rate_that_follows_the_data_are_one_teams_too(found):
+    ours, theirs = (dict(kept["ppo"]) for kept in found[0])
+    rollouts = ours.pop("rollout"), theirs.pop("rollout")
+    assert_equal(ours, theirs)
+    assert not torch.equal(*(r["obs"] for r in rollouts))
+    assert [kept["ppo, broken"] for kept in found[0]] == [3, 3]
 
 
 def test_ctrl_c_in_one_stops_all_and_they_resume_to_the_bit(found):

@@ -13,8 +13,10 @@ from ball import Ball, BallConfig
 from robostack import cli, team
 from robostack.learn import trainer
 from robostack.learn.learner import DivergedError
+from robostack.learn.ppo import PPO
 from robostack.learn.shac import SHAC, ShacLearner
 from robostack.nets.actor import ActorConfig
+from robostack.nets.critic import CriticConfig
 from robostack.run_folder import RunFolder
 
 torch.set_num_threads(1)
@@ -79,8 +81,22 @@ def weights(folder, **options):
     return result, kept[0].state_dict()
 
 
+def ppo(task):
+    """What three iterations from the same weights made of a learner whose critic and rate follow its data."""
+    torch.manual_seed(0)
+    task.reset(team.rank())
+    shape = {"actor": ActorConfig(hidden=(8,), recurrent=4), "critic": CriticConfig((8,))}
+    learner = PPO(steps=8, minibatches=2, terms=(("near", 1.0), ("effort", 0.1)), **shape).learner(task)
+    torch.manual_seed(team.rank())
+    for _ in range(3):
+        learner.iterate()
+    return learner.state_dict()
+
+
 def both(folder):
     found = {"first": followed(started(ball()))}
+    found["ppo"] = ppo(ball())
+    found["ppo, broken"] = ppo(BrokenForOne(BallConfig(num_envs=NUM_ENVS)))["bad_updates"]
     found["whole"] = weights(folder / "whole")
     iterate = after(STOPPED_AT, 1, lambda: signal.raise_signal(signal.SIGINT))
     found["stopped"] = weights(folder / "parts")

@@ -1,7 +1,7 @@
 """Classical orbit correction, as policies: what a learned controller has to beat, and what to run where it does not.
 
-Each is a `robostack.runtime.controller.Policy` with a `reset` state (S,): it takes the channels of `beam_orbit` by name and
-answers with changes of corrector currents, for one machine or a batch of them, (..., R) readings and (..., C)
+Each is a `robostack.runtime.controller.Policy` with a `reset` state (S,): it takes the channels of `beam_orbit` by
+name and answers with changes of corrector currents, for one machine or a batch of them, (..., R) readings and (..., C)
 correctors. So a `Controller` puts the same envelope around any of them and around an exported network. NumPy alone.
 
 All solve the same least squares for the change d of the currents that should take the error e (m) away,
@@ -55,15 +55,18 @@ class MatrixCorrection:
 class MeasuredCorrection:
     """Moves one corrector after the other by `probe_a` and back, then corrects with the matrix that this gave."""
 
-    def __init__(self, response: npt.ArrayLike, step_max_a: float, probe_a: float, bpm_noise_m: float, gain: float = 0.8):
+    def __init__(
+        self, response: npt.ArrayLike, step_max_a: float, probe_a: float, bpm_noise_m: float, gain: float = 0.8
+    ) -> None:
         readings, correctors = np.shape(response)
         self._state = _State(count=(), first=(readings,), response=(readings, correctors))
-        self.reset = self._state.pack(count=np.zeros(()), first=np.zeros(readings), response=np.zeros((readings, correctors)))
+        self.reset = self._state.zeros()
         self.step_max_a, self.probe_a, self.gain = step_max_a, probe_a, gain
         self._damping = readings * 2.0 * (bpm_noise_m / probe_a) ** 2 * np.eye(correctors)
 
     def infer(self, observation: Mapping[str, Any], applied_action: Any, state: Any, /) -> Answer:
-        s, reading, correctors = self._state.unpack(state), _wide(observation["bpm_position"]), np.shape(applied_action)[-1]
+        s, correctors = self._state.unpack(state), np.shape(applied_action)[-1]
+        reading = _wide(observation["bpm_position"])
         count = s["count"][..., None]
         first = np.where(count == 0, reading, s["first"])
         moved = np.arange(correctors) == count - 1  # (..., C): whose probe this reading shows
@@ -75,10 +78,14 @@ class MeasuredCorrection:
         action = np.where(count > correctors, step, probe)
         return action.astype(np.float32), self._state.pack(count=s["count"] + 1.0, first=first, response=response)
 
+    def measured(self, state: Any) -> Array:
+        """(..., R, C) m/A: the matrix in a state, of as many columns as have been probed."""
+        return self._state.unpack(state)["response"]
+
 
 class _Learning:
-    """What learns the matrix from its own moves: predicts what the last one did, and remembers the best orbit so far, to
-    which it goes back when the orbit has become worse by `retreat`."""
+    """What learns the matrix from its own moves: predicts what the last one did, and remembers the best orbit so far,
+    to which it goes back when the orbit has become worse by `retreat`."""
 
     def __init__(self, response: npt.ArrayLike, step_max_a: float, retreat: float, **shapes: tuple[int, ...]) -> None:
         self.response = np.asarray(response, float)
@@ -99,7 +106,13 @@ class _Learning:
         lost = ~better & (size > self.retreat**2 * best)
         from_m, from_a = np.where(lost, kept, reading), np.where(lost, kept_currents, currents)
         action = self._decide(learned, from_m - target) + from_a - currents
-        following = {**learned, "count": s["count"] + 1.0, "last": reading, "best": kept, "best_currents": kept_currents}
+        following = {
+            **learned,
+            "count": s["count"] + 1.0,
+            "last": reading,
+            "best": kept,
+            "best_currents": kept_currents,
+        }
         return action.astype(np.float32), self._state.pack(**following)
 
     def _learn(self, s: dict[str, Array], moved: Array, seen: Array) -> dict[str, Array]:
@@ -109,10 +122,6 @@ class _Learning:
     def _decide(self, s: dict[str, Array], error: Array) -> Array:
         raise NotImplementedError
 
-    def _reset(self, **own: Array) -> npt.NDArray[np.float32]:
-        common = {n: np.zeros(self._state.shapes[n]) for n in ("count", "last", "best", "best_currents")}
-        return self._state.pack(**common, **own)
-
 
 class Broyden(_Learning):
     """J += (y - J d) d' / |d|2 after every move d that changed the readings by y (Broyden 1965)."""
@@ -121,7 +130,7 @@ class Broyden(_Learning):
         super().__init__(response, step_max_a, retreat, matrix=np.shape(response))
         readings, correctors = self.response.shape
         self._damping = readings * matrix_error**2 * np.eye(correctors)
-        self.reset = self._reset(matrix=self.response)
+        self.reset = self._state.zeros(matrix=self.response)
 
     def _learn(self, s: dict[str, Array], moved: Array, seen: Array) -> dict[str, Array]:
         surprise = seen - (s["matrix"] @ moved[..., None])[..., 0]
@@ -149,7 +158,7 @@ class RecursiveLeastSquares(_Learning):
         shapes = {"matrix": np.shape(response), "covariance": (correctors, correctors)}
         super().__init__(response, step_max_a, retreat, **shapes)
         self._noise, self.caution = 2.0 * bpm_noise_m**2, caution
-        self.reset = self._reset(matrix=self.response, covariance=matrix_error**2 * np.eye(correctors))
+        self.reset = self._state.zeros(matrix=self.response, covariance=matrix_error**2 * np.eye(correctors))
 
     def _learn(self, s: dict[str, Array], moved: Array, seen: Array) -> dict[str, Array]:
         surprise = seen - (s["matrix"] @ moved[..., None])[..., 0]
@@ -167,7 +176,7 @@ class GainFilter(_Learning):
     """Believes the model's optics and learns what the machine's builders got wrong most often: a gain a corrector,
     polarity included. y = J diag(d) g is linear in g, so that one move of all correctors shows them all.
 
-    `gain_mean` and `gain_error` are the prior; `optics_error`, relative, is what it does not believe of a predicted change.
+    `gain_mean` and `gain_error` are the prior; `optics_error`, relative, is what it doubts of a predicted change.
     """
 
     def __init__(
@@ -185,7 +194,7 @@ class GainFilter(_Learning):
         super().__init__(response, step_max_a, retreat, gains=(correctors,), covariance=(correctors, correctors))
         self._noise, self.optics_error, self.caution = 2.0 * bpm_noise_m**2, optics_error, caution
         prior = np.full(correctors, gain_mean)
-        self.reset = self._reset(gains=prior, covariance=gain_error**2 * np.eye(correctors))
+        self.reset = self._state.zeros(gains=prior, covariance=gain_error**2 * np.eye(correctors))
 
     def _learn(self, s: dict[str, Array], moved: Array, seen: Array) -> dict[str, Array]:
         shown = self.response * moved[..., None, :]
@@ -215,6 +224,10 @@ class _State:
         state = _wide(state)
         parts = np.split(state, self._ends, -1)
         return {n: p.reshape((*state.shape[:-1], *s)) for (n, s), p in zip(self.shapes.items(), parts, strict=True)}
+
+    def zeros(self, **others: Array) -> npt.NDArray[np.float32]:
+        """(S,) all zero, but for what is given."""
+        return self.pack(**{n: np.zeros(s) for n, s in self.shapes.items()} | others)
 
     def pack(self, **values: Array) -> npt.NDArray[np.float32]:
         rows = []

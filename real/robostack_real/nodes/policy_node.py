@@ -109,7 +109,7 @@ class PolicyNode(Node):
                 self.wait(0.0)
             if self.state == "acting" and (stale := self._expired()):
                 self.controller.fall_back(stale)
-                self._answer(np.empty(self.spec.action_size), time.time_ns())
+                self._answer(np.full(self.spec.action_size, np.nan), time.time_ns())
         self.tell(self.state)
 
     def report(self) -> wire.Report:

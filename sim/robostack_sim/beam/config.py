@@ -40,8 +40,8 @@ class BeamOrbitConfig:
     """cost of each corrector's travel; () is 1 for all"""
     step_dt: float = 1.0
     """s: set, settle, read"""
-    steps: int = 10
-    """of an episode"""
+    steps: int = 30
+    """of an episode, long enough to learn to hold what was reached"""
     judged_steps: int = 8
     """of an evaluation's episode: within them the orbit must be right"""
     step_max_a: float = 3.0

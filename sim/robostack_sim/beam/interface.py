@@ -33,7 +33,9 @@ class Line:
         """Raises ContractError for a name that is neither BPM nor corrector, and when none is left."""
         names = {lattice.elements[i].name for i in lattice.bpms} | set(lattice.corrector_names)
         if unknown := sorted(set(masked) - names):
-            raise ContractError(f"masked: {unknown[0]!r} is no BPM and no corrector; there are {', '.join(sorted(names))}")
+            raise ContractError(
+                f"masked: {unknown[0]!r} is no BPM and no corrector; there are {', '.join(sorted(names))}"
+            )
         bpms = tuple(i for i in lattice.bpms if lattice.elements[i].name not in masked)
         correctors = tuple(i for i, name in enumerate(lattice.corrector_names) if name not in masked)
         if not bpms or not correctors:
@@ -44,25 +46,26 @@ class Line:
             correctors,
             tuple(lattice.corrector_names[i] for i in correctors),
             tuple(lattice.correctors[i][0].current_max_a for i in correctors),
-            min(min(e.aperture_m for e in lattice.elements), 1.0),
+            min(*(e.aperture_m for e in lattice.elements), 1.0),
         )
 
 
 def channels(line: Line, config: BeamOrbitConfig, solenoids: int) -> tuple[Channel, ...]:
     """In the order of the packed observation; a dead BPM has gain 0."""
-    beyond, age = 2.0 * line.aperture_m, 3.0 * config.step_dt
-    position = {"elements": line.readings, "unit": "m", "low": (-beyond,), "high": (beyond,), "max_age_s": age}
-    n, c = (len(line.readings),), (len(line.corrector_names),)
-    limit = tuple(1.01 * m for m in line.current_max_a)
-    noise = (config.bpm_noise_m,)
+    beyond, age, asked = (2.0 * line.aperture_m,), 3.0 * config.step_dt, 3600.0
+    readings, n, c = line.readings, (len(line.readings),), (len(line.corrector_names),)
+    low, limit = (-beyond[0],), tuple(1.01 * m for m in line.current_max_a)
     found = [
-        Channel(name="bpm_position", shape=n, frame="x, y of the design axis", noise_std=noise, **position),
+        Channel(name="bpm_position", shape=n, elements=readings, unit="m", frame="x, y of the design axis", low=low,
+                high=beyond, noise_std=(config.bpm_noise_m,), max_age_s=age),
         Channel(name="corrector_current", shape=c, elements=line.corrector_names, unit="A", max_age_s=age,
                 low=tuple(-m for m in limit), high=limit),
-        Channel(name="target_orbit", shape=n, source="command", **{**position, "max_age_s": 3600.0}),
+        Channel(name="target_orbit", shape=n, elements=readings, unit="m", source="command", low=low, high=beyond,
+                max_age_s=asked),
     ]  # fmt: skip
     if config.probe_a:
-        found.append(Channel(name="probe_response", shape=n, **{**position, "max_age_s": 3600.0}))
+        found.append(Channel(name="probe_response", shape=n, elements=readings, unit="m", low=low, high=beyond,
+                             max_age_s=asked))  # fmt: skip
     return (
         *found,
         Channel(name="applied_action", shape=c, elements=line.corrector_names, unit="A",

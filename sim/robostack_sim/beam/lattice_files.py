@@ -72,7 +72,7 @@ def load_lattice(name_or_path: str | Path) -> Lattice:
 def _part(where: str, entry: dict[str, Any]) -> tuple[str, dict[str, float]]:
     """Kind and checked values of a part."""
     kind = entry.get("kind")
-    if kind not in PARTS:
+    if not isinstance(kind, str) or kind not in PARTS:
         raise ContractError(f"{where}: kind = {kind!r}: must be one of {', '.join(PARTS)}")
     needed, optional = PARTS[kind]
     given, fields = entry.keys() - {"kind"}, {**needed, **optional}
@@ -120,23 +120,28 @@ def _element(name: str, sign: float, kind: str, v: Mapping[str, float]) -> Eleme
 def read_lattice_json(path: str | Path, beam: Beam, current_max_a: float = 1.0) -> Lattice:
     """cheetah's LatticeJSON, whose strengths are normalised: `beam` makes fields of them.
 
-    Drift, Marker, Quadrupole, Solenoid, HorizontalCorrector, VerticalCorrector, BPM and Aperture are read (a pipe of the
-    smaller half-width), as designed: misalignments belong to a machine, and angles are its setpoints. A corrector deflects
-    by 1 mrad an ampere. Raises ContractError naming the file and the element for anything else, an electron's Cavity
-    among it.
+    Drift, Marker, Quadrupole, Solenoid, HorizontalCorrector, VerticalCorrector, BPM and Aperture (a pipe of the
+    smaller half-width) are read as designed: misalignments belong to a machine, and angles are its setpoints. A
+    corrector deflects by 1 mrad an ampere. Raises ContractError naming the file and the element for anything else,
+    an electron's Cavity among it.
     """
     try:
         table = json.loads(Path(path).read_text(encoding="utf-8"))
         entries, lattices, root = table["elements"], table["lattices"], table["root"]
         line = _flat(lattices, root)
-        found = [_from_json(name, *entries[name], beam, current_max_a) for name in line]
+        found = []
+        for name in line:
+            kind, values = entries[name]
+            found.append(_from_json(name, kind, values, beam, current_max_a))
         return Lattice(str(root), beam, tuple(found))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ContractError(f"{path}: not a LatticeJSON file: {error}") from error
-    except (KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ContractError(f"{path}: not a LatticeJSON file: {error} is missing or of another form") from error
     except ContractError as error:
         raise ContractError(f"{path}: {error}") from error
+    except ValueError as error:  # an entry that is no pair
+        raise ContractError(f"{path}: not a LatticeJSON file: {error}") from error
 
 
 def _flat(lattices: Mapping[str, list[str]], name: str) -> list[str]:

@@ -1,8 +1,8 @@
 """Many machines of one lattice, each with its own errors: where their beams go.
 
-Every element of a machine is an affine map of the centroid, x -> R x + c + K i with i the currents of its correctors, so
-the orbit is affine in start and currents: `track` goes through the line, `response` says it in three tensors once and for
-all. Everything is differentiable in errors, currents and start.
+Every element of a machine is an affine map of the centroid, x -> R x + c + K i with i the currents of its correctors,
+so the orbit is affine in start and currents: `track` goes through the line, `response` says it in three tensors once
+and for all. Everything is differentiable in errors, currents and start.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class Machines:
     def __init__(self, lattice: Lattice, errors: Errors, dim: int = 4) -> None:
         self.lattice, self.dim = lattice, dim
         if errors.strength.shape[1] != len(lattice.elements):
-            raise ValueError(f"errors of {errors.strength.shape[1]} elements; {lattice.name} has {len(lattice.elements)}")
+            raise ValueError(
+                f"errors of {errors.strength.shape[1]} elements; {lattice.name} has {len(lattice.elements)}"
+            )
         self.num_machines = errors.strength.shape[0]
         self._like = errors.strength
         self.matrices: list[Tensor] = []
@@ -78,10 +80,14 @@ class Machines:
         self.kicks: list[Tensor | None] = []
         """(N, dim, planes) m and rad an ampere"""
         turned = bool(errors.roll_rad.any())
-        moved = bool(errors.offset_m.any()) or bool(errors.tilt_rad.any())
+        moved = ((errors.offset_m != 0) | (errors.tilt_rad != 0)).any(0).any(-1).tolist()
         for i, (element, beam) in enumerate(zip(lattice.elements, lattice.beams, strict=False)):
             matrix = element.matrix(beam, errors.strength[:, i])
-            kick = element.steering(beam, errors.strength[:, i]) if isinstance(element, Steered) and element.planes else None
+            kick = (
+                element.steering(beam, errors.strength[:, i])
+                if isinstance(element, Steered) and element.planes
+                else None
+            )
             if matrix.dim() == 2:
                 matrix = matrix[None]
             if turned:
@@ -91,7 +97,7 @@ class Machines:
             matrix = matrix[:, :dim, :dim]
             self.matrices.append(matrix)
             self.kicks.append(kick[:, :dim] if kick is not None else None)
-            self.shifts.append(self._shift(matrix, errors, i) if moved else None)
+            self.shifts.append(self._shift(matrix, errors, i) if moved[i] else None)
 
     def _shift(self, matrix: Tensor, errors: Errors, i: int) -> Tensor:
         """x - axis at the entry is mapped, and is x - axis at the exit."""
@@ -107,7 +113,7 @@ class Machines:
         """(N, dim) centroid at the entrance, (N, C) A -> (N, E, dim) at the exit of each element."""
         x, found, used = start, [], 0
         for matrix, shift, kick in zip(self.matrices, self.shifts, self.kicks, strict=True):
-            x = (matrix @ x[..., None])[..., 0]
+            x = x @ matrix[0].T if len(matrix) == 1 else (matrix @ x[..., None])[..., 0]
             if shift is not None:
                 x = x + shift
             if kick is not None:
@@ -121,18 +127,23 @@ class Machines:
         """(N, dim, dim) second moments about the centroid at the entrance -> (N, E, dim, dim)."""
         found = []
         for matrix in self.matrices:
-            start = matrix @ start @ matrix.mT
+            if len(matrix) == 1:  # one product of rows: nine times as fast as a batch of small ones
+                start = (start.flatten(1) @ torch.kron(matrix[0], matrix[0]).T).view_as(start)
+            else:
+                start = matrix @ start @ matrix.mT
             found.append(start)
         return torch.stack(found, 1)
 
     def response(self, places: Sequence[int] | None = None) -> Response:
-        """At the exits of the elements in `places`, rising, or of all: one pass with start and currents side by side. What
-        lies between two of them is multiplied out first. Needs `dim` 4."""
+        """At the exits of the elements in `places`, rising, or of all: one pass with start and currents side by side.
+        What lies between two of them is multiplied out first. Needs `dim` 4."""
         if self.dim != 4:
             raise ValueError(f"a response is of the transverse planes: make the machines with dim = 4, not {self.dim}")
         wanted = set(range(len(self.matrices)) if places is None else places)
         n, correctors = self.num_machines, len(self.lattice.corrector_names)
-        columns = torch.eye(4, dtype=self._like.dtype, device=self._like.device).repeat(n, 1, 1)  # of start, then by current
+        columns = torch.eye(4, dtype=self._like.dtype, device=self._like.device).repeat(
+            n, 1, 1
+        )  # of start, then by current
         zero = columns.new_zeros(n, 4, 1)
         stretch: Tensor | None = None  # from the last place on
         found = []
@@ -153,8 +164,8 @@ class Machines:
 def survival(lattice: Lattice, orbit_m: Tensor, covariance: Tensor) -> Tensor:
     """(N,) share of a Gaussian beam that passes the narrowest place of the line.
 
-    (N, E, 2) centroids, (N, E, >=4, >=4) moments. Each plane is cut at the pipe's radius by itself: a square pipe, which
-    loses less than a round one, by under two percent of the beam while three sigma fit.
+    (N, E, 2) centroids, (N, E, dim, dim) moments. Each plane is cut at the pipe's radius by itself, as in a square
+    pipe: a round one loses more, by under two percent of the beam while three sigma fit.
     """
     radius = orbit_m.new_tensor([e.aperture_m for e in lattice.elements])[None, :, None]
     sigma = covariance[..., (0, 2), (0, 2)].sqrt() * math.sqrt(2.0)

@@ -44,8 +44,8 @@ def solenoid(length_m: float, k_m: Tensor, gamma: float) -> Tensor:
 
 
 def steering(length_m: float, k_m: Tensor) -> Tensor:
-    """(..., 6, 2): what a uniform dipole field over a solenoid (over a drift: k = 0) adds behind it, for a deflection of
-    1 rad in x and in y: the mean over s of the solenoid's last L - s metres, times (0, 1).
+    """(..., 6, 2): what a uniform dipole field over a solenoid (over a drift: k = 0) adds behind it, for a deflection
+    of 1 rad in x and in y: the mean over s of the solenoid's last L - s metres, times (0, 1).
 
     In the frame that turns, x'' = -k2 x: with a = k L, the means of sin(ks) cos(ks), cos2(ks) and sin2(ks) are
     sin2(a) / 2a, 1/2 + sin(2a)/4a and 1/2 - sin(2a)/4a; x takes 1/k of the one, x' all of the other.

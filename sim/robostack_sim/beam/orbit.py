@@ -113,7 +113,7 @@ class BeamOrbit(Task):
         bpm_gain = (1.0 + c.bpm_scale_error * self._uniform(readings)) * self._flips(readings, c.flipped_bpms)
         bpm_offset, stuck = c.bpm_offset_m * self._uniform(readings), c.dead_reading_m * self._uniform(readings)
         dies = 0.5 + 0.5 * self._uniform(1) < c.dead_share
-        which = (0.5 * readings / 2 * (1.0 + self._uniform(1))).long() == torch.arange(readings // 2, device=self.device)
+        which = self._uniform(readings // 2).argsort(1) == 0
         dead = (dies & which).repeat_interleave(2, 1)
         target = c.target_m * self._uniform(readings)
         errors = Errors.none(n, self.lattice, device=str(self.device))
@@ -247,7 +247,7 @@ class BeamOrbit(Task):
 
     def unroll(self, horizon: int) -> BeamOrbitUnroll:
         if self.config.reward != "smooth":
-            raise TypeError(f"reward = {self.config.reward!r} has no gradient; give --reward smooth, or another algorithm")
+            raise TypeError(f"reward = {self.config.reward!r} has no gradient; take smooth, or another algorithm")
         return BeamOrbitUnroll(self)
 
     def snapshot(self) -> Mapping[str, Tensor]:

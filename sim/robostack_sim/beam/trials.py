@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from robostack_sim.beam.config import BeamOrbitConfig
 from robostack_sim.beam.orbit import BeamOrbit
 
 
@@ -57,9 +58,7 @@ class Correction:
 
 
 @torch.no_grad()
-def correct(
-    controller: Controller, reset: np.ndarray, task: BeamOrbit, *, seed: int, steps: int
-) -> Correction:
+def correct(controller: Controller, reset: np.ndarray, task: BeamOrbit, *, seed: int, steps: int) -> Correction:
     """Corrects every machine of `task`, from `seed`, for so many steps; `reset` is the controller's state then, (S,).
 
     The task's own episodes must be longer. A beam that is lost stays lost.
@@ -81,3 +80,37 @@ def correct(
         peak = torch.maximum(peak, torch.where(lost, peak, extras["peak_m"]))
         travel = travel + torch.where(lost, 0.0, extras["travel_a"])
     return Correction(torch.stack(rms), torch.stack(rms_all), peak, travel, lost, task.config.success_m)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Machines to be judged on, and after how many moves."""
+
+    config: BeamOrbitConfig
+    moves: int
+
+
+_DESIGN = BeamOrbitConfig(
+    steps=1000,
+    optics_error=0.0,
+    gain_error=0.0,
+    flipped_correctors=0,
+    dead_share=0.0,
+    bpm_noise_m=0.0,
+    drift_m=0.0,
+    target_m=0.0,
+)
+_GAINS = replace(_DESIGN, optics_error=0.05, gain_error=0.3, bpm_noise_m=1e-4)
+SETTINGS = {
+    "offsets alone (TBSAC's)": Setting(_DESIGN, 10),
+    "20 % optics, 30 % gain, 0.1 mm noise": Setting(replace(_GAINS, optics_error=0.2), 10),
+    "two polarities of ten, 30 % gain": Setting(replace(_GAINS, flipped_correctors=2, all_flips=True), 8),
+    "one dead BPM, 30 % gain": Setting(replace(_GAINS, dead_share=1.0), 10),
+    "all of it, drift, a golden orbit": Setting(
+        replace(
+            _GAINS, optics_error=0.2, flipped_correctors=2, all_flips=True, dead_share=1.0, drift_m=3e-5, target_m=1e-3
+        ),
+        10,
+    ),
+}
+"""what the controller is not told; solenoids are off by 3 mm in all of them"""
