@@ -77,9 +77,9 @@ class OffPolicyLearner(Learner):
         self.actor = Actor(task, config.actor).to(device)
         self.index = critic_index(task, config.critic.channels).to(device)
         self.normaliser = Normaliser(len(self.index), eps=1e-8).to(device)
-        self.critic = TwinCritic(len(self.index) + task.action_size, config.critic.hidden).to(device)
-        self.target = deepcopy(self.critic).requires_grad_(False)
-        self.critic_parameters = tuple(self.critic.parameters())
+        self.critics = TwinCritic(len(self.index) + task.action_size, config.critic.hidden).to(device)
+        self.target = deepcopy(self.critics).requires_grad_(False)
+        self.critic_parameters = tuple(self.critics.parameters())
         self.critic_optimiser = Adam(self.critic_parameters, config.learning_rate)
         self.columns = Columns(len(self.index), task.action_size, self.actor.features.output_size)
         self.replay = self._replay()
@@ -134,11 +134,6 @@ class OffPolicyLearner(Learner):
         self.all_or_nothing(f"{type(self.config).__name__} update", self.changed(), updates)
         return {name: value.item() for name, value in found.items()}
 
-    def reweigh(self, weights: dict[str, float]) -> None:
-        """What a curriculum calls: the reward becomes the sum of the task's terms times these weights, in all that is
-        remembered too."""
-        self.replay.reweigh(weights)
-
     def fit_critics(self, row: Tensor, goal: Tensor) -> Tensor:
         """One update of both towards y (batch,) of normalised transitions (batch, columns.size). Returns the loss."""
         loss = self.critic_loss(row, goal)
@@ -147,7 +142,7 @@ class OffPolicyLearner(Learner):
 
     def critic_loss(self, row: Tensor, goal: Tensor) -> Tensor:
         """Mean square of Q - y over both critics."""
-        values = self.critic(row[:, : self.columns.critic + self.columns.action])
+        values = self.critics(row[:, : self.columns.critic + self.columns.action])
         return mse_loss(values, goal.expand_as(values))
 
     @torch.no_grad()
@@ -212,7 +207,7 @@ class OffPolicyLearner(Learner):
         return {
             "actor": self.actor.state_dict(),
             "normaliser": self.normaliser.state_dict(),
-            "critic": self.critic.state_dict(),
+            "critics": self.critics.state_dict(),
             "target": self.target.state_dict(),
             "critic_optimiser": self.critic_optimiser.state_dict(),
             "replay": self.replay.state_dict(),
@@ -222,7 +217,7 @@ class OffPolicyLearner(Learner):
         }
 
     def load_state_dict(self, kept: dict[str, Any]) -> None:
-        for part in ("actor", "normaliser", "critic", "target", "critic_optimiser", "replay"):
+        for part in ("actor", "normaliser", "critics", "target", "critic_optimiser", "replay"):
             getattr(self, part).load_state_dict(kept[part])
         for ours, theirs in zip((self.seen, self.features, self.memory), kept["now"], strict=True):
             ours.copy_(theirs)

@@ -102,7 +102,7 @@ class SacLearner(OffPolicyLearner):
         """Of policy and temperature together; and the mean log-density, detached."""
         critic, _, actor, *_ = rows.split(self.columns.sizes, -1)
         action, log_density = self.sample(self.actor.normalised_latent(actor), noise)
-        value = self.critic(torch.cat([critic, action], -1)).amin(0)
+        value = self.critics(torch.cat([critic, action], -1)).amin(0)
         mean = log_density.detach().mean()
         loss = (self.log_alpha.detach().exp() * log_density - value).mean()
         return loss - self.log_alpha * (mean + self.target_entropy), mean

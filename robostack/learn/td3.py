@@ -91,7 +91,7 @@ class Td3Learner(OffPolicyLearner):
         """Minus the mean Q1 of what the policy does."""
         critic, _, actor, *_ = rows.split(self.columns.sizes, -1)
         action = self._share(self.actor, actor)
-        return -self.critic.first(torch.cat([critic, action], -1)).mean()
+        return -self.critics.first(torch.cat([critic, action], -1)).mean()
 
     @staticmethod
     def _share(actor: Actor, features: Tensor) -> Tensor:

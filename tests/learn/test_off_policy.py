@@ -115,7 +115,7 @@ def test_privileged_channels_reach_the_critics_and_never_the_action(kind, tmp_pa
     other[:, obs.layout.indices(("true_state",))] += 5.0
     state = learner.actor.initial_state(8)
     assert torch.equal(learner.actor(obs.flat, state)[0], learner.actor(other, state)[0])
-    value = lambda x: learner.critic(torch.cat([x[:, learner.index], torch.zeros(8, 1)], -1))  # noqa: E731
+    value = lambda x: learner.critics(torch.cat([x[:, learner.index], torch.zeros(8, 1)], -1))  # noqa: E731
     assert not torch.allclose(value(obs.flat), value(other))
     spec = export_actor(learner.task, learner.actor, tmp_path / "policy.onnx").spec
     assert "true_state" not in {c.name for c in spec.observations}

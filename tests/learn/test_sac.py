@@ -76,7 +76,7 @@ def test_targets_are_the_smaller_value_and_the_entropy(learner):
 def test_the_policys_gradient_is_the_slope_of_its_loss(learner):
     """Finite differences in double precision, with the temperature and the noise held."""
     rows, noise = rows_of(learner), torch.randn(32, 1)
-    learner.actor.double(), learner.std_head.double(), learner.critic.double()
+    learner.actor.double(), learner.std_head.double(), learner.critics.double()
     rows, noise = rows.double(), noise.double()
     held = [p for p in learner.policy_parameters if p is not learner.log_alpha]
     slopes = torch.autograd.grad(learner.policy_loss(rows, noise)[0], held)
@@ -88,7 +88,7 @@ def test_the_policys_gradient_is_the_slope_of_its_loss(learner):
             p.add_(g, alpha=step / length)
         critic, _, actor, *_ = rows.split(learner.columns.sizes, -1)
         action, log_density = learner.sample(learner.actor.normalised_latent(actor), noise)
-        value = learner.critic(torch.cat([critic, action], -1)).min(0).values
+        value = learner.critics(torch.cat([critic, action], -1)).min(0).values
         for p, g in zip(held, slopes, strict=True):
             p.add_(g, alpha=-step / length)
         return (learner.log_alpha.exp() * log_density - value).mean().item()

@@ -71,7 +71,7 @@ def test_the_policy_climbs_the_slope_of_q1(learner):
             for layer in (*learner.actor.hidden, learner.actor.head)
         ]  # fmt: skip
         x = np.concatenate([critic, mlp(actor, layers, np.tanh, np.tanh)], -1)
-        return -mlp(x, q_layers(learner.critic, 0), lambda h: np.maximum(h, 0), lambda h: h).mean()
+        return -mlp(x, q_layers(learner.critics, 0), lambda h: np.maximum(h, 0), lambda h: h).mean()
 
     assert (loss(1e-5) - loss(-1e-5)) / 2e-5 == pytest.approx(length, rel=1e-3)
 
@@ -83,7 +83,7 @@ def test_the_policy_and_the_targets_move_every_second_update(learner):
     assert learner.critic_optimiser.steps.item() - steps[0] == 4
     assert learner.actor_optimiser.steps.item() - steps[1] == 2
     gap = (learner.target.out_bias - slow).abs().max()
-    assert 0 < gap < 2.1 * CONFIG.target_rate * (learner.critic.out_bias - slow).abs().max()
+    assert 0 < gap < 2.1 * CONFIG.target_rate * (learner.critics.out_bias - slow).abs().max()
 
 
 def test_exploration_stays_within_the_actions_range(learner):
