@@ -5,8 +5,8 @@
 *Steps*: policy_node in this process gets an observation a step, as its subscriptions hand it over, in lockstep, and
 answers by its publisher, as fast as it can; all that is left out is the wire. *Stack*: the simulated quadrotor hovers
 in real time, under SCHED_FIFO; memory of each process is read once a second. A slope of memory is a line through the
-second half, when everything has been touched once; a quick run says nothing about it. Drift is that of the periods which
-the device's loop has counted, against the stamps of its own diagnostics, from the first third to the last.
+second half, when everything has been touched once; a quick run says nothing about it. Drift is that of the periods
+which the device's loop has counted, against the stamps of its own diagnostics, from the first third to the last.
 """
 
 from __future__ import annotations
