@@ -53,6 +53,11 @@ BARS = {
 Made = tuple[Controller, np.ndarray]
 
 
+def nominal(task: BeamOrbit) -> np.ndarray:
+    """(R, C) m/A of the design, as a policy's file carries it."""
+    return np.array(task.machine["response_m_per_a"]).reshape(len(task.line.readings), len(task.line.correctors))
+
+
 def classical(response: np.ndarray) -> dict[str, list[Made]]:
     """Controllers by name, and what is to be chosen from."""
     size = float(np.sqrt(np.square(response).mean()))
@@ -89,7 +94,7 @@ def best(choices: list[Made], setting: Setting, machines: int) -> Made:
 
 def measured_once(task: BeamOrbit, seed: int) -> MatrixCorrection:
     """SVD with the matrix of each machine of `task`, measured before by a move of 1 A of every corrector."""
-    measuring = MeasuredCorrection(np.array(task.nominal_m_a[task._bpms].flatten(0, 1)), STEP_A, 1.0, NOISE_M)
+    measuring = MeasuredCorrection(nominal(task), STEP_A, 1.0, NOISE_M)
     obs, _ = task.reset(seed)
     state: np.ndarray | None = np.tile(measuring.reset, (task.num_envs, 1))
     for _ in range(task.action_size + 1):
@@ -114,8 +119,7 @@ def policy_of(run: Path | None, quick: bool, folder: Path) -> tuple[Runner, floa
 
 def corrections(setting: Setting, policy: Runner, machines: int, tuning: int) -> Iterator[tuple[str, Correction]]:
     task = BeamOrbit(replace(setting.config, num_envs=machines))
-    response = np.array(task.machine["response_m_per_a"]).reshape(len(task.line.readings), -1)
-    for name, choices in classical(response).items():
+    for name, choices in classical(nominal(task)).items():
         yield name, correct(*best(choices, setting, tuning), task, seed=JUDGED_ON, steps=MOVES)
     once = measured_once(task, JUDGED_ON)
     yield "SVD, measured before", correct(once, once.reset, task, seed=JUDGED_ON, steps=MOVES)

@@ -39,6 +39,8 @@ class BeamOrbit(Task):
         Parameter("solenoid_offset_m", -3e-3, 3e-3, "m"),
         Parameter("corrector_gain", 0.7, 1.3, "1"),
     )
+    _STATE = ("zero_m", "from_start", "per_ampere", "currents_a", "applied_a", "gain", "start", "target_m", "bpm_gain",
+              "bpm_offset_m", "bpm_stuck_m", "probe_response_m", "offset_m")  # fmt: skip
 
     def __init__(self, config: BeamOrbitConfig | None = None, seed: int = 0) -> None:
         self.config = c = config or BeamOrbitConfig()
@@ -164,7 +166,7 @@ class BeamOrbit(Task):
         """(num_envs,) weighted RMS of the true orbit about its target, over the BPMs that live, or all."""
         weight = self._bpm_weights * (self.bpm_stuck_m.isnan() if live else 1.0)
         off = orbit[:, self._bpms].flatten(1) - self.target_m
-        return ((off.square() * weight).sum(1) / weight.sum(-1) + 1e-14).sqrt()
+        return ((off.square() * weight).sum(1) / weight.sum(-1).clamp(min=1e-6) + 1e-14).sqrt()
 
     def peak_m(self, orbit: Tensor) -> Tensor:
         """(num_envs,) furthest from the axis at the exit of a solenoid or a BPM."""
@@ -264,9 +266,6 @@ class BeamOrbit(Task):
     def state_dict(self) -> dict[str, Tensor]:
         kept = {name: getattr(self, name) for name in self._STATE}
         return {**kept, "episode_length_buf": self.episode_length_buf, "generator": self._generator.get_state()}
-
-    _STATE = ("zero_m", "from_start", "per_ampere", "currents_a", "applied_a", "gain", "start", "target_m", "bpm_gain",
-              "bpm_offset_m", "bpm_stuck_m", "probe_response_m", "offset_m")  # fmt: skip
 
     def load_state_dict(self, kept: dict[str, Tensor]) -> None:
         for name in (*self._STATE, "episode_length_buf"):
