@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,11 +130,12 @@ def rsl_rl() -> Learn:
     from rsl_rl.runners import OnPolicyRunner
     from tensordict import TensorDict
 
-    class Env(VecEnv):  # type: ignore[misc]
-        num_envs, num_actions, max_episode_length, device, cfg = ENVS, ACTIONS, EPISODE, "cpu", {}  # noqa: RUF012
+    class Env(VecEnv):
+        num_envs, num_actions, max_episode_length, device = ENVS, ACTIONS, EPISODE, "cpu"
 
         def __init__(self) -> None:
             self.plant = Plant()
+            self.cfg: dict[str, Any] = {}
             self.episode_length_buf = self.plant.age
 
         def get_observations(self) -> Any:
@@ -155,7 +157,7 @@ def rsl_rl() -> Learn:
         "algorithm": {**algorithm, "rnd_cfg": None, "symmetry_cfg": None},
     }
     runner = OnPolicyRunner(Env(), config, log_dir=None, device="cpu")
-    return lambda iterations: runner.learn(iterations)
+    return runner.learn
 
 
 def skrl() -> Learn:
@@ -169,7 +171,7 @@ def skrl() -> Learn:
     from skrl.resources.preprocessors.torch import RunningStandardScaler
     from skrl.trainers.torch import SequentialTrainer
 
-    class Env(Wrapper):  # type: ignore[misc]
+    class Env(Wrapper):
         def __init__(self) -> None:
             self._env = self._unwrapped = self.plant = Plant()
             self._device = torch.device("cpu")
@@ -191,7 +193,7 @@ def skrl() -> Learn:
 
     env = Env()
 
-    class Policy(GaussianMixin, Model):  # type: ignore[misc]
+    class Policy(GaussianMixin, Model):
         def __init__(self) -> None:
             spaces = {"observation_space": env.observation_space, "action_space": env.action_space}
             Model.__init__(self, **spaces, device="cpu")
@@ -201,7 +203,7 @@ def skrl() -> Learn:
         def compute(self, inputs: Any, role: str = "") -> Any:
             return self.net(inputs["observations"]), {"log_std": self.log_std}
 
-    class Value(DeterministicMixin, Model):  # type: ignore[misc]
+    class Value(DeterministicMixin, Model):
         def __init__(self) -> None:
             spaces = {"observation_space": env.observation_space, "action_space": env.action_space}
             Model.__init__(self, **spaces, device="cpu")
@@ -250,11 +252,12 @@ def stable_baselines3() -> Learn:
     from stable_baselines3 import PPO as Agent
     from stable_baselines3.common.vec_env import VecEnv
 
-    class Env(VecEnv):  # type: ignore[misc]
+    class Env(VecEnv):
         def __init__(self) -> None:
             spaces = (gymnasium.spaces.Box(-10.0, 10.0, (OBSERVATIONS,)), gymnasium.spaces.Box(-1.0, 1.0, (ACTIONS,)))
             super().__init__(ENVS, *spaces)
-            self.plant, self.infos = Plant(), [{} for _ in range(ENVS)]
+            self.plant = Plant()
+            self.infos: list[dict[str, Any]] = [{} for _ in range(ENVS)]
 
         def reset(self) -> Any:
             return self.plant.x.numpy()
@@ -303,7 +306,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
-    turns, iterations = (2, 4) if options.quick else (8, 10)
+    turns, iterations = (2, 2) if options.quick else (5, 5)
     learners, missing = {}, []
     for make in (ours, rsl_rl, skrl, stable_baselines3):
         torch.manual_seed(0)
@@ -316,7 +319,7 @@ def main() -> None:
     for turn in range(turns + 1):  # the first turn warms up
         for name, learn in learners.items():
             start = time.process_time()
-            quietly(lambda learn=learn: learn(iterations))
+            quietly(partial(learn, iterations))
             if turn:
                 best[name] = max(best[name], iterations * ENVS * STEPS / (time.process_time() - start))
     others = {name: speed for name, speed in best.items() if name != "ours"}

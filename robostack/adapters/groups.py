@@ -99,9 +99,7 @@ class GroupedTask:
             log["success"] = extras["success"][done].float().mean()
             self._state = torch.where(done[:, None], self._reset_state, self._state)
         self.groups, self._state = self._see(obs, self._state)
-        return Stepped(
-            self.groups, reward.clone(), terminated.clone(), truncated.clone(), final or self.groups, log
-        )
+        return Stepped(self.groups, reward.clone(), terminated.clone(), truncated.clone(), final or self.groups, log)
 
     def _see(self, obs: Obs, state: Tensor) -> tuple[Groups, Tensor]:
         seen, state, _ = self._eyes.perceive(obs.flat, state)

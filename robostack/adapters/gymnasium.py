@@ -8,7 +8,7 @@ Numpy in and out; on a GPU that is a copy each way.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ with named_extra():
 class TaskVectorEnv(gymnasium.vector.VectorEnv):
     """Observations are (num_envs, policy_size); with `critic` a dict of `policy` and `critic`."""
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012, its own declaration
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
 
     def __init__(
         self, task: Task, features: tuple[Feature, ...] = (), *, raw: bool = False, critic: bool = False
@@ -62,7 +62,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
 class TaskEnv(gymnasium.Env):
     """A task of one environment; its episode stays over until `reset`."""
 
-    metadata = {"render_modes": []}  # noqa: RUF012, its own declaration
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
     def __init__(
         self, task: Task, features: tuple[Feature, ...] = (), *, raw: bool = False, critic: bool = False

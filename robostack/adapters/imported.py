@@ -8,16 +8,18 @@ the operators that the C generator knows.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import linear
 
+from robostack.adapters.elementwise import IN_TORCH, Activation, activation, clip
 from robostack.adapters.groups import Quaternion, policy_columns, raw_features
 from robostack.features import Feature
 from robostack.nets.actor import Actor, ActorConfig
@@ -27,12 +29,14 @@ from robostack.task import Task
 if TYPE_CHECKING:
     from robostack.export.graph import Graph
 
-Activation = Literal["tanh", "relu", "elu", "selu", "leaky_relu", "silu", "sigmoid"]
 Squash = Literal["clip", "tanh"]
+_MODULES: dict[str, Activation] = {
+    "Tanh": "tanh", "ReLU": "relu", "ELU": "elu", "SELU": "selu", "LeakyReLU": "leaky_relu", "SiLU": "silu",
+    "Sigmoid": "sigmoid",
+}  # fmt: skip
+"""torch's modules"""
 RSL_RL_EPS = 1e-2
 """what rsl_rl 5.5.1 adds to the deviation (EmpiricalNormalization); its checkpoints do not hold it"""
-SELU_SCALE, SELU_ALPHA = 1.0507009873554804934, 1.6732632423543772848
-"""Klambauer et al. 2017, as torch has them"""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Network:
         if not self.layers:
             raise ContractError("the network has no linear layer")
         widths = [w.shape for w, _ in self.layers]
-        for (above, _), (_, below) in zip(widths, widths[1:], strict=False):
+        for (above, _), (_, below) in pairwise(widths):
             if above != below:
                 raise ContractError(
                     f"linear layers of {[tuple(w) for w in widths]} do not follow each other: "
@@ -70,9 +74,9 @@ class Network:
         if self.normaliser is not None:
             x = (x - self.normaliser[0]) / self.normaliser[1]
         for i, (weight, bias) in enumerate(self.layers):
-            x = F.linear(x, weight, bias)
+            x = linear(x, weight, bias)
             if i + 1 < len(self.layers):
-                x = _TORCH[self.activation](x)
+                x = IN_TORCH[self.activation](x)
         return x
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -86,8 +90,8 @@ class Network:
         for i, (weight, bias) in enumerate(self.layers):
             x = graph.op("Gemm", x, graph.constant(weight.numpy()), graph.constant(bias.numpy()), transB=1)
             if i + 1 < len(self.layers):
-                x = _activation(graph, self.activation, x)
-        return graph.op("Tanh", x) if self.squash == "tanh" else _clip(graph, x, -1.0, 1.0)
+                x = activation(graph, self.activation, x)
+        return graph.op("Tanh", x) if self.squash == "tanh" else clip(graph, x, -1.0, 1.0)
 
 
 class ImportedActor(Actor):
@@ -208,57 +212,12 @@ def _from_torchscript(path: Path, squash: Squash) -> Network:
         raise ContractError(f"{path}: activations {list(used) or 'none'}; one kind between linear layers is imported")
     state = module.state_dict()
     layers = tuple(name for name in dict.fromkeys(k.partition(".")[0] for k in state) if name != "obs_normalizer")
-    network = Network(_linear(state, layers, path), *used, _normaliser(state, "obs_normalizer."), squash)
+    normaliser = _normaliser(state, "obs_normalizer.")
+    network = Network(_linear(state, layers, path), next(iter(used)), normaliser, squash)
     x = torch.randn(64, network.input_size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         theirs, ours = module(x), network.raw(x)
     for final, y in (("clip", ours), ("tanh", torch.tanh(ours))):
         if isinstance(theirs, Tensor) and theirs.shape == y.shape and torch.allclose(theirs, y, atol=1e-5):
-            return network if final == "clip" else Network(network.layers, *used, network.normaliser, "tanh")
+            return network if final == "clip" else replace(network, squash="tanh")
     raise ContractError(f"{path}: computes something else than its linear layers with {next(iter(used))} between them")
-
-
-def _clip(graph: Graph, x: str, low: float | None, high: float | None) -> str:
-    bounds = ("" if v is None else graph.constant(np.float32(v)) for v in (low, high))
-    return graph.op("Clip", x, *bounds)
-
-
-def _activation(graph: Graph, name: Activation, x: str) -> str:
-    if name in ("tanh", "sigmoid"):
-        return graph.op(name.capitalize(), x)
-    if name == "silu":
-        return graph.op("Mul", x, graph.op("Sigmoid", x))
-    positive = _clip(graph, x, 0.0, None)
-    if name == "relu":
-        return positive
-    one = lambda v: graph.constant(np.array([v], np.float32))  # noqa: E731
-    negative = _clip(graph, x, None, 0.0)
-    if name == "leaky_relu":
-        return graph.op("Add", positive, graph.op("Mul", negative, one(0.01)))
-    # exp(x) - 1 = 2 t / (1 - t) with t = tanh(x / 2): no exponential in the profile, and nothing cancels for x <= 0
-    t = graph.op("Tanh", graph.op("Mul", negative, one(0.5)))
-    below = graph.op("Div", graph.op("Add", t, t), graph.op("Sub", one(1.0), t))
-    if name == "elu":
-        return graph.op("Add", positive, below)
-    scaled = graph.op("Mul", below, one(SELU_ALPHA))
-    return graph.op("Mul", graph.op("Add", positive, scaled), one(SELU_SCALE))
-
-
-_TORCH: dict[Activation, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "elu": F.elu,
-    "selu": torch.selu,
-    "leaky_relu": F.leaky_relu,
-    "silu": F.silu,
-    "sigmoid": torch.sigmoid,
-}
-_MODULES: dict[str, Activation] = {
-    "Tanh": "tanh",
-    "ReLU": "relu",
-    "ELU": "elu",
-    "SELU": "selu",
-    "LeakyReLU": "leaky_relu",
-    "SiLU": "silu",
-    "Sigmoid": "sigmoid",
-}

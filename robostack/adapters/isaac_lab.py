@@ -8,7 +8,7 @@ their place. The other way, an environment of Isaac Lab under our learners, is `
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ class DirectEnv:
     episode and only then; its rows are valid where one did."""
 
     is_vector_env = True
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": [None]}  # noqa: RUF012
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": [None]}
 
     def __init__(self, task: Task, features: tuple[Feature, ...] = (), *, raw: bool = False) -> None:
         self.grouped = GroupedTask(task, features, raw=raw, quaternion="xyzw")

@@ -90,7 +90,7 @@ class IsaacLabTask(Task):
                 raise ContractError(f"observations: {c.name} cannot be a channel of the policy group")
 
     @property
-    def episode_length_buf(self) -> Tensor:  # type: ignore[override]
+    def episode_length_buf(self) -> Tensor:
         """(num_envs,) steps so far, the environment's own."""
         return self.env.episode_length_buf
 

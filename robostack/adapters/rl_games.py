@@ -48,9 +48,7 @@ class RlGamesEnv(IVecEnv):
         return {"observation_space": policy, "state_space": critic, "action_space": action, "agents": 1}
 
 
-def register(
-    name: str, make: Callable[[int], Task], features: tuple[Feature, ...] = (), *, raw: bool = False
-) -> None:
+def register(name: str, make: Callable[[int], Task], features: tuple[Feature, ...] = (), *, raw: bool = False) -> None:
     """`env_name: NAME` in an rl_games config then is the task that `make(num_actors)` gives."""
 
     def create(config_name: str, num_actors: int, **kwargs: Any) -> RlGamesEnv:

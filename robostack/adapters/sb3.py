@@ -6,7 +6,6 @@ Its learners have one observation for actor and critic: the `policy` group. At a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -65,7 +64,7 @@ class Sb3Env(VecEnv):
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         value = None if attr_name == "render_mode" else getattr(self.grouped.task, attr_name)
-        return [value] * len(self._rows(indices))
+        return [value] * len(list(self._get_indices(indices)))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         raise NotImplementedError(f"{attr_name}: the environments of a task are one object; set it on the task")
@@ -74,7 +73,4 @@ class Sb3Env(VecEnv):
         raise NotImplementedError(f"{method_name}: the environments of a task are one object; call it on the task")
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
-        return [False] * len(self._rows(indices))
-
-    def _rows(self, indices: Any) -> Sequence[int]:
-        return self._get_indices(indices)
+        return [False] * len(list(self._get_indices(indices)))

@@ -1,8 +1,8 @@
 """A task under skrl: its torch Wrapper, and its PPO with the right value at a time limit.
 
     env = SkrlEnv(task)
-    agent = FinalObsPPO(models=..., memory=..., observation_space=env.observation_space,
-                        state_space=env.state_space, action_space=env.action_space, cfg=PPO_CFG(time_limit_bootstrap=True))
+    agent = FinalObsPPO(models=..., memory=..., cfg=PPO_CFG(time_limit_bootstrap=True), action_space=env.action_space,
+                        observation_space=env.observation_space, state_space=env.state_space)
     SequentialTrainer(cfg={"timesteps": 4800, "headless": True}, env=env, agents=agent).train()
 
 `observation_space` is the `policy` group, `state_space` the `critic` group.
@@ -54,7 +54,7 @@ class SkrlEnv(Wrapper):
         infos = {
             "final_obs": stepped.final["policy"],
             "final_states": stepped.final["critic"],
-            "log": {name: value for name, value in stepped.log.items()},
+            "log": stepped.log,
         }
         return stepped.groups["policy"], *column, infos
 

@@ -20,6 +20,7 @@ import torch
 import tyro
 from torch import Tensor
 
+from robostack import team
 from robostack.distill.teacher import Teacher, TeacherRun
 from robostack.learn.learner import Learner
 from robostack.nets.actor import Actor, ActorConfig
@@ -107,7 +108,7 @@ class ImitationLearner(Learner):
             group["lr"] = c.learning_rate * (1.0 - (1.0 - c.final_learning_rate_share) * self.progress)
         beta = c.beta(self.progress)
         window = self.drive(beta)
-        if self.iteration < c.normaliser_iterations and window.features.isfinite().all():
+        if self.iteration < c.normaliser_iterations and not team.largest(not window.features.isfinite().all())[0]:
             self.actor.normaliser.update(window.features)  # a NaN in the moments would stay for ever
         losses, norm = [], 0.0
         for _ in range(c.epochs):

@@ -21,11 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robostack.learn.learner import DivergedError, Learner
+from robostack import team
+from robostack.learn.learner import Learner
 from robostack.learn.rollout import Rollout, gae
 from robostack.nets.actor import Actor, ActorConfig
 from robostack.nets.critic import CriticConfig
-from robostack.nets.popart import PopArtCritic
+from robostack.nets.popart import PopArtCritic, moments
 from robostack.spec import ContractError
 from robostack.task import Task
 
@@ -53,7 +54,7 @@ class PPO:
     entropy: float = 0.0
     """weight of the exploration's entropy"""
     gradient_clip: float = 1.0
-    """of actor and critic each"""
+    """of actor and critic together"""
     std: float = 1.0
     """of the exploration before the actor's tanh, the first one; it is learned"""
     terms: tuple[tuple[str, float], ...] = ()
@@ -94,6 +95,10 @@ class PpoLearner(Learner):
     def steps_per_iteration(self) -> int:
         return self.config.steps
 
+    def value(self, obs: Tensor) -> Tensor | None:
+        """None with `terms`: no critic is of the task's own reward then."""
+        return None if self.config.terms else self.critic(obs)
+
     def iterate(self) -> dict[str, float]:
         rollout = self.rollout
         rollout.collect(self.log_std.detach().exp())
@@ -125,7 +130,8 @@ class PpoLearner(Learner):
     def _preference(self, advantage: Tensor) -> Tensor:
         """(T, N, K) -> (T, N): every term's advantage normalised, then weighted. A term that says nothing but the
         rounding of its critic counts nothing."""
-        std, mean = torch.std_mean(advantage, (0, 1), correction=0)
+        mean, var = moments(advantage)
+        std = var.sqrt()
         per_std = torch.where(std > self.critic.rounding, self.weights / std, 0.0)
         return ((advantage - mean) * per_std).sum(-1)
 
@@ -140,7 +146,7 @@ class PpoLearner(Learner):
                 loss, shown = self.loss(*batch)
                 _, norm = self.descend("learner", loss, self.optimiser, c.gradient_clip)
                 total += shown / len(batches)
-        surrogate, value, kl = total.tolist()
+        surrogate, value, kl = team.average(total).tolist()
         self._follow(kl)
         return {
             "loss": surrogate,
@@ -208,14 +214,9 @@ class PpoLearner(Learner):
         looked = {f"reward {n}": rollout.reward[..., k] for k, n in enumerate(names)}
         looked |= {"features": rollout.features, "critic's channels": rollout.seen, "advantage": advantage}
         bad = [name for name, value in looked.items() if not torch.isfinite(value).all()]
-        if not bad:
-            return True
-        self.bad_updates += 1
-        if self.bad_updates > self.MAX_BAD_UPDATES:
-            raise DivergedError(
-                f"iteration {self.iteration}: the {bad[0]} was not finite in {self.bad_updates} rollouts in a row"
-            )
-        return False
+        sound = not team.largest(bool(bad))[0]
+        self._count(sound, f"{(bad or ['rollout of another process'])[0]} was", "nothing is learned from them")
+        return sound
 
     def state_dict(self) -> dict[str, Any]:
         return {

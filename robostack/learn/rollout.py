@@ -121,7 +121,7 @@ def gae(reward: Tensor, value: Tensor, ahead: Tensor, ended: Tensor, gamma: floa
     All (T, N, K); `ended` (T, N) bool, for whatever reason.
     """
     advantage = torch.addcmul(reward - value, ahead, torch.full_like(ahead[:1], gamma))
-    goes_on = (~ended)[..., None] * (gamma * lam)
+    goes_on = (~ended)[..., None].to(reward.dtype) * (gamma * lam)
     for t in range(len(advantage) - 2, -1, -1):
         advantage[t].addcmul_(goes_on[t], advantage[t + 1])
     return advantage

@@ -13,6 +13,8 @@ import torch
 
 from robostack.learn import checkpoint
 from robostack.learn.algorithms import settings_of
+from robostack.learn.curriculum import settings_of as curriculum_of
+from robostack.learn.curriculum.curriculum import CurriculumSettings
 from robostack.learn.learner import Algorithm
 from robostack.nets.actor import Actor
 from robostack.run_folder import RunFolder
@@ -33,6 +35,7 @@ class RunSettings:
     """of type `kind.Config`"""
     learner: Algorithm
     seed: int
+    curriculum: CurriculumSettings | None = None
 
     @classmethod
     def of(cls, run: RunFolder) -> RunSettings:
@@ -46,14 +49,16 @@ class RunSettings:
             raise ContractError(f"{run.path}: config.json names no task and learner; was this run trained?")
         kind = registry.load("task", config["task"])
         algorithm = settings_of(config.get("algorithm", "shac"))
+        name = config.get("curriculum")
         try:
             task = TypeAdapter(kind.Config).validate_python(config["settings"])
             learner = TypeAdapter(algorithm).validate_python(config["learner"])
+            taught = name and TypeAdapter(curriculum_of(name)).validate_python(config["curriculum_settings"])
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise ContractError(f"{run.path / 'config.json'}: {where}: {first['msg']}") from error
-        return cls(kind, task, learner, int(config["seed"]))
+        return cls(kind, task, learner, int(config["seed"]), taught)
 
 
 def task_of(run: RunFolder) -> Task:

@@ -177,13 +177,25 @@ class Actor(nn.Module):
             y = tanh(layer(y))
         return y
 
+    def normalised_latent(self, y: Tensor) -> Tensor:
+        """`latent` of features (batch, F) that have been through the normaliser already, without a GRU: for learners
+        that take whole batches from a replay. The doubling in tanh(x) = 2 sigmoid(2 x) - 1 is part of the product."""
+        for layer in self.hidden:
+            y = torch.sigmoid(torch.addmm(layer.bias, y, layer.weight.T, beta=2.0, alpha=2.0))
+            y = torch.add(y.new_tensor(-1.0), y, alpha=2.0)
+        return y
+
     def scale(self, y: Tensor) -> Tensor:
         """The head's (..., action_size), any real number -> SI within [low, high]."""
-        return torch.addcmul(self.low + self.half_range, torch.tanh(y), self.half_range)
+        return self.unshare(tanh(y))
 
     def share(self, action: Tensor) -> Tensor:
         """SI (..., action_size) -> [-1, 1] of its range: what a critic of actions sees."""
         return (action - self.low - self.half_range) / self.half_range
+
+    def unshare(self, share: Tensor) -> Tensor:
+        """The way back: [-1, 1] -> SI."""
+        return torch.addcmul(self.low + self.half_range, share, self.half_range)
 
     def step(self, obs: Mapping[str, Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, from channels by name, `applied_action` among them; what the actor does not see counts as zero.

@@ -19,7 +19,7 @@ class CriticConfig:
     """Shape of the value network, and what it sees."""
 
     hidden: tuple[int, ...] = (64, 64)
-    """widths of the tanh layers"""
+    """widths of the hidden layers"""
     channels: tuple[str, ...] = ()
     """by name, privileged ones too; () is what the task says, and all of them where it says nothing"""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from robostack import team
 from robostack.nets.critic import Critic, CriticConfig
 from robostack.task import Task
 
@@ -21,19 +22,27 @@ ROUNDING = 1e-5
 """share of a value that single precision cannot be trusted with"""
 
 
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (K,) of (..., K), over all processes of a team, which hold equally many."""
+    x = x.flatten(0, -2)
+    means, variances = team.stacked(torch.stack([x.mean(0), x.var(0, False)])).unbind(1)
+    return means.mean(0), variances.mean(0) + means.var(0, False)
+
+
 class PopArtCritic(Critic):
-    """`outputs` values at once, each with moments of its own. Shapes (..., outputs), one output too."""
+    """`outputs` values at once, each with moments of its own. All shapes are (..., outputs), for one output too; only
+    `forward` gives (...) then, as every critic does."""
 
     mean: Tensor
     std: Tensor
     updates: Tensor
-    frozen = False
 
     def __init__(self, task: Task, config: CriticConfig | None = None, outputs: int = 1) -> None:
         super().__init__(task, config, outputs)
         self.register_buffer("mean", torch.zeros(outputs))
         self.register_buffer("std", torch.zeros(outputs))
         self.register_buffer("updates", torch.zeros(()))
+        self.frozen = False
 
     def see(self, picked: Tensor) -> Tensor:
         """The critic's channels (..., len(index)) -> the network's input."""
@@ -44,8 +53,7 @@ class PopArtCritic(Critic):
         return torch.addcmul(self.mean, self.std, self.net(inputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., layout.size) packed observation -> (..., outputs)."""
-        return self.value(self.see(x[..., self.index]))
+        return self.value(self.see(x[..., self.index])).squeeze(-1)
 
     def without_unit(self, value: Tensor) -> Tensor:
         """What `net` should say where V should be `value`."""
@@ -67,12 +75,12 @@ class PopArtCritic(Critic):
         """Takes in (..., outputs) values; V of everything stays as it is."""
         if self.frozen:
             return
-        targets = targets.flatten(0, -2)
+        new_mean, new_var = moments(targets)
         share = (1.0 / (self.updates + 1.0)).clamp_min(RATE)
         mean, std = self.mean.clone(), self.std.clone()
-        away = targets.mean(0) - mean
+        away = new_mean - mean
         self.mean.add_(share * away)
-        var = torch.lerp(std.square(), targets.var(0, False), share) + share * (1.0 - share) * away.square()
+        var = torch.lerp(std.square(), new_var, share) + share * (1.0 - share) * away.square()
         self.std.copy_(var.sqrt().maximum(ROUNDING * self.mean.abs()).clamp_min(1e-30))
         last = self.net[-1]
         assert isinstance(last, nn.Linear)

@@ -7,11 +7,15 @@ import pytest
 import torch
 from direct_env import DirectRLEnv
 
-from robostack.adapters.isaac_lab_env import IsaacLabTask
 from robostack.adapters.groups import GroupedTask
+from robostack.adapters.isaac_lab_env import IsaacLabTask
+from robostack.learn import checkpoint
 from robostack.learn.judge import judge
+from robostack.learn.ppo import PPO
 from robostack.learn.trained import export_actor
+from robostack.learn.trainer import train
 from robostack.nets.actor import Actor, ActorConfig
+from robostack.run_folder import RunFolder
 from robostack.runtime.runner import Runner
 from robostack.spec import ActionChannel, Channel, ContractError, Cut, Envelope
 
@@ -69,25 +73,19 @@ def test_quaternions_are_turned_once_at_this_border():
     assert torch.equal(obs["attitude"], torch.stack([w, 0 * w, 0 * w, z], -1))
 
 
-def test_our_learner_trains_on_it_and_the_policy_is_exported(tmp_path):
-    """By imitation of a hand-written controller: a learner that asks for `step` only."""
+def test_ppo_trains_on_it_as_on_any_task_and_the_policy_is_exported(tmp_path):
     task = wrapped(DirectRLEnv(num_envs=64, episode_length_s=1.0))
-    actor = Actor(task, ActorConfig(hidden=(8,)))
-    before = judge(actor, task.evaluation(64), seed=1).step_reward
-    obs, _ = task.reset(2)
-    optimiser = torch.optim.Adam(actor.parameters(), 0.05)
-    for _ in range(30):
-        state = actor.initial_state(64)
-        action, _ = actor(obs.flat, state)
-        wanted = (-2.0 * obs["position"] - 0.7 * obs["velocity"]).clamp(-1, 1)
-        loss = (action - wanted).square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        obs, *_ = task.step(action.detach() + 0.3 * torch.randn(64, 1))
-    assert judge(actor, task.evaluation(64), seed=1).step_reward > before
+    untrained = judge(Actor(task, ActorConfig(hidden=(16,))), task.evaluation(64), seed=1)
+    run = RunFolder.at(tmp_path / "run")
+    learner = PPO(iterations=12, steps=16, actor=ActorConfig(hidden=(16,)))
+    with run.stage("train"):
+        result = train(task, learner, run)
+    assert result["best_score"] > untrained.score
+    actor = Actor(task, learner.actor)
+    actor.load_state_dict(checkpoint.load(run.checkpoints / "best.pt")["actor"])
     policy = export_actor(task, actor, tmp_path / "policy.onnx")
     assert list(policy.inputs) == ["position", "velocity", "applied_action"]
+    obs = task.observe()
     seen = {"position": obs["position"].numpy(), "velocity": obs["velocity"].numpy()}
     action, _ = Runner(policy).infer(seen, obs["applied_action"].numpy(), None)
     torch.testing.assert_close(torch.from_numpy(action), actor(obs.flat, torch.zeros(64, 0))[0].detach())
@@ -100,7 +98,7 @@ def test_an_evaluation_breaks_the_trainings_episodes_off_in_its_next_step():
     before = before.flat.clone()
     judge(Actor(task, ActorConfig(hidden=(4,))), task.evaluation(6), seed=1)
     steps = len(env.taken)
-    obs, reward, terminated, truncated, extras = task.step(torch.ones(6, 1))
+    _, reward, terminated, truncated, extras = task.step(torch.ones(6, 1))
     assert len(env.taken) == steps  # the action was for another state
     assert truncated.all() and not terminated.any() and not reward.any() and not extras["success"].any()
     assert torch.equal(extras["final_obs"].flat, before)

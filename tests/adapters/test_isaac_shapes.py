@@ -53,7 +53,7 @@ def test_isaac_gyms_reset_resets_nothing_and_the_first_step_everything(ball):
     before = ball.state.clone()
     assert not env.reset()["obs"].any()
     assert torch.equal(ball.state, before)
-    obs, reward, reset, extras = env.step(torch.ones(8, 1))
+    obs, reward, _, extras = env.step(torch.ones(8, 1))
     assert extras["reset_step"].all()
     assert not reward.any()
     assert obs["obs"].any() and "states" in obs

@@ -27,6 +27,7 @@ def config(name, num_actors, folder):
             "max_epochs": 3, "horizon_length": 16, "minibatch_size": 32, "mini_epochs": 2, "learning_rate": 1e-3,
             "lr_schedule": None, "e_clip": 0.2, "clip_value": True, "normalize_advantage": True,
             "normalize_input": True, "critic_coef": 1.0, "grad_norm": 1.0, "truncate_grads": True, "gamma": 0.99,
+            "bounds_loss_coef": 1e-3,
             "tau": 0.95, "entropy_coef": 0.0, "reward_shaper": {}, "central_value_config": central,
             "print_stats": False,
         },

@@ -45,7 +45,7 @@ def test_infos_tell_a_time_limit_from_an_end_and_hold_the_last_observation(quadr
     for t in range(1, 80):
         action = np.zeros((16, 4), np.float32)
         action[8:] = np.random.default_rng(t).uniform(-1, 1, (8, 4))
-        obs, reward, done, infos = env.step(action)
+        obs, _, done, infos = env.step(action)
         stepped_final = [i.get("terminal_observation") for i in infos]
         assert [f is not None for f in stepped_final] == done.tolist()
         for i in np.flatnonzero(done):

@@ -23,6 +23,7 @@ from robostack.messages import ActionTopic, WrongMessage, action_topic, observat
 from robostack.runtime import loop
 from robostack.runtime.controller import Controller
 from robostack.runtime.envelope import Array
+from robostack.runtime.margins import margins
 from robostack.spec import ContractError, PolicySpec, State
 from robostack_real.nodes import wire
 from robostack_real.nodes.node import Node
@@ -76,6 +77,7 @@ class DeviceNode(Node):
         self.supervisors = Supervisors(self, float(self.value("heartbeat_max_age_s")))
         self._speakers = wire.Speakers()
         self._action: Array | None = None
+        self._got: Array = np.array(spec.action_limit("neutral"), np.float32)
         self._action_s, self._answered_ns, self._sender = 0.0, 0, ""
         self._policy: str | None = None
         self._ending = False
@@ -117,7 +119,7 @@ class DeviceNode(Node):
         self.await_answer(stamp_ns)
         self._obey()
         action = self.controller.tick(samples, missed)
-        applied = self.device.write(action)
+        self._got = self.device.write(action)
         if self.device.tripped and self.state == "armed":
             self.why = self.why or self.device.tripped
             self.controller.fall_back()
@@ -126,7 +128,7 @@ class DeviceNode(Node):
             self.state, self.fallbacks = "fallback", self.fallbacks + 1
             self.why = self.why or f"{status.reason.name.lower()} {status.channel or ''}".strip()
             self.get_logger().error(f"fallback: {self.why}")
-        self._tell_applied(applied, stamp_ns)
+        self._tell_applied(self._got, stamp_ns)
         self.tell(self.state)
 
     def stamp_ns(self) -> int:
@@ -155,7 +157,8 @@ class DeviceNode(Node):
             "last_rung": self._on_last_rung(), "supervisor": self.supervisors.session,
             "other_supervisors": " ".join(rivals),
             "policy": self._policy or "", "other_senders": " ".join(others) if self._policy else "",
-            "fallbacks": self.fallbacks, **{f"age_{n}_s": a for n, a in status.age_s.items()},
+            "fallbacks": self.fallbacks, **margins(self.controller.spec, status, self._got),
+            **{f"age_{n}_s": a for n, a in status.age_s.items()},
         }), max(level, 1 if self.refused or rivals or (self._policy and others) else 0))  # fmt: skip
 
     def _policy_speaks(self) -> bool:

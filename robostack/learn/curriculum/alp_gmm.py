@@ -1,13 +1,13 @@
 """ALP-GMM: more of what the learner gets better, or worse, at (Portelas et al. 2019, Teacher algorithms for curriculum
 learning of Deep RL in continuously parameterized environments, algorithm 1).
 
-The absolute learning progress of an episode with task p and return r is |r - r'|, r' the return of the nearest task
-before it. After every `fit_every` episodes a mixture of Gaussians is fitted to the last of them as points (p, |progress|);
-Akaike's criterion says of how many. A task is then drawn from one of the Gaussians, chosen in proportion to its mean
-progress; with probability `random_share`, and until the first fit, from the whole box.
+The absolute learning progress of an episode at point p with return r is |r - r'|, r' the return of the nearest point
+before it. After every `fit_every` episodes a mixture of Gaussians is fitted to the last of them as rows
+(p, |progress|); Akaike's criterion says of how many. A point is then drawn from one of the Gaussians, chosen in
+proportion to its mean progress; with probability `random_share`, and until the first fit, from the whole box.
 
-Here tasks are points, shares of their ranges, and progress is divided by its largest value of a fit, so that neither units nor
-the reward's scale matter.
+Here a point is shares of the parameters' ranges, and progress is divided by the largest of a fit, so that neither
+units nor the reward's scale matter.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robostack.learn.curriculum.mixture import fit_best
 from robostack.learn.curriculum.curriculum import Curriculum
+from robostack.learn.curriculum.mixture import fit_best
 from robostack.spec import ContractError
 from robostack.task import Parameter
 

@@ -78,8 +78,8 @@ class Curriculum(ABC):
         return values
 
     def update(self, params: Tensor, returns: Tensor, value_error: Tensor, solved: Tensor) -> None:
-        """What became of n episodes that ended: (n, parameters) as sampled, then (n,) each: the sum of rewards, the mean
-        error of a critic's values (NaN: there is none), whether the episode was a success.
+        """What became of n episodes that ended: (n, parameters) as sampled, then (n,) each: the sum of rewards, the
+        mean error of a critic's values (NaN: there is none), whether the episode was a success.
 
         An episode whose return is not finite teaches nothing: it is counted in `refused`, and warned of once. Raises
         ValueError for parameters that no sample can have.
@@ -97,8 +97,8 @@ class Curriculum(ABC):
         if count := int((~finite).sum()):
             if not self.refused:
                 warnings.warn(
-                    f"the return of {count} episodes was not finite: the curriculum leaves such episodes out and counts "
-                    "them in curriculum/refused",
+                    f"the return of {count} episodes was not finite: the curriculum leaves such episodes out and "
+                    "counts them in curriculum/refused",
                     RuntimeWarning,
                     stacklevel=2,
                 )
@@ -117,9 +117,9 @@ class Curriculum(ABC):
         method's own figures."""
         found = {"refused": float(self.refused)}
         if len(self.recent):
-            for q in (5, 50, 95):
-                values = self.recent.quantile(q / 100, 0).tolist()
-                found |= {f"{p.name}_p{q:02d}": v for p, v in zip(self.parameters, values, strict=True)}
+            quantiles = self.recent.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64), 0).T.tolist()
+            for p, values in zip(self.parameters, quantiles, strict=True):
+                found |= {f"{p.name}_{q}": v for q, v in zip(("p05", "p50", "p95"), values, strict=True)}
         if len(self.recent_return):
             found |= {"return": self.recent_return.mean().item(), "solved": self.recent_solved.mean().item()}
         return {f"curriculum/{k}": v for k, v in (found | self.figures()).items()}

@@ -31,10 +31,6 @@ class CurriculumTask(Task):
     Raises ContractError when the task does not have them, TypeError when it draws its own only.
     """
 
-    KEPT = ("playing", "returns", "age", "error", "expected")
-    """of the episodes under way: their parameters, what they have earned, steps, errors of the critic's values, and what
-    it expects now"""
-
     def __init__(self, task: Task, settings: CurriculumSettings, seed: int = 0) -> None:
         for attribute in Task.__annotations__:
             setattr(self, attribute, getattr(task, attribute))
@@ -61,7 +57,7 @@ class CurriculumTask(Task):
         self.age = torch.zeros(n, dtype=torch.long, device=self.device)
         rows = self.max_episode_length if self.curriculum.WANTS_VALUE_ERROR else 0
         self.error = torch.zeros(rows, n, device=self.device)
-        self.expected = torch.full((n,), torch.nan, device=self.device)
+        self.expected = self._nothing = torch.full((n,), torch.nan, device=self.device)
 
     def _draw(self, mask: Tensor) -> dict[str, Tensor]:
         """A robostack.task.ParameterSource. What ended is still unknown to the curriculum: a task restarts before it
@@ -72,22 +68,23 @@ class CurriculumTask(Task):
         values = self._upcoming.to(self.device, torch.float32)
         return {p.name: values[:, k] for k, p in enumerate(self._chosen)}
 
-    def add(self, reward: Tensor, running: Tensor, following: Tensor) -> None:
-        """A step of the episodes that are `running`; `following` is what the critic expects after it."""
+    @torch.no_grad()
+    def expectation(self, obs: Obs) -> Tensor:
+        """(num_envs,) of the critic; NaN where there is none, or the curriculum does not ask."""
+        value = self._value(obs.flat) if len(self.error) else None
+        return self._nothing if value is None else value
+
+    def add(self, reward: Tensor, running: Tensor, following: Tensor, over: Tensor) -> None:
+        """A step of the episodes that were `running`: what it earned, what the critic expects after it, and of which
+        episodes nothing more is to come."""
         reward = reward.detach()
         self.returns += torch.where(running, reward, 0.0)
         if len(self.error):
-            error = reward + self._gamma * following - self.expected
-            at = self.age.clamp(max=len(self.error) - 1)
+            error = reward + self._gamma * torch.where(over, 0.0, following) - self.expected
+            at = self.age.clamp(max=len(self.error) - 1)[None]
             kept = running & (self.age < len(self.error))
-            self.error.scatter_(0, at[None], torch.where(kept, error, self.error.gather(0, at[None])[0])[None])
+            self.error.scatter_(0, at, torch.where(kept, error, self.error.gather(0, at)))
         self.age += running
-
-    @torch.no_grad()
-    def expectation(self, obs: Obs) -> Tensor:
-        """(num_envs,) of the critic; NaN where there is none, or nobody asks."""
-        value = self._value(obs.flat) if len(self.error) else None
-        return torch.full_like(self.expected, torch.nan) if value is None else value
 
     def finish(self, ended: Tensor, success: Tensor) -> None:
         """Tells the curriculum of the episodes that ended, and takes up those that start."""
@@ -95,10 +92,10 @@ class CurriculumTask(Task):
         if not len(rows):
             return
         here = rows.cpu()
-        error = torch.full((len(rows),), torch.nan)
+        error = self._nothing[rows]
         if len(self.error):
-            error = mean_advantage(self.error[:, rows], self.age[rows], self._gamma * LAMBDA).cpu()
-        self.curriculum.update(self.playing[here], self.returns[rows].cpu(), error, success[rows].cpu())
+            error = mean_advantage(self.error[:, rows], self.age[rows], self._gamma * LAMBDA)
+        self.curriculum.update(self.playing[here], self.returns[rows].cpu(), error.cpu(), success[rows].cpu())
         self.playing[here] = self._upcoming[here]
         self.returns[rows], self.age[rows] = 0.0, 0
 
@@ -119,7 +116,7 @@ class CurriculumTask(Task):
         now = following = self.expectation(obs)
         if len(self.error) and ended.any():
             following = torch.where(ended, self.expectation(extras["final_obs"]), now)
-        self.add(reward, torch.ones_like(ended), torch.where(terminated, 0.0, following))
+        self.add(reward, torch.ones_like(ended), following, terminated)
         self.expected = now
         self.finish(ended, extras["success"])
         return obs, reward, terminated, truncated, extras
@@ -149,11 +146,16 @@ class CurriculumTask(Task):
         """The task's own, which no curriculum makes easier."""
         return self.task.evaluation(num_envs)
 
+    @property
+    def _kept(self) -> tuple[str, ...]:
+        """Of the episodes under way: their parameters, what they have earned, steps; and where it is asked for, errors
+        of the critic's values and what it expects now."""
+        return ("playing", "returns", "age", *(("error", "expected") if len(self.error) else ()))
+
     def state_dict(self) -> dict[str, Tensor]:
         """The task's, with the curriculum's and that of the episodes under names of their own."""
-        ours = {name: getattr(self, name) for name in self.KEPT}
-        theirs = {f"curriculum.{k}": v for k, v in self.curriculum.state_dict().items()}
-        return {**self.task.state_dict(), **{f"episodes.{k}": v for k, v in ours.items()}, **theirs}
+        ours = {f"episodes.{name}": getattr(self, name) for name in self._kept}
+        return self.task.state_dict() | ours | {f"curriculum.{k}": v for k, v in self.curriculum.state_dict().items()}
 
     def load_state_dict(self, kept: dict[str, Tensor]) -> None:
         of = {
@@ -161,8 +163,8 @@ class CurriculumTask(Task):
             for room in ("curriculum.", "episodes.")
         }
         self.curriculum.load_state_dict(of["curriculum."])
-        for name in self.KEPT:
-            getattr(self, name).copy_(of["episodes."][name])
+        for name in self._kept:
+            setattr(self, name, of["episodes."][name].to(getattr(self, name).device, copy=True))
         self._upcoming.copy_(self.playing)
         self.task.load_state_dict({k: v for k, v in kept.items() if not k.startswith(tuple(of))})
 
@@ -185,7 +187,7 @@ class CurriculumUnroll(Unroll):
     def step(self, action: Tensor) -> tuple[Obs, Tensor, Tensor]:
         obs, reward, alive = self.window.step(action)
         following = self.under.expectation(obs)
-        self.under.add(reward, self._running, torch.where(alive, following, 0.0))
+        self.under.add(reward, self._running, following, ~alive)
         self.under.expected, self._running = following, self._running & alive
         return obs, reward, alive
 

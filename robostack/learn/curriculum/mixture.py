@@ -42,8 +42,13 @@ def fit_best(points: Tensor, components: range, generator: torch.Generator) -> M
 
 def fit(points: Tensor, components: range, generator: torch.Generator) -> list[Mixture]:
     """One mixture of `points` (n, d) float64 for each number of components; means start at points drawn at
-    random. n is at least the largest number."""
+    random. n is at least the largest number.
+
+    A log-density is linear in the moments x x^T, x and 1 of a point, and so are the sums that the next parameters are
+    made of: both halves of a step are one matrix product with them.
+    """
     n, d = points.shape
+    moments = torch.cat([(points[:, :, None] * points[:, None]).flatten(1), points, torch.ones_like(points[:, :1])], 1)
     counts = torch.tensor(list(components))
     candidates, most = len(counts), int(counts.max())
     used = torch.arange(most) < counts[:, None]
@@ -55,23 +60,23 @@ def fit(points: Tensor, components: range, generator: torch.Generator) -> list[M
     weight = used / counts[:, None].double()
     before = torch.full((candidates,), -math.inf, dtype=torch.float64)
     for _ in range(MOST_STEPS):
-        away = points - mean[:, :, None]  # (candidates, most, n, d)
         factor = torch.linalg.cholesky(covariance)
-        white = torch.linalg.solve_triangular(factor, away.mT, upper=False)
-        scale = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1) + 0.5 * d * math.log(2.0 * math.pi)
-        log_joint = (weight.log() - scale)[:, :, None] - 0.5 * white.square().sum(-2)
-        log_point = log_joint.logsumexp(1)
-        likelihood = log_point.mean(1)
+        precision = torch.cholesky_inverse(factor)
+        slope = (precision @ mean[..., None]).squeeze(-1)
+        level = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1) + 0.5 * (slope * mean).sum(-1)
+        level = weight.log() - level - 0.5 * d * math.log(2.0 * math.pi)
+        log_joint = torch.cat([-0.5 * precision.flatten(-2), slope, level[..., None]], -1) @ moments.T
+        log_point = log_joint.logsumexp(1, keepdim=True)
+        likelihood = log_point.mean((1, 2))
         if (likelihood - before).max() <= TOLERANCE:
             break
         before = likelihood
-        share = (log_joint - log_point[:, None]).exp()
-        total = share.sum(-1).clamp(min=1e-12)
+        sums = (log_joint - log_point).exp() @ moments
+        total = sums[..., -1].clamp(min=1e-12)
         weight = torch.where(used, total, 0.0) / n
-        weight = weight / weight.sum(1, keepdim=True)
-        mean = share @ points / total[..., None]
-        away = points - mean[:, :, None]
-        covariance = (share[..., None] * away).mT @ away / total[..., None, None] + floor
+        mean = sums[..., d * d : -1] / total[..., None]
+        second = (sums[..., : d * d] / total[..., None]).unflatten(-1, (d, d))
+        covariance = second - mean[..., None] * mean[..., None, :] + floor
     return [
         Mixture(weight[i, :k], mean[i, :k], covariance[i, :k], n * likelihood[i].item())
         for i, k in enumerate(components)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from robostack.spec import ContractError
-from robostack_sim.quadrotor.vehicle import Field, Vehicle, read_parameters
+from robostack_sim.quadrotor.vehicle import Vehicle, read_parameters
+from robostack_sim.quantity import Field
 
 FIELDS: Mapping[str, Field] = {
     "rate_p": Field("s/rad", 0.0, 10.0, 3),

@@ -15,8 +15,8 @@ from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2, Vehicle
 
 
 class Starts:
-    """`params(given)` draws (num_envs, P.SIZE), `state(params)` draws (num_envs, S.SIZE), or R.SIZE with a rate controller,
-    both from `generator`."""
+    """`params(given)` draws (num_envs, P.SIZE), `state(params)` draws (num_envs, S.SIZE), or R.SIZE with a rate
+    controller, both from `generator`."""
 
     def __init__(self, config: QuadrotorConfig, vehicle: Vehicle) -> None:
         self.config, self.vehicle = config, vehicle

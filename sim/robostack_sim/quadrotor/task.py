@@ -173,8 +173,9 @@ class Quadrotor(Task):
         terminated = ~(error.abs().amax(1) < self.config.box_m) | ~torch.isfinite(state).all(1)
         truncated = (self.episode_length_buf >= self.max_episode_length) & ~terminated
         names = interface.REWARD_TERMS
+        crash = -self.config.costs.crash * terminated
         extras: dict[str, Any] = {
-            "reward_terms": {n: -costs[:, k] for k, n in enumerate(names)},
+            "reward_terms": {n: -costs[:, k] for k, n in enumerate(names)} | {"crash": crash},
             "success": truncated,
             "final_obs": Obs(obs, self.layout),
         }
@@ -184,7 +185,7 @@ class Quadrotor(Task):
             self.look_ahead(self._reference)
             fresh = self._observe(self.state)[0]
             obs = torch.where(done[:, None], fresh, obs)
-        return Obs(obs, self.layout), reward[:, 0], terminated, truncated, extras
+        return Obs(obs, self.layout), reward[:, 0] + crash, terminated, truncated, extras
 
     def _advance(self, action: Tensor) -> tuple[Tensor, ...]:
         """State, observation, reward and costs one period on."""

@@ -11,18 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from robostack.spec import ContractError
+from robostack_sim.quantity import Field, quantity
 
 GRAVITY_M_S2 = 9.81
-
-
-@dataclass(frozen=True)
-class Field:
-    """What a quantity must look like: unit, number of values, allowed range of each."""
-
-    unit: str
-    low: float
-    high: float
-    count: int = 1
 
 
 FIELDS: Mapping[str, Field] = {
@@ -144,18 +135,4 @@ def read_parameters(
     if missing or unknown:
         what = f"missing {sorted(missing)}" if missing else f"unknown {sorted(unknown)}"
         raise ContractError(f"{text}: {what}; the fields are those of {example}")
-    return name, {key: _value(f"{text}: {key}", table[key], f) for key, f in fields.items()}
-
-
-def _value(where: str, entry: Any, field: Field) -> Any:
-    if not isinstance(entry, dict) or not {"value", "unit", "source"} <= entry.keys():
-        raise ContractError(f"{where}: needs {{ value = ..., unit = {field.unit!r}, source = ... }}, got {entry!r}")
-    if entry["unit"] != field.unit:
-        raise ContractError(f"{where}.unit = {entry['unit']!r}: must be {field.unit!r}; convert the value")
-    values = entry["value"] if isinstance(entry["value"], list) else [entry["value"]]
-    if len(values) != field.count:
-        raise ContractError(f"{where}.value = {entry['value']!r}: needs {field.count} number(s)")
-    for v in values:
-        if isinstance(v, bool) or not isinstance(v, int | float) or not field.low <= v <= field.high:
-            raise ContractError(f"{where}.value = {v!r}: must lie in [{field.low:g}, {field.high:g}] {field.unit}")
-    return tuple(map(float, values)) if field.count > 1 else float(values[0])
+    return name, {key: quantity(f"{text}: {key}", table[key], f) for key, f in fields.items()}

@@ -1,0 +1,1 @@
+"""Beam control: ion beams through linear optics, and the tasks of steering them."""
