@@ -173,7 +173,7 @@ def _print(found: Compressed, budget: Budget) -> None:
     from robostack.distill.compress import pareto
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("candidate", "flash, kB", "instructions", "taught", "success, %", "reward"):
+    for title in ("candidate", "flash, kB", "instructions", "iterations", "success, %", "reward"):
         table.add_column(title, justify="left" if title == "candidate" else "right")
     for c in pareto(found.candidates):
         assert c.judged
@@ -182,11 +182,7 @@ def _print(found: Compressed, budget: Budget) -> None:
             f"{100 * c.judged.success_rate:.1f}", f"{c.judged.step_reward:.4f}",
         )  # fmt: skip
     Console().print(table)
-    print(
-        f"of {len(found.candidates)} candidates no other is better and no larger; the sizes are those of a Cortex-M4F"
-    )
+    print(f"of {len(found.candidates)} candidates, those that no other beats; flash and instructions of a Cortex-M4F")
     if found.best.size.modelled:
-        print(
-            "sizes are modelled, instructions to two fifths: the cross compiler or the emulator is missing (robostack list)"
-        )
+        print("modelled, instructions to two fifths: no cross compiler or no emulator (robostack list)")
     print(f"best within {budget}: {found.best.name}, {found.best.size}")
