@@ -1,8 +1,8 @@
 """A cart on a ridge in a wind that nobody measures: the task of `distillation.py`.
 
 The further it is from the middle, the faster it falls off. It is told a place to stay at, and feels its position alone;
-the expert sees speed and wind too. A student has to find both out from what its position does, and drifts meanwhile; how
-to come back from there an expert that never drifts does not show.
+the expert sees speed and wind too. A student has to find both out from what its position does, and drifts meanwhile;
+how to come back from there an expert that never drifts does not show.
 """
 
 from __future__ import annotations
