@@ -176,9 +176,9 @@ class GainFilter(_Learning):
     """Believes the model's optics and learns what the machine's builders got wrong most often: a gain a corrector,
     polarity included. y = J diag(d) g is linear in g, so that one move of all correctors shows them all.
 
-    It also looks for BPMs that are dead: one that moved by far less than the correctors ought to have moved it, whatever
-    their polarities, counts for as little in filter and correction. `gain_mean` and `gain_error` are the prior;
-    `optics_error`, relative, is what it doubts of a predicted change.
+    It also looks for BPMs that are dead: one that moved by far less than the correctors ought to have moved it,
+    whatever their polarities, counts for as little in filter and correction. `gain_mean` and `gain_error` are the
+    prior; `optics_error`, relative, is what it doubts of a predicted change.
     """
 
     ALIVE = 4.0
