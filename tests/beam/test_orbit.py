@@ -92,6 +92,17 @@ def test_a_window_goes_on_where_the_last_one_ended_and_draws_new_machines_when_a
     assert not torch.equal(gains, task.zero_m)
 
 
+def test_a_window_says_which_episodes_ended_in_success() -> None:
+    task = BeamOrbit(replace(QUIET, steps=1, judged_steps=1, success_m=2.6e-3))
+    window = task.unroll(1)
+    window.begin()
+    window.step(torch.zeros(64, 10))
+    window.commit()
+    right = task.rms_m(true_orbit(task)) < 2.6e-3
+    window.begin()
+    assert torch.equal(window.success, right) and 0 < right.sum() < 64
+
+
 def test_polarities_gains_and_dead_bpms_are_drawn_as_asked() -> None:
     task = BeamOrbit(
         replace(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from robostack.spec import ContractError
-from robostack.task import Layout, Obs, Parameter, Task, Unroll
+from robostack.task import Layout, Obs, Task, Unroll
 from robostack_sim.beam import interface
 from robostack_sim.beam.config import BeamOrbitConfig
 from robostack_sim.beam.interface import Line
@@ -35,10 +35,6 @@ class BeamOrbit(Task):
 
     name = "beam_orbit"
     Config = BeamOrbitConfig
-    parameters = (
-        Parameter("solenoid_offset_m", -3e-3, 3e-3, "m"),
-        Parameter("corrector_gain", 0.7, 1.3, "1"),
-    )
     _STATE = ("zero_m", "from_start", "per_ampere", "currents_a", "applied_a", "gain", "start", "target_m", "bpm_gain",
               "bpm_offset_m", "bpm_stuck_m", "probe_response_m", "offset_m")  # fmt: skip
 
@@ -279,11 +275,14 @@ class BeamOrbitUnroll(Unroll):
     def __init__(self, task: BeamOrbit) -> None:
         self.task = task
         self.restarted = torch.zeros(task.num_envs, dtype=torch.bool, device=task.device)
+        self.success = torch.zeros_like(self.restarted)
 
     def begin(self) -> Obs:
         task = self.task
         over = task.episode_length_buf >= task.max_episode_length
-        self.restarted = over | task.lost(task.orbit(task.currents_a, task.start))
+        orbit = task.orbit(task.currents_a, task.start)
+        lost = task.lost(orbit)
+        self.restarted, self.success = over | lost, over & ~lost & (task.rms_m(orbit) < task.config.success_m)
         task.restart(self.restarted)
         self._currents, self._applied, self._start = task.currents_a, task.applied_a, task.start
         self._alive, self._count = torch.ones_like(self.restarted), 0
