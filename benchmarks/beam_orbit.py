@@ -37,7 +37,7 @@ from robostack_real.beam.orbit_control import (
 from robostack_sim.beam.orbit import BeamOrbit
 from robostack_sim.beam.trials import SETTINGS, Controller, Correction, Setting, correct
 
-LEARNER = SHAC(iterations=1600, horizon=10, learning_rate=3e-3, gradient_clip=0.5, actor=ActorConfig(hidden=(192, 128)))
+LEARNER = SHAC(iterations=3600, horizon=10, learning_rate=3e-3, gradient_clip=0.5, actor=ActorConfig(hidden=(192, 128)))
 MOVES = 20
 STEP_A, NOISE_M = 3.0, 1e-4
 TUNED_ON, JUDGED_ON = 7, 99

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +19,9 @@ QUIET = BeamOrbitConfig(
     num_envs=64, optics_error=0.0, gain_error=0.0, flipped_correctors=0, dead_share=0.0, bpm_noise_m=0.0, target_m=0.0,
     drift_m=0.0,
 )  # fmt: skip
+
+
+SHIPPED = files("robostack_sim.beam").joinpath("lattices", "cafe2_cm1.toml").read_text()
 
 
 def true_orbit(task: BeamOrbit) -> torch.Tensor:
@@ -90,6 +95,17 @@ def test_a_window_goes_on_where_the_last_one_ended_and_draws_new_machines_when_a
             window.step(torch.zeros(64, 10))
         window.commit()
     assert not torch.equal(gains, task.zero_m)
+
+
+def test_a_window_says_which_episodes_ended_in_success() -> None:
+    task = BeamOrbit(replace(QUIET, steps=1, judged_steps=1, success_m=2.6e-3))
+    window = task.unroll(1)
+    window.begin()
+    window.step(torch.zeros(64, 10))
+    window.commit()
+    right = task.rms_m(true_orbit(task)) < 2.6e-3
+    window.begin()
+    assert torch.equal(window.success, right) and 0 < right.sum() < 64
 
 
 def test_polarities_gains_and_dead_bpms_are_drawn_as_asked() -> None:
@@ -193,6 +209,25 @@ def test_what_is_masked_is_not_in_the_contract() -> None:
     orbit[:, task._bpms[2]] = 1.0
     assert task.rms_m(orbit).max() < 1e-6, "a BPM of weight 0 does not count"
     task.step(torch.zeros(64, 9))
+
+
+def test_a_line_of_quadrupoles_is_corrected_too_and_a_line_without_magnets_is_refused(tmp_path: Path) -> None:
+    quads = SHIPPED.replace('kind = "solenoid"', 'kind = "quadrupole"').replace("field =", "gradient =")
+    quads = quads.replace('value = 2.68, unit = "T"', 'value = 3.0, unit = "T/m"')
+    lines = [line for line in quads.splitlines() if not line.startswith(("steering", "current_max"))]
+    corrector = """[part.steerer]
+kind = "corrector"
+length = { value = 0.0, unit = "m", source = "thin" }
+steering = { value = 6.7e-4, unit = "T m/A", source = "a test" }
+current_max = { value = 10.0, unit = "A", source = "a test" }
+"""
+    path = tmp_path / "quads.toml"
+    path.write_text("\n".join([*lines, corrector]).replace('"half_cavity", "gap"', '"steerer", "gap"'))
+    task = BeamOrbit(replace(QUIET, num_envs=4, lattice=str(path)))
+    assert task.line.corrector_names[0] == "steerer_1_h" and task.rms_m(true_orbit(task)).min() > 1e-4
+    path.write_text(path.read_text().replace('"solenoid"', '"steerer"').replace('"-solenoid"', '"steerer"'))
+    with pytest.raises(ContractError, match="no solenoid and no quadrupole"):
+        BeamOrbit(replace(QUIET, num_envs=4, lattice=str(path)))
 
 
 @pytest.mark.parametrize(

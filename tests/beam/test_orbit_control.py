@@ -95,6 +95,13 @@ def test_to_believe_the_optics_and_learn_the_gains_is_quickest() -> None:
     assert gains.steps.median() < rls.steps.median()
 
 
+def test_the_gain_filter_finds_a_dead_bpm_and_steers_by_the_others() -> None:
+    dead = replace(PLAIN, optics_error=0.05, gain_error=0.3, dead_share=1.0)
+    for config in (dead, replace(dead, flipped_correctors=2, all_flips=True)):
+        assert correction(LEARNING["gains"], config, 10).held(10) > 0.9
+        assert correction(by_matrix, config, 10).held(10) < 0.7
+
+
 def test_a_matrix_that_was_measured_knows_the_polarities() -> None:
     found = correction(lambda r: MeasuredCorrection(r, STEP_A, 2.0, NOISE_M), FLIPPED, 18)
     assert found.within(10) < 0.3 and found.held(18) > 0.9

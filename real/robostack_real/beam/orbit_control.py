@@ -176,8 +176,13 @@ class GainFilter(_Learning):
     """Believes the model's optics and learns what the machine's builders got wrong most often: a gain a corrector,
     polarity included. y = J diag(d) g is linear in g, so that one move of all correctors shows them all.
 
-    `gain_mean` and `gain_error` are the prior; `optics_error`, relative, is what it doubts of a predicted change.
+    It also looks for BPMs that are dead: one that moved by far less than the correctors ought to have moved it,
+    whatever their polarities, counts for as little in filter and correction. `gain_mean` and `gain_error` are the
+    prior; `optics_error`, relative, is what it doubts of a predicted change.
     """
+
+    ALIVE = 4.0
+    """a BPM is believed in full while its moves, squared, add up to a quarter of what was expected at least"""
 
     def __init__(
         self,
@@ -190,25 +195,37 @@ class GainFilter(_Learning):
         caution: float = 1.0,
         retreat: float = 1.2,
     ) -> None:
-        correctors = np.shape(response)[1]
-        super().__init__(response, step_max_a, retreat, gains=(correctors,), covariance=(correctors, correctors))
+        readings, correctors = np.shape(response)
+        own = {"gains": (correctors,), "covariance": (correctors, correctors)}
+        super().__init__(response, step_max_a, retreat, **own, moved=(readings,), expected=(readings,))
         self._noise, self.optics_error, self.caution = 2.0 * bpm_noise_m**2, optics_error, caution
         prior = np.full(correctors, gain_mean)
         self.reset = self._state.zeros(gains=prior, covariance=gain_error**2 * np.eye(correctors))
 
     def _learn(self, s: dict[str, Array], moved: Array, seen: Array) -> dict[str, Array]:
         shown = self.response * moved[..., None, :]
-        doubt = self._noise + np.square(self.optics_error * shown).sum(-1)
+        watch = {
+            "moved": s["moved"] + np.maximum(np.square(seen) - self._noise, 0.0),
+            "expected": s["expected"] + np.square(shown).sum(-1),
+        }
+        doubt = (self._noise + np.square(self.optics_error * shown).sum(-1)) / self._alive(watch) ** 2
         across = s["covariance"] @ shown.swapaxes(-1, -2)
         spread = shown @ across + doubt[..., None] * np.eye(len(self.response))
         gain = np.linalg.solve(spread, across.swapaxes(-1, -2)).swapaxes(-1, -2)
         surprise = seen - (shown @ s["gains"][..., None])[..., 0]
-        covariance = s["covariance"] - gain @ across.swapaxes(-1, -2)
-        return {"gains": s["gains"] + (gain @ surprise[..., None])[..., 0], "covariance": covariance}
+        gains = s["gains"] + (gain @ surprise[..., None])[..., 0]
+        return {"gains": gains, "covariance": s["covariance"] - gain @ across.swapaxes(-1, -2), **watch}
 
     def _decide(self, s: dict[str, Array], error: Array) -> Array:
-        damping = self.caution * (self.response.T @ self.response) * s["covariance"]
-        return damped_step(self.response * s["gains"][..., None, :], damping, error, self.step_max_a)
+        alive = self._alive(s)
+        response = self.response * alive[..., :, None]
+        damping = self.caution * (response.swapaxes(-1, -2) @ response) * s["covariance"]
+        return damped_step(response * s["gains"][..., None, :], damping, error * alive, self.step_max_a)
+
+    def _alive(self, s: dict[str, Array]) -> Array:
+        """(..., R) in (0, 1]: how far a reading is believed; 1 before anything has moved."""
+        floor = 2.0 * self._noise + 1e-12
+        return np.minimum(1.0, (self.ALIVE * s["moved"] + floor) / (s["expected"] + floor))
 
 
 class _State:

@@ -48,11 +48,12 @@ class BeamOrbitConfig:
     """what a corrector may move at once"""
     success_m: float = 1e-3
     """RMS of the orbit about its target"""
-    solenoid_offset_m: float = 3e-3
+    magnet_offset_m: float = 3e-3
+    """of each solenoid and quadrupole, in both planes"""
     entrance_offset_m: float = 0.6e-3
-    """TBSAC: a fifth of the solenoids'"""
+    """TBSAC: a fifth of the magnets'"""
     optics_error: float = 0.2
-    """of each solenoid's field, relative"""
+    """of each magnet's field, relative"""
     gain_error: float = 0.3
     """of each corrector, relative"""
     flipped_correctors: int = 2

@@ -50,7 +50,7 @@ class Line:
         )
 
 
-def channels(line: Line, config: BeamOrbitConfig, solenoids: int) -> tuple[Channel, ...]:
+def channels(line: Line, config: BeamOrbitConfig, magnets: int) -> tuple[Channel, ...]:
     """In the order of the packed observation; a dead BPM has gain 0."""
     beyond, age, asked = (2.0 * line.aperture_m,), 3.0 * config.step_dt, 3600.0
     readings, n, c = line.readings, (len(line.readings),), (len(line.corrector_names),)
@@ -73,7 +73,7 @@ def channels(line: Line, config: BeamOrbitConfig, solenoids: int) -> tuple[Chann
         Channel(name="true_orbit", shape=n, elements=line.readings, unit="m", privileged=True),
         Channel(name="corrector_gain", shape=c, elements=line.corrector_names, privileged=True),
         Channel(name="bpm_gain", shape=n, elements=line.readings, privileged=True),
-        Channel(name="misalignment", shape=(2 * solenoids,), unit="m", privileged=True),
+        Channel(name="misalignment", shape=(2 * magnets,), unit="m", privileged=True),
     )  # fmt: skip
 
 

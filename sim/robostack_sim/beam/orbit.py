@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from robostack.spec import ContractError
-from robostack.task import Layout, Obs, Parameter, Task, Unroll
+from robostack.task import Layout, Obs, Task, Unroll
 from robostack_sim.beam import interface
 from robostack_sim.beam.config import BeamOrbitConfig
 from robostack_sim.beam.interface import Line
-from robostack_sim.beam.lattice import Solenoid
+from robostack_sim.beam.lattice import Quadrupole, Solenoid
 from robostack_sim.beam.lattice_files import load_lattice
 from robostack_sim.beam.machines import Errors, Machines
 
@@ -35,10 +35,6 @@ class BeamOrbit(Task):
 
     name = "beam_orbit"
     Config = BeamOrbitConfig
-    parameters = (
-        Parameter("solenoid_offset_m", -3e-3, 3e-3, "m"),
-        Parameter("corrector_gain", 0.7, 1.3, "1"),
-    )
     _STATE = ("zero_m", "from_start", "per_ampere", "currents_a", "applied_a", "gain", "start", "target_m", "bpm_gain",
               "bpm_offset_m", "bpm_stuck_m", "probe_response_m", "offset_m")  # fmt: skip
 
@@ -48,8 +44,12 @@ class BeamOrbit(Task):
         self.line = line = Line.of(self.lattice, c.masked)
         self.num_envs, self.device = c.num_envs, torch.device(c.device)
         self.step_dt, self.max_episode_length = c.step_dt, c.steps
-        self._solenoids = [i for i, e in enumerate(self.lattice.elements) if isinstance(e, Solenoid)]
-        self.channels = interface.channels(line, c, len(self._solenoids))
+        self._magnets = [i for i, e in enumerate(self.lattice.elements) if isinstance(e, Solenoid | Quadrupole)]
+        if not self._magnets:
+            raise ContractError(
+                f"lattice {self.lattice.name}: no solenoid and no quadrupole, so nothing bends an orbit"
+            )
+        self.channels = interface.channels(line, c, len(self._magnets))
         self.actions = (interface.action(line, c),)
         self.envelope = interface.envelope(line)
         self.features = interface.features(line, c)
@@ -61,7 +61,7 @@ class BeamOrbit(Task):
         self._corrector_weights = self._weights("corrector_weights", correctors)
         self._limit = torch.tensor(line.current_max_a, device=self.device)
         zeros = lambda *shape: torch.zeros(n, *shape, device=self.device)  # noqa: E731
-        self._places = sorted({*self._solenoids, *self.lattice.bpms})
+        self._places = sorted({*self._magnets, *self.lattice.bpms})
         self._bpms = [self._places.index(i) for i in line.bpms]
         places = len(self._places)
         self._pipe = torch.tensor([self.lattice.elements[i].aperture_m for i in self._places], device=self.device)
@@ -70,7 +70,7 @@ class BeamOrbit(Task):
         self.currents_a, self.applied_a, self.gain = zeros(correctors), zeros(correctors), zeros(correctors)
         self.start, self.target_m = zeros(4), zeros(readings)
         self.bpm_gain, self.bpm_offset_m, self.bpm_stuck_m = zeros(readings), zeros(readings), zeros(readings)
-        self.probe_response_m, self.offset_m = zeros(readings), zeros(2 * len(self._solenoids))
+        self.probe_response_m, self.offset_m = zeros(readings), zeros(2 * len(self._magnets))
         self.nominal_m_a = self._nominal()
         self.probe_a = self._bounded_probe()
         self.machine = {
@@ -107,9 +107,9 @@ class BeamOrbit(Task):
     def restart(self, mask: Tensor) -> None:
         """New machines for the environments in `mask` (num_envs,) bool. What is drawn does not depend on the mask."""
         c, n, correctors, readings = self.config, self.num_envs, len(self.line.correctors), len(self.line.readings)
-        solenoids = len(self._solenoids)
-        offset, entrance = c.solenoid_offset_m * self._uniform(solenoids, 2), c.entrance_offset_m * self._uniform(2)
-        strength = 1.0 + c.optics_error * self._uniform(solenoids)
+        magnets = len(self._magnets)
+        offset, entrance = c.magnet_offset_m * self._uniform(magnets, 2), c.entrance_offset_m * self._uniform(2)
+        strength = 1.0 + c.optics_error * self._uniform(magnets)
         gain = 1.0 + c.gain_error * self._uniform(correctors)
         gain = gain * self._flips(correctors, c.flipped_correctors, c.all_flips)
         bpm_gain = (1.0 + c.bpm_scale_error * self._uniform(readings)) * self._flips(readings, c.flipped_bpms)
@@ -120,7 +120,7 @@ class BeamOrbit(Task):
         target = c.target_m * self._uniform(readings)
         errors = Errors.none(n, self.lattice, device=str(self.device))
         shifted, scaled = errors.offset_m.clone(), errors.strength.clone()
-        shifted[:, self._solenoids], scaled[:, self._solenoids] = offset, strength
+        shifted[:, self._magnets], scaled[:, self._magnets] = offset, strength
         rows = mask.nonzero()[:, 0]
         if len(rows) == 0:
             return
@@ -150,7 +150,7 @@ class BeamOrbit(Task):
         return torch.where(rank < (most if all_of_them else how_many), -1.0, 1.0)
 
     def orbit(self, currents_a: Tensor, start: Tensor) -> Tensor:
-        """(num_envs, C), (num_envs, 4) -> (num_envs, P, 2) m, the true orbit at the exits of solenoids and BPMs."""
+        """(num_envs, C), (num_envs, 4) -> (num_envs, P, 2) m, the true orbit at the exits of magnets and BPMs."""
         steered = (self.per_ampere.flatten(1, 2) @ currents_a[..., None])[..., 0]
         moved = (self.from_start.flatten(1, 2) @ start[..., None])[..., 0]
         return self.zero_m + (steered + moved).unflatten(1, (-1, 2))
@@ -169,7 +169,7 @@ class BeamOrbit(Task):
         return ((off.square() * weight).sum(1) / weight.sum(-1).clamp(min=1e-6) + 1e-14).sqrt()
 
     def peak_m(self, orbit: Tensor) -> Tensor:
-        """(num_envs,) furthest from the axis at the exit of a solenoid or a BPM."""
+        """(num_envs,) furthest from the axis at the exit of a magnet or a BPM."""
         return (orbit.square().sum(-1) + 1e-14).sqrt().amax(1)
 
     def lost(self, orbit: Tensor) -> Tensor:
@@ -279,11 +279,14 @@ class BeamOrbitUnroll(Unroll):
     def __init__(self, task: BeamOrbit) -> None:
         self.task = task
         self.restarted = torch.zeros(task.num_envs, dtype=torch.bool, device=task.device)
+        self.success = torch.zeros_like(self.restarted)
 
     def begin(self) -> Obs:
         task = self.task
         over = task.episode_length_buf >= task.max_episode_length
-        self.restarted = over | task.lost(task.orbit(task.currents_a, task.start))
+        orbit = task.orbit(task.currents_a, task.start)
+        lost = task.lost(orbit)
+        self.restarted, self.success = over | lost, over & ~lost & (task.rms_m(orbit) < task.config.success_m)
         task.restart(self.restarted)
         self._currents, self._applied, self._start = task.currents_a, task.applied_a, task.start
         self._alive, self._count = torch.ones_like(self.restarted), 0
