@@ -7,10 +7,10 @@ RUN := logs/$(TASK)/$(shell date +%Y-%m-%d_%H-%M-%S)_fly
 # $(call stage,what it does,verb and options): announced, timed, and the end of `make` when it fails
 stage = printf '\n\033[1m%s\033[0m\n' "$(1)"; start=$$(date +%s); $(RS) $(2) && echo "done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help fly test check bench tables picture setup clean
+.PHONY: help fly test check isaaclab-test bench tables picture setup clean
 
 help:  ## these lines
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
 
 fly:  ## train a quadrotor policy, export it, prove it, fly it on an emulated board, and report
 	@./setup.sh --tools train
@@ -28,11 +28,15 @@ test: check  ## everything CI runs
 	$(PY) -m pytest $(REAL_TIME)
 
 check:
-	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros sign beam-test
+	@./setup.sh --test-tools train dev beam-test crazyflie mavlink mujoco record rl-games ros sign sweep trainers
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) benchmarks/tables.py --check
+
+isaaclab-test:  ## train on a task of Isaac Lab 3.0, installed by itself (minutes, gigabytes)
+	@tests/isaaclab/install.sh
+	ROBOSTACK_ISAACLAB=1 OMP_NUM_THREADS=1 .venv-isaaclab/bin/python -m pytest -q -s tests/isaaclab
 
 bench:  ## run every benchmark and fill the tables of README and docs
 	@./setup.sh --tools train dev mujoco bench beam-test
@@ -51,7 +55,7 @@ picture:  ## README's picture, from the newest run's report (needs chromium)
 		--screenshot=docs/images/report.png file://$(CURDIR)/logs/$(TASK)/latest/report.html
 
 setup:  ## install every extra and tool
-	@./setup.sh --test-tools train dev crazyflie mavlink mujoco record ros sign bench beam-test
+	@./setup.sh --test-tools train dev beam-test crazyflie mavlink mujoco record rl-games ros sign sweep trainers bench
 
 clean:  ## remove what was built, keep logs/
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-isaaclab build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

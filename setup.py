@@ -18,5 +18,6 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/robostack"]),
         ("share/robostack", ["package.xml"]),
         ("share/robostack/launch", sorted(glob("launch/*.launch.py"))),
+        ("share/robostack/launch/foxglove", sorted(glob("launch/foxglove/*.json"))),
     ],
 )

@@ -38,6 +38,8 @@ from robostack_real.stacks.stack import NodeDescription
 JOINTS = tuple(f"joint_{i}" for i in range(24))
 DOMAIN = 99
 SETTLE_S = 2.0
+HOG = "import os\nos.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))\nwhile True: pass"
+"""computes all the time; as anybody, though whoever starts it be under SCHED_FIFO"""
 
 
 def policy(folder: Path, rate_hz: float) -> Path:
@@ -71,9 +73,13 @@ def policy(folder: Path, rate_hz: float) -> Path:
     return folder / "policy.onnx"
 
 
+# an ordinary process, whatever the scheduler of the one that starts it, which children inherit
+HOG = "import os; os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))\nwhile True: pass"
+
+
 @contextlib.contextmanager
 def hogs(count: int) -> Iterator[None]:
-    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    running = [subprocess.Popen([sys.executable, "-c", HOG]) for _ in range(count)]
     try:
         yield
     finally:

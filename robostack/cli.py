@@ -7,6 +7,7 @@ Only the verb that was asked for is imported, so that help is instant. Exit stat
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ def _dispatch(args: list[str]) -> int:
     verb, rest = args[0], args[1:]
     command: Any
     if verb in VERBS:
-        command = importlib.import_module(f"robostack.commands.{verb}").Command
+        command = importlib.import_module(f"robostack.commands.{verb}{'_' * keyword.iskeyword(verb)}").Command
     else:
         from robostack import registry
 

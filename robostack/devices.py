@@ -21,6 +21,10 @@ class Device(Protocol):
     where: str
     channels: tuple[str, ...]
     """of the contract, that it measures"""
+    paces: bool
+    """it is the clock: a write returns when a period of its own has passed"""
+    tripped: str
+    """why it has left our commands for a fallback of its own, until it is stopped; empty while it obeys"""
 
     def read(self) -> Mapping[str, Sample]:
         """What has been measured since the last read, with ages (s); a channel without news is left out."""
@@ -28,8 +32,8 @@ class Device(Protocol):
     def arm(self) -> None:
         """It is about to be commanded."""
 
-    def write(self, action: Array) -> None:
-        """(actions,) that passed an envelope, for one control period."""
+    def write(self, action: Array) -> Array:
+        """(actions,) that passed an envelope, for one control period; returns what the actuators get."""
 
     def stop(self) -> None:
         """What leaves the machine safe without anybody; may be called twice, and from a signal handler."""

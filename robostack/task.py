@@ -8,12 +8,13 @@ trained with.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from robostack.spec import ActionChannel, Channel, Envelope
+from robostack.spec import ActionChannel, Channel, ContractError, Envelope
 
 if TYPE_CHECKING:
     import torch
@@ -68,6 +69,8 @@ class Unroll(ABC):
 
     restarted: torch.Tensor
     """(num_envs,) bool: what the last `begin` reset, so that a policy resets its state there too"""
+    success: torch.Tensor
+    """(num_envs,) bool: which of the episodes that it ended were a success"""
 
     @abstractmethod
     def begin(self) -> Obs:
@@ -94,6 +97,16 @@ class Parameter:
     high: float
     unit: str
     log: bool = False
+
+    def __post_init__(self) -> None:
+        if not (-math.inf < self.low <= self.high < math.inf and (self.low > 0.0 or not self.log)):
+            most = "two rising positive numbers, as it is log-uniform" if self.log else "two rising finite numbers"
+            raise ContractError(f"parameter {self.name}: its range [{self.low}, {self.high}] must be {most}")
+
+
+ParameterSource = Callable[["torch.Tensor"], Mapping[str, "torch.Tensor"]]
+"""(num_envs,) bool, which episodes start -> parameters of theirs by name, (num_envs,) each, in the parameter's unit;
+other rows mean nothing"""
 
 
 @dataclass(frozen=True)
@@ -180,6 +193,15 @@ class Task(ABC):
     @abstractmethod
     def load_state_dict(self, kept: dict[str, torch.Tensor]) -> None:
         """Takes up what `state_dict` gave, in place."""
+
+    def draw_parameters_from(self, source: ParameterSource) -> None:
+        """Lets `source` say the parameters of every episode that starts from now on: in `reset`, in `step` and in an
+        unroll's `begin`. What it does not name is drawn by the task. Raises TypeError where the task cannot."""
+        raise TypeError(f"task {self.name!r} draws its own parameters only; train it without a curriculum")
+
+    def scalars(self) -> Mapping[str, float]:
+        """Figures of what is trained on, for the log; none by default."""
+        return {}
 
     def unroll(self, horizon: int) -> Unroll:
         """A differentiable window of `horizon` steps. Raises TypeError where the physics has no gradient."""

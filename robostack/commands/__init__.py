@@ -7,6 +7,9 @@ the exit status. Other packages add verbs through the entry-point group `robosta
 VERBS = {
     "list": "tasks, devices, boards and runs that are here",
     "train": "train a policy for a task",
+    "import": "give a policy that was trained elsewhere our contract",
+    "distill": "teach a student that can be exported what an expert knows, or fit a policy to a board",
+    "sweep": "train with many seeds and settings, through Ray",
     "export": "write policy.onnx and its C source from a run",
     "verify": "prove that every port computes the same actions",
     "fly": "fly an exported policy on a board, emulated or real",
@@ -15,4 +18,4 @@ VERBS = {
     "sign": "sign a policy.onnx, or make a key for that",
     "replay": "feed a recording to a policy and show where its actions differ",
 }
-"""Verb -> its line in `robostack --help`; the module of the same name holds the rest."""
+"""Verb -> its line in `robostack --help`; the module of the same name (`import_` for a keyword) holds the rest."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-from dataclasses import dataclass, field, fields, make_dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -22,7 +23,8 @@ class Command:
 
     Settings of the task and of the learner follow its name; see them with: robostack train TASK --task-help
     Networks this small train fastest on one CPU thread, so that is what a process takes: more of them cost more in
-    waiting for each other than they bring.
+    waiting for each other than they bring. More processes, each with --num-envs environments, train one policy
+    under torchrun: torchrun --nproc-per-node 4 -m robostack train quadrotor
 
     Example: robostack train quadrotor --vehicle my_drone.toml --learner.iterations 400
     """
@@ -31,8 +33,12 @@ class Command:
 
     task: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")] = None
     """A task by its name; `robostack list` shows them."""
-    algorithm: Literal["shac"] | None = None
-    """What learns: shac through the simulator's gradient (the default). A resumed run keeps its own."""
+    algorithm: Literal["shac", "ppo", "sac", "td3"] | None = None
+    """What learns: shac through the simulator's gradient (the default), ppo from steps alone, sac and td3 from a
+    replay of them. A resumed run keeps its own."""
+    curriculum: Literal["uniform", "adr", "alp_gmm", "plr"] | None = None
+    """Who says on which of the task's parameters an episode is; without one the task's own settings do. Settings of
+    a curriculum: --curriculum.NAME, after the task. A resumed run keeps its own."""
     seed: int = 0
     """Makes the run reproducible to the bit on one machine. A resumed run keeps its own."""
     name: str | None = None
@@ -57,28 +63,44 @@ class Command:
             usage = "name the task first, its settings after it: robostack train TASK [--setting value ...]"
             return _say(f"{usage}. Installed tasks: {', '.join(tasks) or 'none'}.", status=2)
         kind = registry.load("task", self.task)
+        from robostack import team
         from robostack.learn.learner import DivergedError
         from robostack.learn.trainer import train
 
         run = RunFolder.find(self.run_folder or self.task, self.root) if self.resume else None
         chosen = self._settings(kind, rest, run)
-        task = kind(chosen.task)
-        if run is None:
-            run = self._folder(self.task)
-        print(f"training {self.task} in {run.path}", file=sys.stderr)
+        team.join()
+        first = team.rank() == 0
+        task = kind(replace(chosen.task, device=team.device(chosen.task.device)))
+        name = self.task
+        run = run or team.first(lambda: self._folder(name))
+        if first:
+            print(f"training {self.task} in {run.path}", file=sys.stderr)
         seed, resume, quick = self.seed, self.resume, self.quick
         try:
-            with run.stage("train"):
-                result = train(task, chosen.learner, run, seed=seed, resume=resume, quick=quick)
+            with run.stage("train") if first else nullcontext():
+                taught = chosen.curriculum
+                result = train(task, chosen.learner, run, seed=seed, curriculum=taught, resume=resume, quick=quick)
         except DivergedError as error:
-            return _say(str(error), status=1)
-        run.make_latest()
+            status = _say(str(error), status=1) if first else 1
+        else:
+            status = 130 if result["interrupted"] else 0
+            if first:
+                run.make_latest()
+                self._print(run, result)
+        team.wait()
+        return status
+
+    def _print(self, run: RunFolder, result: dict[str, Any]) -> None:
         if self.json:
             shown = {"run": str(run.path), **{k: v for k, v in result.items() if k != "history"}}
             print(json.dumps(shown, indent=2))
-        elif not result["interrupted"]:
-            print(f"next: robostack export {run.path}")
-        return 130 if result["interrupted"] else 0
+            return
+        memory = f"{result['peak_memory_mib']:,} MiB of memory at most"
+        if result["peak_cuda_mib"] is not None:
+            memory += f", {result['peak_cuda_mib']:,} MiB of the GPU's"
+        following = "" if result["interrupted"] else f"; next: robostack export {run.path}"
+        print(f"{result['iterations']} iterations in {result['wall_s']:.1f} s, {memory}{following}")
 
     def _folder(self, task: str) -> RunFolder:
         if self.run_folder is None:
@@ -89,11 +111,14 @@ class Command:
         return run
 
     def _settings(self, kind: Any, rest: list[str], run: RunFolder | None) -> Any:
-        """`.task` and `.learner` as the command line says, else as in `run`, else the defaults."""
+        """`.task`, `.learner` and `.curriculum` (None: there is none) as the command line says, else as in `run`, else
+        the defaults."""
+        from robostack.learn import curriculum
         from robostack.learn.algorithms import settings_of
         from robostack.learn.trained import RunSettings
 
         task, learner = kind.Config(), settings_of(self.algorithm or "shac")()
+        taught = curriculum.settings_of(self.curriculum)() if self.curriculum else None
         if run is not None:
             before = RunSettings.of(run)
             if before.kind is not kind:
@@ -103,12 +128,18 @@ class Command:
                 raise ContractError(
                     f"{run.path} is a run of {theirs}, not of {self.algorithm}; resume it without --algorithm"
                 )
-            task, learner = before.task, before.learner
+            if self.curriculum and type(taught) is not type(before.curriculum):
+                theirs = run.config().get("curriculum", "no curriculum")
+                raise ContractError(
+                    f"{run.path} is a run of {theirs}, not of {self.curriculum}; resume it without --curriculum"
+                )
+            task, learner, taught = before.task, before.learner, before.curriculum
         settings = make_dataclass(
             "Settings",
             [
                 ("task", Annotated[kind.Config, tyro.conf.arg(name="")], field(default=task)),
                 ("learner", type(learner), field(default=learner)),
+                ("curriculum", type(taught), field(default=taught)),
             ],
         )
         try:

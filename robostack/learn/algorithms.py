@@ -7,6 +7,12 @@ from typing import Any
 
 ALGORITHMS = {
     "shac": "robostack.learn.shac:SHAC",
+    "ppo": "robostack.learn.ppo:PPO",
+    "sac": "robostack.learn.sac:SAC",
+    "td3": "robostack.learn.td3:TD3",
+    "cloning": "robostack.distill.dagger:Cloning",
+    "dagger": "robostack.distill.dagger:DAgger",
+    "aacd": "robostack.distill.aacd:AACD",
 }
 """name -> module:settings; imported on first use, since they need torch"""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from robostack.run_folder import write_atomic
 from robostack.spec import ContractError
@@ -16,9 +17,18 @@ VERSION = 1
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Writes all or nothing: after a RunFolderError (a full disk, say) the checkpoint from before stays."""
-    buffer = io.BytesIO()
-    torch.save({"version": VERSION, **content}, buffer)
-    write_atomic(path, buffer.getvalue())
+    write_atomic(path, _bytes({"version": VERSION, **content}))
+
+
+def packed(content: dict[str, Any]) -> Tensor:
+    """What a process of a team adds to the checkpoint of all, as bytes that say nothing of devices: (n,) uint8."""
+    return torch.frombuffer(bytearray(_bytes(content)), dtype=torch.uint8)
+
+
+def unpacked(part: Tensor) -> dict[str, Any]:
+    """What `packed` took, on the CPU."""
+    content: dict[str, Any] = torch.load(io.BytesIO(part.numpy().tobytes()), map_location="cpu", weights_only=True)
+    return content
 
 
 def load(path: Path, device: str | None = None) -> dict[str, Any]:
@@ -41,3 +51,9 @@ def load(path: Path, device: str | None = None) -> dict[str, Any]:
             "that wrote it, or train again"
         )
     return kept
+
+
+def _bytes(content: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()

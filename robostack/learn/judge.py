@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from robostack.nets.actor import Actor
 from robostack.task import Task
+
+
+class Policy(Protocol):
+    """What is judged: an `Actor`, or a port of one."""
+
+    def initial_state(self, num_envs: int, /) -> Tensor: ...
+
+    def __call__(self, x: Tensor, state: Tensor, /) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Judgement:
 
 
 @torch.no_grad()
-def judge(actor: Actor, task: Task, seed: int) -> Judgement:
+def judge(policy: Policy, task: Task, seed: int) -> Judgement:
     """Flies one episode in every environment of `task` from `seed`.
 
     A reward that is not finite ends an episode as a failure. Draws from torch's global generator are undone,
@@ -34,12 +43,12 @@ def judge(actor: Actor, task: Task, seed: int) -> Judgement:
     """
     with torch.random.fork_rng(devices=[task.device] if task.device.type == "cuda" else []):
         obs, _ = task.reset(seed)
-        state = actor.initial_state(task.num_envs)
+        state = policy.initial_state(task.num_envs)
         running = torch.ones(task.num_envs, dtype=torch.bool, device=task.device)
         success = torch.zeros_like(running)
         total = steps = torch.zeros((), device=task.device)
         for _ in range(task.max_episode_length):
-            action, state = actor(obs.flat, state)
+            action, state = policy(obs.flat, state)
             obs, reward, terminated, truncated, extras = task.step(action)
             running &= torch.isfinite(reward)
             total = total + torch.where(running, reward, 0.0).sum()

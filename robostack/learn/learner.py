@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from robostack import team
+from robostack.learn.adam import Adam
 from robostack.nets.actor import Actor, ActorConfig
+from robostack.nets.critic import Critic
 from robostack.task import Task
 
 
@@ -32,7 +37,13 @@ class Algorithm(Protocol):
 
 
 class Learner(ABC):
-    """`iterate()` collects and updates once. `actor` is the policy that is judged and exported."""
+    """`iterate()` collects and updates once. `actor` is the policy that is judged and exported.
+
+    Several processes may train one policy (robostack.team). `descend` and Normaliser.update are over all of them, and
+    modules that are attributes start with the weights of the first; each has environments, random numbers and
+    a replay of its own. So a learner calls these two equally often in every process, and what else it decides by
+    data (a rate that follows a divergence, say) it decides by `team.average` of it.
+    """
 
     JUDGED_AT: ClassVar[tuple[float, ...]] = tuple(k / 10 for k in range(1, 11))
     """shares of a training at which the policy is judged; the best of them is exported"""
@@ -41,6 +52,8 @@ class Learner(ABC):
     task: Task
     config: Any
     actor: Actor
+    critic: Critic | None = None
+    """kept beside the actor that judged best: what `robostack.distill.aacd` starts from"""
     iteration: int = 0
     bad_updates: int = 0
 
@@ -61,6 +74,10 @@ class Learner(ABC):
     def load_state_dict(self, kept: dict[str, Any]) -> None:
         """Takes up what `state_dict` gave."""
 
+    def value(self, obs: Tensor) -> Tensor | None:
+        """(num_envs, channels) packed observations -> (num_envs,) return that a critic expects; None without one."""
+        return None
+
     @property
     def progress(self) -> float:
         """Share of the training that is done, in [0, 1]."""
@@ -68,22 +85,48 @@ class Learner(ABC):
 
     def descend(self, what: str, loss: Tensor, optimiser: Optimizer, clip: float) -> tuple[bool, float]:
         """One step down the gradient of `loss`, its norm clipped, over everything that `optimiser` holds. Says whether
-        it was taken, and the norm before clipping.
+        it was taken, and the norm before clipping. In a team loss and gradient are the mean over its processes.
 
         A step whose loss or gradient is not finite is left out. Raises DivergedError naming `what` after more than
         MAX_BAD_UPDATES of them in a row.
         """
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip).item()
-        if math.isfinite(norm) and math.isfinite(loss.item()):
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        loss = team.average_gradients(parameters, loss)
+        norm = clip_grad_norm_(parameters, clip).item()
+        sound = math.isfinite(norm) and math.isfinite(loss.item())
+        if sound:
             optimiser.step()
-            self.bad_updates = 0
-            return True, norm
-        self.bad_updates += 1
+        self._count(sound, f"{what}'s loss or gradient was", "lower learning_rate or gradient_clip")
+        return sound, norm
+
+    def follow(self, gradients: Sequence[Tensor], optimiser: Adam) -> None:
+        """One step against gradients that are at hand, in a team their mean; unguarded: one of many inside
+        `all_or_nothing`."""
+        optimiser.step(team.averaged(gradients))
+
+    @torch.no_grad()
+    def all_or_nothing(self, what: str, changed: Sequence[Tensor], updates: Callable[[], Tensor]) -> bool:
+        """Runs `updates`, many steps that change the tensors `changed` and return their loss (). Says whether they
+        were kept.
+
+        Where the loss or a tensor is not finite afterwards all tensors are put back: what was not finite once never
+        becomes finite again in any of them, so one look is as good as one a step and costs the device one wait.
+        Raises DivergedError as `descend`.
+        """
+        before = [t.detach().clone() for t in changed]
+        loss = updates()
+        sound = bool(torch.isfinite(torch.stack([loss, *torch._foreach_norm(changed)])).all())
+        sound = not team.largest(not sound)[0]
+        if not sound:
+            torch._foreach_copy_(changed, before)
+        self._count(sound, f"{what}'s loss or weights were", "lower learning_rate")
+        return sound
+
+    def _count(self, sound: bool, what: str, remedy: str) -> None:
+        self.bad_updates = 0 if sound else self.bad_updates + 1
         if self.bad_updates > self.MAX_BAD_UPDATES:
             raise DivergedError(
-                f"iteration {self.iteration}: the {what}'s loss or gradient was not finite for {self.bad_updates} "
-                "updates in a row; lower learning_rate or gradient_clip"
+                f"iteration {self.iteration}: the {what} not finite for {self.bad_updates} updates in a row; {remedy}"
             )
-        return False, norm

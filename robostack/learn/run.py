@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robostack import team
 from robostack.learn import trainer
+from robostack.learn.curriculum.curriculum import CurriculumSettings
 from robostack.learn.learner import Algorithm
 from robostack.learn.trained import export_policy
 from robostack.run_folder import RunFolder
@@ -30,9 +33,19 @@ class Run:
 
 
 def train(
-    task: Task, learner: Algorithm | None = None, *, seed: int = 0, name: str | None = None, root: str | Path = "logs"
+    task: Task,
+    learner: Algorithm | None = None,
+    *,
+    seed: int = 0,
+    curriculum: CurriculumSettings | None = None,
+    name: str | None = None,
+    root: str | Path = "logs",
 ) -> Run:
-    """Trains in a new run folder, with progress; Ctrl-C keeps the best so far. Raises as `trainer.train`."""
-    folder = RunFolder.create(task.name, name, root)
-    with folder.stage("train"):
-        return Run(folder, trainer.train(task, learner, folder, seed=seed))
+    """Trains in a new run folder, with progress; Ctrl-C keeps the best so far. Raises as `trainer.train`.
+
+    A script under torchrun does the same in every process: each its own task, the folder and the result for all.
+    """
+    team.join()
+    folder = team.first(lambda: RunFolder.create(task.name, name, root))
+    with folder.stage("train") if team.rank() == 0 else nullcontext():
+        return Run(folder, trainer.train(task, learner, folder, seed=seed, curriculum=curriculum))

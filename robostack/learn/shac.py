@@ -11,6 +11,7 @@ ends, which for a horizon longer than the plant's own time constants costs littl
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -75,6 +76,9 @@ class ShacLearner(Learner):
     def steps_per_iteration(self) -> int:
         return self.config.horizon
 
+    def value(self, obs: Tensor) -> Tensor | None:
+        return None if self.target is None else self.target(obs)
+
     def iterate(self) -> dict[str, float]:
         c = self.config
         for group in self.optimiser.param_groups:
@@ -128,11 +132,10 @@ class ShacLearner(Learner):
                 targets[t] = goal
         flat, goals = obs[:-1][lasting[:-1]], targets[lasting[:-1]]
         loss = torch.zeros(())
-        for rows in torch.randperm(len(goals), device=goals.device).chunk(c.critic_updates):
+        pieces = min(c.critic_updates, self.task.num_envs)  # none is empty, and every process has as many
+        for rows in torch.randperm(len(goals), device=goals.device).tensor_split(pieces):
             loss = (self.critic(flat[rows]) - goals[rows]).square().mean()
-            self.critic_optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            self.critic_optimiser.step()
+            self.descend("critic", loss, self.critic_optimiser, math.inf)
         with torch.no_grad():
             for slow, fast in zip(self.target.parameters(), self.critic.parameters(), strict=True):
                 slow.lerp_(fast, c.critic_target_rate)

@@ -13,6 +13,8 @@ import torch
 
 from robostack.learn import checkpoint
 from robostack.learn.algorithms import settings_of
+from robostack.learn.curriculum import settings_of as curriculum_of
+from robostack.learn.curriculum.curriculum import CurriculumSettings
 from robostack.learn.learner import Algorithm
 from robostack.nets.actor import Actor
 from robostack.run_folder import RunFolder
@@ -33,6 +35,7 @@ class RunSettings:
     """of type `kind.Config`"""
     learner: Algorithm
     seed: int
+    curriculum: CurriculumSettings | None = None
 
     @classmethod
     def of(cls, run: RunFolder) -> RunSettings:
@@ -46,14 +49,16 @@ class RunSettings:
             raise ContractError(f"{run.path}: config.json names no task and learner; was this run trained?")
         kind = registry.load("task", config["task"])
         algorithm = settings_of(config.get("algorithm", "shac"))
+        name = config.get("curriculum")
         try:
             task = TypeAdapter(kind.Config).validate_python(config["settings"])
             learner = TypeAdapter(algorithm).validate_python(config["learner"])
+            taught = name and TypeAdapter(curriculum_of(name)).validate_python(config["curriculum_settings"])
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise ContractError(f"{run.path / 'config.json'}: {where}: {first['msg']}") from error
-        return cls(kind, task, learner, int(config["seed"]))
+        return cls(kind, task, learner, int(config["seed"]), taught)
 
 
 def task_of(run: RunFolder) -> Task:
@@ -80,7 +85,12 @@ def load_run(run: RunFolder) -> tuple[Task, Actor]:
 
 
 def policy_spec(task: Task, actor: Actor, provenance: dict[str, Any]) -> PolicySpec:
-    """The contract of an actor of `task`."""
+    """The contract of an actor of `task`. Raises ContractError for an expert that sees privileged channels."""
+    if hidden := [c.name for c in actor.channels if c.privileged]:
+        raise ContractError(
+            f"this policy is an expert of simulation: it sees {', '.join(hidden)}, which no machine measures; make a "
+            "student of it that sees what the machine does: robostack distill RUN"
+        )
     return PolicySpec(
         task=task.name,
         control_dt_s=task.step_dt,
@@ -103,12 +113,14 @@ def export_policy(run: RunFolder, path: Path) -> LoadedPolicy:
 
     task, actor = load_run(run)
     trained = run.metrics().get("train", {})
+    teacher = run.config()["learner"].get("teacher")
     provenance = {
         "seed": run.config()["seed"],
         "commit": machine.commit(),
         "algorithm": run.config().get("algorithm", "shac"),
         "settings": run.config()["settings"],
         **{k: trained[k] for k in ("iterations", "env_steps", "best_iteration", "best_score") if k in trained},
+        **({"teacher_sha256": teacher["sha256"]} if teacher else {}),
     }
     return export_actor(task, actor, path, provenance)
 

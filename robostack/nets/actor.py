@@ -20,6 +20,7 @@ from torch.nn.functional import linear
 
 from robostack.features import Feature, FeatureStack, Pick, Scale
 from robostack.nets.normaliser import Normaliser
+from robostack.nets.tanh import tanh
 from robostack.spec import Channel, ContractError
 from robostack.task import Layout, Task
 
@@ -38,13 +39,16 @@ class ActorConfig:
     normalise: bool = True
     channels: tuple[str, ...] = ()
     """what the policy may see, by name; () is all that the machine measures. `applied_action` is always an input"""
+    privileged: bool = False
+    """an expert of simulation: it may see privileged channels, () is what the critic sees, and it cannot be exported;
+    `robostack distill` makes a student of it that can"""
 
 
 class Actor(nn.Module):
     """`forward` takes the packed observation (N, layout.size) and state (N, state_size); `step` takes
     channels by name. Learners that explore call its three parts: `perceive`, `latent` and `head`, `scale`.
 
-    Raises ContractError at construction when a feature reads a privileged or unknown channel.
+    Raises ContractError at construction when it would see an unknown channel, or a privileged one and is no expert.
     """
 
     low: Tensor
@@ -58,9 +62,11 @@ class Actor(nn.Module):
             raise ContractError("ActorConfig.hidden is empty: an actor needs one hidden layer at least")
         self.config = config
         self.layout = Layout(task.channels)
-        self.channels = self._selected(task, config.channels)
-        chosen = features or self._features(task, config.channels)
-        self._refuse_privileged(chosen)
+        known = tuple(self.layout.channel)
+        names = config.channels or ((task.critic_channels or known) if config.privileged else ())
+        self.channels = self._selected(task, names)
+        chosen = features or self._features(task, names)
+        self._refuse(chosen)
         self.features = FeatureStack(chosen, self.layout, task.step_dt, fused_slots)
         self.normaliser = Normaliser(self.features.output_size, enabled=config.normalise)
         widths = (self.features.output_size, *config.hidden)
@@ -79,10 +85,12 @@ class Actor(nn.Module):
     def _selected(self, task: Task, names: tuple[str, ...]) -> tuple[Channel, ...]:
         for name in names:
             if name not in self.layout.channel:
-                raise ContractError(f"ActorConfig.channels: there is no channel {name!r}; there are {_names(task)}")
-            if self.layout.channel[name].privileged:
+                known = ", ".join(self.layout.channel)
+                raise ContractError(f"ActorConfig.channels: there is no channel {name!r}; there are {known}")
+            if self.layout.channel[name].privileged and not self.config.privileged:
                 raise ContractError(f"ActorConfig.channels: {name} is privileged: an actor may not see it")
-        return tuple(c for c in task.actor_channels if not names or c.name in names)
+        seen = set(names or (c.name for c in task.actor_channels)) - {"applied_action"}
+        return tuple(c for c in task.channels if c.name in seen)
 
     def _features(self, task: Task, names: tuple[str, ...]) -> tuple[Feature, ...]:
         """The task's own features of the channels seen, and what none of them reads as it is."""
@@ -93,14 +101,14 @@ class Actor(nn.Module):
         read = {p.channel for f in kept for p in _picks(vars(f).values())}
         return (*kept, *(Scale(Pick(c.name)) for c in self.channels if c.name not in read))
 
-    def _refuse_privileged(self, features: tuple[Feature, ...]) -> None:
+    def _refuse(self, features: tuple[Feature, ...]) -> None:
         for feature in features:
             for pick in _picks(vars(feature).values()):
                 channel = self.layout.channel.get(pick.channel)
                 if channel is None:
                     known = ", ".join(c.name for c in self.channels)
                     raise ContractError(f"{feature}: there is no channel {pick.channel!r}; there are {known}")
-                if channel.privileged:
+                if channel.privileged and not self.config.privileged:
                     raise ContractError(f"{feature}: {channel.name} is privileged: an actor may not see it")
 
     @property
@@ -147,19 +155,47 @@ class Actor(nn.Module):
 
     def latent(self, y: Tensor, hidden: Tensor) -> Tensor:
         """Features (..., F) and the GRU's units -> what `head` reads; with a GRU that is its next units."""
-        first, *others = self.hidden
-        y = torch.tanh(linear(y, *(self._first or self.normaliser.fold(first.weight, first.bias))))
-        for layer in others:
-            y = torch.tanh(layer(y))
+        y = self._trunk(y)
         return y if self.gru is None else self.gru(y, hidden)
+
+    def unroll(self, y: Tensor, hidden: Tensor, begins: Tensor) -> Tensor:
+        """`latent` of many steps: features (T, N, F), the GRU's units (N, recurrent) before the first of them, and
+        (T, N) bool where an episode begins and the units with it -> (T, N, ...). Without a GRU any (..., F)."""
+        y = self._trunk(y)
+        if self.gru is None:
+            return y
+        steps = []
+        for row, anew in zip(y, begins[..., None], strict=True):
+            hidden = self.gru(row, hidden.masked_fill(anew, 0.0))
+            steps.append(hidden)
+        return torch.stack(steps)
+
+    def _trunk(self, y: Tensor) -> Tensor:
+        first, *others = self.hidden
+        y = tanh(linear(y, *(self._first or self.normaliser.fold(first.weight, first.bias))))
+        for layer in others:
+            y = tanh(layer(y))
+        return y
+
+    def normalised_latent(self, y: Tensor) -> Tensor:
+        """`latent` of features (batch, F) that have been through the normaliser already, without a GRU: for learners
+        that take whole batches from a replay. The doubling in tanh(x) = 2 sigmoid(2 x) - 1 is part of the product."""
+        for layer in self.hidden:
+            y = torch.sigmoid(torch.addmm(layer.bias, y, layer.weight.T, beta=2.0, alpha=2.0))
+            y = torch.add(y.new_tensor(-1.0), y, alpha=2.0)
+        return y
 
     def scale(self, y: Tensor) -> Tensor:
         """The head's (..., action_size), any real number -> SI within [low, high]."""
-        return torch.addcmul(self.low + self.half_range, torch.tanh(y), self.half_range)
+        return self.unshare(tanh(y))
 
     def share(self, action: Tensor) -> Tensor:
         """SI (..., action_size) -> [-1, 1] of its range: what a critic of actions sees."""
         return (action - self.low - self.half_range) / self.half_range
+
+    def unshare(self, share: Tensor) -> Tensor:
+        """The way back: [-1, 1] -> SI."""
+        return torch.addcmul(self.low + self.half_range, share, self.half_range)
 
     def step(self, obs: Mapping[str, Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, from channels by name, `applied_action` among them; what the actor does not see counts as zero.
@@ -223,10 +259,6 @@ def _picks(values: Iterable[Any]) -> Iterator[Pick]:
             yield value
         elif isinstance(value, (tuple, list)):
             yield from _picks(value)
-
-
-def _names(task: Task) -> str:
-    return ", ".join(c.name for c in task.actor_channels)
 
 
 def _gemm(graph: Graph, x: str, weight: Tensor, bias: Tensor) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from robostack.nets.normaliser import Normaliser
+from robostack.nets.tanh import Tanh
 from robostack.spec import ContractError
 from robostack.task import Layout, Task
 
@@ -18,7 +19,7 @@ class CriticConfig:
     """Shape of the value network, and what it sees."""
 
     hidden: tuple[int, ...] = (64, 64)
-    """widths of the tanh layers"""
+    """widths of the hidden layers"""
     channels: tuple[str, ...] = ()
     """by name, privileged ones too; () is what the task says, and all of them where it says nothing"""
 
@@ -45,7 +46,7 @@ class Critic(nn.Module):
         widths = (len(self.index), *config.hidden)
         layers: list[nn.Module] = []
         for a, b in pairwise(widths):
-            layers += [nn.Linear(a, b), nn.Tanh()]
+            layers += [nn.Linear(a, b), Tanh()]
         self.net = nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
 
     def forward(self, x: Tensor) -> Tensor:

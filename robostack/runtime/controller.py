@@ -68,9 +68,13 @@ class Controller:
         if self._envelope.arm(armed):
             self._state = self._state_reset
 
-    def fall_back(self) -> None:
-        """Trips it for a reason of the caller's, which is Reason.NONE here; until armed again."""
-        self._envelope.trip(Reason.NONE)
+    def fall_back(self, stale: str | None = None) -> None:
+        """Trips it until it is armed again: for the channel `stale`, which the caller knows to be older than it may be
+        though no period has ended since; else for a reason of the caller's, which is Reason.NONE here."""
+        if stale is None:
+            self._envelope.trip(Reason.NONE)
+        else:
+            self._envelope.trip(Reason.STALE, self._index[stale])
 
     def tick(self, samples: Mapping[str, Sample | None], missed: int = 0) -> Array:
         """Advances one control_dt_s and returns the (actions,) action that the actuators must get.

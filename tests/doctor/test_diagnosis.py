@@ -10,22 +10,11 @@ import pytest
 
 from robostack.messages import Topic, observation_topics
 from robostack.spec import PolicySpec
-from robostack_real.doctor.diagnosis import Finding, diagnose
+from robostack_real.doctor.diagnosis import diagnose
+from robostack_real.doctor.finding import Finding
 from robostack_real.doctor.listening import Heard
-from robostack_sim.quadrotor import interface
-from robostack_sim.quadrotor.vehicle import load_vehicle
 
 DT = 0.01
-
-
-@pytest.fixture(scope="module")
-def spec() -> PolicySpec:
-    vehicle = load_vehicle("crazyflie_2_1")
-    observations = tuple(
-        c for c in interface.channels(vehicle) if not c.privileged and c.name != "applied_action"
-    )  # fmt: skip
-    return PolicySpec(task="quadrotor", control_dt_s=DT, obs_delay_s=(0.0, 0.01), observations=observations,
-                      actions=interface.actions(vehicle), envelope=interface.envelope(vehicle))  # fmt: skip
 
 
 def circling(topic: Topic, seconds: float = 2.0) -> Heard:

@@ -13,7 +13,12 @@ from importlib.util import find_spec
 import pytest
 from workspace import ROOT, Workspace
 
-SHARE = ("package.xml", "launch/quadrotor.launch.py", "../ament_index/resource_index/packages/robostack")
+SHARE = (
+    "package.xml",
+    "launch/quadrotor.launch.py",
+    "launch/foxglove/quadrotor.json",
+    "../ament_index/resource_index/packages/robostack",
+)
 LAUNCHER = """
 import sys
 from launch import LaunchService

@@ -122,3 +122,11 @@ class Running(Processes):
     def again(self, role: str) -> NodeDescription:
         self.start(self.described[role])
         return self.described[role]
+
+
+def alive(pid: int) -> bool:
+    """And no zombie that nobody has waited for."""
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from running import alive
+
 STARTER = """
 import sys, time
 from robostack_real.stacks.processes import Processes
@@ -34,11 +36,3 @@ def test_no_node_outlives_a_killed_starter(policy: Path, domain: int) -> None:
     while any(alive(pid) for pid in nodes):
         assert time.monotonic() < deadline, "a node goes on without anybody who could end it"
         time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    """And no zombie that nobody has waited for."""
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False

@@ -142,6 +142,36 @@ def test_a_second_sender_is_ignored_in_flight_and_refused_on_the_ground(stack: R
     ear.until(lambda: ear.state("device") == "armed", "armed once the other is silent")
 
 
+def test_a_second_supervisor_is_told_of_in_flight_and_keeps_everybody_on_the_ground(stack: Running, ear: Ear) -> None:
+    fly(ear)
+    publisher = ear.node.create_publisher(wire.message_type(wire.STATUS_TYPE), "heartbeat", wire.newest())
+    interface = ear.report("device").values["interface_hash"]
+    wish = {"wish": "arm", "policy": ear.report("policy").session, "interface_hash": interface}
+    message = wire.Report("supervisor", "supervisor-intruder", "active", wish).put(wire.new(wire.STATUS_TYPE))
+
+    def intrude() -> None:
+        publisher.publish(message)
+        ear.for_s(0.02)
+
+    def told(role: str) -> bool:
+        intrude()
+        return ear.report(role).values["other_supervisors"] == "supervisor-intruder"
+
+    ear.until(lambda: told("device") and told("supervisor"), "told of")
+    assert ear.report("device").level == ear.report("supervisor").level == 1 and ear.state("device") == "armed"
+    ear.ask("estop")
+    ear.until(lambda: (intrude(), ear.state("device") == "stopped")[1], "stopped")
+    ear.ask("reset")
+    ear.until(lambda: (intrude(), ear.state("device") == "disarmed" and ear.state("policy") == "ready")[1], "ready")
+    for _ in range(30):
+        intrude()
+        assert ear.state("device") == "disarmed"  # though it wishes to arm: two speak
+    ear.until(lambda: (intrude(), "both supervise" in ear.report("device").values["refused"])[1], "refused")
+    answer = ear.ask("start")
+    assert not answer.success and "supervisor-intruder also supervises" in answer.message
+    ear.node.destroy_publisher(publisher)
+
+
 def test_stop_is_the_fallback_first_and_then_disarmed(stack: Running, ear: Ear) -> None:
     fly(ear)
     assert ear.ask("stop").success

@@ -6,7 +6,7 @@ import pytest
 import torch
 from plant import POSITION, command, hover_speed, plant
 
-from robostack_sim.quadrotor.config import QuadrotorConfig
+from robostack_sim.quadrotor.config import Costs, QuadrotorConfig
 from robostack_sim.quadrotor.physics import P, S
 from robostack_sim.quadrotor.task import Quadrotor
 
@@ -69,6 +69,16 @@ def test_the_reward_is_the_sum_of_its_named_terms_and_belongs_to_the_step_that_e
         error < costs.position_width_m, error**2 / (2 * costs.position_width_m), error - 0.5 * costs.position_width_m
     )
     torch.testing.assert_close(extras["reward_terms"]["position"], -costs.position * near.sum(1))
+
+
+def test_a_crash_costs_once_where_an_episode_leaves_the_box_and_not_where_it_times_out() -> None:
+    rewards = {}
+    for crash in (0.0, 50.0):
+        task = Quadrotor(QuadrotorConfig(num_envs=32, box_m=0.15, episode_s=0.01, costs=Costs(crash=crash)))
+        _, rewards[crash], terminated, truncated, extras = task.step(command(task, 2000.0, 1000.0, 1500.0, 1200.0))
+        assert terminated.any() and truncated.any()
+        torch.testing.assert_close(extras["reward_terms"]["crash"], -crash * terminated)
+    torch.testing.assert_close(rewards[50.0], rewards[0.0] - 50.0 * terminated)
 
 
 def test_a_machine_at_rest_on_its_setpoint_at_hover_speed_is_the_best_there_is() -> None:

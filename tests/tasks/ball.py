@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from robostack.spec import ActionChannel, Channel, Cut, Envelope
-from robostack.task import Layout, Obs, Task, Unroll
+from robostack.task import Layout, Obs, Parameter, ParameterSource, Task, Unroll
 
 FORCE = ActionChannel(name="push", elements=("push",), unit="m/s2", low=(-3.0,), high=(3.0,), neutral=(0.0,))
 END_M = 1.2
@@ -54,7 +54,13 @@ class Ball(Task):
         self.episode_length_buf = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         self.state = torch.zeros(self.num_envs, 5, device=self.device)
         self._generator = torch.Generator(self.device)
+        wind = self.config.wind_m_s2
+        self.parameters = (Parameter("wind_m_s2", -wind, wind, "m/s2"),)
+        self._source: ParameterSource = lambda mask: {}
         self.reset(seed)
+
+    def draw_parameters_from(self, source: ParameterSource) -> None:
+        self._source = source
 
     def reset(self, seed: int | None = None) -> tuple[Obs, dict[str, Any]]:
         if seed is not None:
@@ -65,6 +71,7 @@ class Ball(Task):
     def restart(self, mask: Tensor) -> None:
         u = 2.0 * torch.rand(self.num_envs, 5, generator=self._generator, device=self.device) - 1.0
         fresh = u * torch.tensor([0.6, 0.3, self.config.wind_m_s2, 0.6, 0.0], device=self.device)
+        fresh[:, 2] = self._source(mask).get("wind_m_s2", fresh[:, 2])
         self.state = torch.where(mask[:, None], fresh, self.state)
         self.episode_length_buf[mask] = 0
 
@@ -94,13 +101,19 @@ class Ball(Task):
     def gone(self, state: Tensor) -> Tensor:
         return ~(state[:, 0].abs() < END_M)
 
+    def over(self) -> Tensor:
+        return self.episode_length_buf >= self.max_episode_length
+
+    def there(self) -> Tensor:
+        return (self.state[:, 0] - self.state[:, 3]).abs() < 0.1
+
     @torch.no_grad()
     def step(self, action: Tensor) -> tuple[Obs, Tensor, Tensor, Tensor, dict[str, Any]]:
         self.state, terms = self.advance(self.state, action)
         self.episode_length_buf += 1
         terminated = self.gone(self.state)
-        truncated = (self.episode_length_buf >= self.max_episode_length) & ~terminated
-        success = truncated & ((self.state[:, 0] - self.state[:, 3]).abs() < 0.1)
+        truncated = self.over() & ~terminated
+        success = truncated & self.there()
         final = self.observe()
         self.restart(terminated | truncated)
         extras = {"final_obs": final, "reward_terms": terms, "success": success}
@@ -129,7 +142,8 @@ class BallUnroll(Unroll):
 
     def begin(self) -> Obs:
         task = self.task
-        self.restarted = task.gone(task.state) | (task.episode_length_buf >= task.max_episode_length)
+        self.restarted = task.gone(task.state) | task.over()
+        self.success = task.over() & ~task.gone(task.state) & task.there()
         task.restart(self.restarted)
         self._state, self._alive = task.state, torch.ones_like(self.restarted)
         self._count = 0

@@ -12,7 +12,9 @@ import tyro
 
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
-from robostack_real.doctor.diagnosis import Finding, diagnose
+from robostack_real.doctor.diagnosis import diagnose
+from robostack_real.doctor.finding import Finding
+from robostack_real.doctor.quality import judge
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,9 @@ class Command:
 
     Listens to the topics that the contract asks for: types, senders, rates and gaps, stamps and latency against what
     the policy was trained with, element names, frames, numbers and limits, and whether rates are the rates of what they
-    claim to be, which shows a wrong unit as soon as something moves. Sends nothing. Run it beside your drivers before
-    the policy flies, and move the machine by hand meanwhile.
+    claim to be, which shows a wrong unit as soon as something moves. Finds qualities of service that keep a sender and
+    a listener apart, on `action` and `estop` too. Sends nothing. Run it beside your drivers before the policy flies,
+    and move the machine by hand meanwhile.
 
     Exit status 1 when something is wrong, 0 otherwise.
 
@@ -51,8 +54,8 @@ class Command:
         spec = load_policy(RunFolder.find_policy(self.policy, self.root)).spec
         with Progress(console=Console(stderr=True), transient=True) as bar:
             work = bar.add_task("listening", total=1.0)
-            heard = listen(observation_topics(spec), self.seconds, lambda s: bar.update(work, completed=s))
-        findings = diagnose(spec, heard)
+            heard, ends = listen(observation_topics(spec), self.seconds, lambda s: bar.update(work, completed=s))
+        findings = [*diagnose(spec, heard), *judge(ends)]
         if self.json:
             print(json.dumps([dataclasses.asdict(f) for f in findings], indent=2))
         else:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from robostack.messages import ATTITUDE, BODY, WORLD, Topic, element_names
 from robostack.spec import Channel, PolicySpec
+from robostack_real.doctor.finding import Finding
 from robostack_real.doctor.listening import Heard
 
-Level = Literal["ok", "warning", "error"]
 SLOW, STAMP_AHEAD_S = 0.9, 0.05
 WINDOW_S, STILL = 0.1, 0.1
 """over which changes are looked at, so that noise does not drown them; rad/s or m/s below which nothing moves"""
@@ -20,17 +18,6 @@ FACTORS = (
     (1000.0, "a thousand times too large: milli-units?"), (0.001, "a thousand times too small: kilo-units?"),
     (57.29578, "57 times too large: degrees instead of radians?"), (0.0174533, "57 times too small?"),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One claim about a topic and how it stands."""
-
-    level: Level
-    topic: str
-    what: str
-    found: str
-    remedy: str = ""
 
 
 def diagnose(spec: PolicySpec, heard: Iterable[Heard]) -> list[Finding]:

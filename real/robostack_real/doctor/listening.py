@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from robostack.messages import Topic, Values, WrongMessage
+from robostack_real.doctor.quality import Ends, ends
 from robostack_real.nodes import wire
 
 DISCOVERY_S = 4.0
@@ -34,8 +35,9 @@ class Heard:
 
 def listen(
     topics: Iterable[Topic], seconds: float, progress: Callable[[float], None] = lambda share: None
-) -> list[Heard]:
-    """Listens to `topics` of this DDS domain, after the time that discovery may take. Raises MissingExtraError."""
+) -> tuple[list[Heard], list[Ends]]:
+    """What `topics` of this DDS domain said, and who sends and hears them how, after the time that discovery may take.
+    Raises MissingExtraError."""
     rclpy = wire.ros()
     from rclpy.executors import SingleThreadedExecutor
 
@@ -67,11 +69,12 @@ def listen(
                     heard.senders.append(info.node_name)
                 else:
                     heard.other_types.setdefault(info.topic_type, []).append(info.node_name)
+        connected = ends(node, (h.topic.name for h in found))
     finally:
         executor.shutdown()
         node.destroy_node()
         rclpy.shutdown(context=context)
-    return found
+    return found, connected
 
 
 def _keeper(heard: Heard) -> Callable[[Any], None]:

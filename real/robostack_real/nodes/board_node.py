@@ -26,11 +26,10 @@ from robostack.runtime.controller import Sample
 from robostack.runtime.envelope import Array, Reason, Status
 from robostack.spec import PolicySpec
 from robostack_real.nodes import wire
-from robostack_real.nodes.device_node import ENDED
+from robostack_real.nodes.device_node import ARRIVED, ENDED
 from robostack_real.nodes.sim_node import SimNode
+from robostack_real.twins.behind_board import ESC_TIMEOUT_S
 
-ESC_TIMEOUT_S = 0.1
-"""on the last command, after which a motor controller without news stops its rotor"""
 READY_S = 0.2
 
 
@@ -38,7 +37,7 @@ class Remote:
     """A board in the place of a robostack.runtime.controller.Controller."""
 
     def __init__(self, board: boards.Session, spec: PolicySpec) -> None:
-        self._board, self._spec = board, spec
+        self._board, self.spec = board, spec
         self._ages_s = {c.name: 0.0 for c in spec.observations}
         self._last: Any = None
         self.periods = 1
@@ -50,7 +49,7 @@ class Remote:
         last = self._last
         if last is None:
             return Status(False, False, Reason.NONE, None, -1, self._ages_s)
-        name = None if last.channel is None else self._spec.observations[last.channel].name
+        name = None if last.channel is None else self.spec.observations[last.channel].name
         return Status(last.armed, last.tripped, last.reason, name, -1 if last.rung is None else last.rung, self._ages_s)
 
     def arm(self, armed: bool = True) -> None:
@@ -61,15 +60,15 @@ class Remote:
             self._board.disarm()
 
     def tick(self, samples: Mapping[str, Sample | None], missed: int = 0) -> Array:
-        values, fresh, ages = np.zeros(self._spec.observation_size, np.float32), [], []
+        values, fresh, ages = np.zeros(self.spec.observation_size, np.float32), [], []
         start = 0
-        for c in self._spec.observations:
+        for c in self.spec.observations:
             sample = samples.get(c.name)
             fresh.append(sample is not None)
             ages.append(sample[1] if sample else 0.0)
             if sample:
                 values[start : start + c.size] = np.ravel(sample[0])
-            self._ages_s[c.name] = sample[1] if sample else self._ages_s[c.name] + self._spec.control_dt_s
+            self._ages_s[c.name] = sample[1] if sample else self._ages_s[c.name] + self.spec.control_dt_s
             start += c.size
         answer = self._board.observe(values, fresh, ages)
         self.periods = max(1, answer.tick - self._last.tick) if self._last else 1
@@ -107,7 +106,7 @@ class BoardNode(SimNode):
             if not {c.name for c in topic.channels} & measured:
                 self.create_subscription(wire.message_type(topic.type), topic.name, self._listener(topic),
                                          wire.listened())  # fmt: skip
-        self._last_s, self._last_action = time.monotonic(), np.array(self.spec.action_limit("neutral"), np.float32)
+        self._last_s = time.monotonic()
 
     def deactivate(self) -> None:
         try:
@@ -121,7 +120,7 @@ class BoardNode(SimNode):
         return super()._flies() and not self._lost
 
     def tick(self, missed: int) -> None:
-        for _ in range(16):  # what has arrived; the board's answer is what paces us
+        for _ in range(ARRIVED):  # what has arrived; the board's answer is what paces us
             self.wait(0.0)
         stamp_ns = self.stamp_ns()
         samples: dict[str, Sample | None] = dict(self.device.read())
@@ -134,7 +133,7 @@ class BoardNode(SimNode):
         try:
             if not self._lost:
                 self._obey()
-                self._last_action, self._last_s = self.controller.tick(samples), now
+                self._got, self._last_s = self.controller.tick(samples), now
         except ConnectionError as error:
             self._lost = str(error)
             self.state, self.why = "fallback", f"the board is lost: {error}"
@@ -142,13 +141,13 @@ class BoardNode(SimNode):
         if self._lost:
             self._without_a_board(now)
         for _ in range(self.controller.periods):
-            self.device.write(self._last_action)
+            self.device.write(self._got)
         status = self.controller.status
         if status.tripped and self.state == "armed":
             self.state, self.fallbacks = "fallback", self.fallbacks + 1
             self.why = silent or f"{status.reason.name.lower()} {status.channel or ''}".strip()
             self.get_logger().error(f"fallback: {self.why}")
-        self._tell_applied(self._last_action, stamp_ns)
+        self._tell_applied(self._got, stamp_ns)
         self.tell_truth()
         self.tell(self.state)
         whole = all(self.controller.status.age_s[c.name] <= c.max_age_s for c in self.spec.observations)
@@ -160,7 +159,7 @@ class BoardNode(SimNode):
         time.sleep(self.period_s)
         self.controller.periods = 1
         if now - self._last_s > ESC_TIMEOUT_S:
-            self._last_action = np.array(self.spec.action_limit("neutral"), np.float32)
+            self._got = np.array(self.spec.action_limit("neutral"), np.float32)
 
     def _silence(self) -> str:
         """Why the setpoint is not passed on, in flight."""
@@ -168,16 +167,9 @@ class BoardNode(SimNode):
             return ""
         if self._ending:
             return ENDED
-        heart = self._hearts.get(self._supervisor or "")
-        if heart is None or heart.age_s() > self._heartbeat_max_age_s:
-            return f"the supervisor has been silent for more than {self._heartbeat_max_age_s:g} s"
-        return "the supervisor asks for the fallback" if heart.values.get("wish") == "fall_back" else ""
+        return self.supervisors.doubt()
 
-    def _refusal(self, wishes: list[wire.Report]) -> str:
-        if len(wishes) > 1:
-            return f"two supervisors want to arm: {' and '.join(h.session for h in wishes)}; stop one"
-        if wishes[0].values.get("interface_hash") != self.spec.interface_hash:
-            return "the supervisor means another contract: start both from one policy.onnx"
+    def _refusal(self, policy: str) -> str:
         late = [c.name for c in self.spec.observations if self.controller.status.age_s[c.name] > c.max_age_s]
         return f"channels are old: {' '.join(late)}" if late else ""
 

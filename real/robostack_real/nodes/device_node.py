@@ -23,13 +23,17 @@ from robostack.messages import ActionTopic, WrongMessage, action_topic, observat
 from robostack.runtime import loop
 from robostack.runtime.controller import Controller
 from robostack.runtime.envelope import Array
+from robostack.runtime.margins import margins
 from robostack.spec import ContractError, PolicySpec, State
 from robostack_real.nodes import wire
 from robostack_real.nodes.node import Node
+from robostack_real.nodes.supervisors import Supervisors
 
 HEARTBEAT_AGE_S = 0.25
 LADDER_S = 5.0
 """that a device which is ended in flight takes to come down"""
+ARRIVED = 16
+"""messages that are handled at a look"""
 ENDED = "the device is being ended"
 
 
@@ -53,11 +57,11 @@ class DeviceNode(Node):
         self.period_s = spec.control_dt_s
         self.device = devices.connect(str(self.value("device")), policy)
         self.device.__enter__()
+        self.paced = not self.device.paces
         self.controller = Controller(self, _measured_here(spec, self.device.channels))
         self._action_max_age_s = float(self.value("action_max_age_s")) or min(
             c.max_age_s for c in spec.observations if c.name in self.device.channels
         )
-        self._heartbeat_max_age_s = float(self.value("heartbeat_max_age_s"))
         here = set(self.device.channels)
         self._topics = [
             (t, t.blank(wire.new), self.create_publisher(wire.message_type(t.type), t.name, wire.newest()))
@@ -70,15 +74,13 @@ class DeviceNode(Node):
         self._commands = action_topic(spec)
         kind = wire.message_type(self._commands.type)
         self.create_subscription(kind, self._commands.name, self._heard_action, wire.listened())
-        self.create_subscription(wire.message_type(wire.STATUS_TYPE), "heartbeat", self._heard_heart, wire.listened())
-        self.create_subscription(wire.message_type("std_msgs/msg/Bool"), "estop", self._heard_estop, wire.kept())
+        self.supervisors = Supervisors(self, float(self.value("heartbeat_max_age_s")))
         self._speakers = wire.Speakers()
-        self._hearts: dict[str, wire.Report] = {}
         self._action: Array | None = None
+        self._got: Array = np.array(spec.action_limit("neutral"), np.float32)
         self._action_s, self._answered_ns, self._sender = 0.0, 0, ""
-        self._supervisor: str | None = None
         self._policy: str | None = None
-        self._estop = self._ending = False
+        self._ending = False
         self.why = self.refused = ""
         self.fallbacks = 0
         self.state = "disarmed"
@@ -108,19 +110,25 @@ class DeviceNode(Node):
         return self.controller.status.rung == len(self.spec.envelope.fallback) - 1
 
     def tick(self, missed: int) -> None:
+        if self.device.paces:
+            for _ in range(ARRIVED):  # nothing was handled while the last write lasted
+                self.wait(0.0)
         samples = self.device.read()
         stamp_ns = self.stamp_ns()
         self._publish(samples, stamp_ns)
         self.await_answer(stamp_ns)
         self._obey()
         action = self.controller.tick(samples, missed)
-        self.device.write(action)
+        self._got = self.device.write(action)
+        if self.device.tripped and self.state == "armed":
+            self.why = self.why or self.device.tripped
+            self.controller.fall_back()
         status = self.controller.status
         if status.tripped and self.state == "armed":
             self.state, self.fallbacks = "fallback", self.fallbacks + 1
             self.why = self.why or f"{status.reason.name.lower()} {status.channel or ''}".strip()
             self.get_logger().error(f"fallback: {self.why}")
-        self._tell_applied(action, stamp_ns)
+        self._tell_applied(self._got, stamp_ns)
         self.tell(self.state)
 
     def stamp_ns(self) -> int:
@@ -141,15 +149,17 @@ class DeviceNode(Node):
 
     def report(self) -> wire.Report:
         status = self.controller.status
-        others = self._speakers.others(self._policy)
+        others, rivals = self._speakers.others(self._policy), self.supervisors.others()
         level = {"armed": 0, "disarmed": 0}.get(self.state, 2)
         return wire.Report(self.ROLE, self.session, self.state, wire.texts({
             "interface_hash": self.spec.interface_hash, "device": self.device.where, "why": self.why,
             "refused": self.refused, "rung": status.rung,
-            "last_rung": self._on_last_rung(), "supervisor": self._supervisor or "",
+            "last_rung": self._on_last_rung(), "supervisor": self.supervisors.session,
+            "other_supervisors": " ".join(rivals),
             "policy": self._policy or "", "other_senders": " ".join(others) if self._policy else "",
-            "fallbacks": self.fallbacks, **{f"age_{n}_s": a for n, a in status.age_s.items()},
-        }), max(level, 1 if self.refused or (self._policy and others) else 0))  # fmt: skip
+            "fallbacks": self.fallbacks, **margins(self.controller.spec, status, self._got),
+            **{f"age_{n}_s": a for n, a in status.age_s.items()},
+        }), max(level, 1 if self.refused or rivals or (self._policy and others) else 0))  # fmt: skip
 
     def _policy_speaks(self) -> bool:
         return time.monotonic() - self._action_s < self._action_max_age_s
@@ -158,55 +168,49 @@ class DeviceNode(Node):
         """Why what was sent is not acted on; empty when it is."""
         if self._ending:
             return ENDED
-        heart = self._hearts.get(self._supervisor or "")
-        if heart is None or heart.age_s() > self._heartbeat_max_age_s:
-            return f"the supervisor has been silent for more than {self._heartbeat_max_age_s:g} s"
+        if doubt := self.supervisors.doubt():
+            return doubt
         age = time.monotonic() - self._action_s
         if self._action is None or age > self._action_max_age_s:
             return f"no action for {age:.3f} s, more than {self._action_max_age_s:g} s"
-        if heart.values.get("wish") == "fall_back":
-            return "the supervisor asks for the fallback"
         if not np.isfinite(self._action).all():
             return "the policy asks for the fallback"
         return ""
 
     def _obey(self) -> None:
         """What the supervisors wish, and the E-stop."""
-        if self._estop:
+        if self.supervisors.estop:
             if self.state != "stopped":
                 self._disarm("stopped")
             return
-        hearts = [h for h in self._hearts.values() if h.age_s() <= self._heartbeat_max_age_s]
-        if any(h.values.get("wish") == "disarm" for h in hearts) or self.state == "stopped":
+        if self.supervisors.wishing("disarm") or self.state == "stopped":
             if self.state != "disarmed":
                 self._disarm("disarmed")
             return
-        wishes = [h for h in hearts if h.values.get("wish") == "arm"]
+        wishes = self.supervisors.wishing("arm")
         if self.state == "disarmed" and wishes:
-            self.refused = self._refusal(wishes)
+            self.refused = self.supervisors.refusal(self.spec.interface_hash) or self._refusal(
+                wishes[0].values["policy"]
+            )
             if not self.refused:
-                self._supervisor, self._policy = wishes[0].session, wishes[0].values["policy"]
+                self.supervisors.session, self._policy = wishes[0].session, wishes[0].values["policy"]
                 self.why, self.state = "", "armed"
                 self.device.arm()
                 self.controller.arm()
-                self.get_logger().info(f"armed by {self._supervisor} for {self._policy}")
+                self.get_logger().info(f"armed by {self.supervisors.session} for {self._policy}")
         elif not wishes:
             self.refused = ""
 
-    def _refusal(self, wishes: list[wire.Report]) -> str:
-        """What speaks against arming; empty when nothing does."""
-        if len(wishes) > 1:
-            return f"two supervisors want to arm: {' and '.join(h.session for h in wishes)}; stop one"
-        wish = wishes[0].values
-        if wish.get("interface_hash") != self.spec.interface_hash:
-            return "the policy's interface is not the device's: start both from one policy.onnx"
-        others = self._speakers.others(wish.get("policy"))
-        if others:
+    def _refusal(self, policy: str) -> str:
+        """What of the machine's own speaks against arming for a policy's session; empty when nothing does."""
+        if self.device.tripped:
+            return self.device.tripped
+        if others := self._speakers.others(policy):
             return f"{' and '.join(others)} also sends actions; stop it"
         if self._action is None or not self._policy_speaks() or not np.isfinite(self._action).all():
             return "no action that could be acted on has come"
-        if self._sender != wish.get("policy"):
-            return f"actions come from {self._sender}, the supervisor names {wish.get('policy')}"
+        if self._sender != policy:
+            return f"actions come from {self._sender}, the supervisor names {policy}"
         late = [c for c, age in self.controller.status.age_s.items() if age > self._max_age_s(c)]
         return f"the device's own channels are old: {' '.join(late)}" if late else ""
 
@@ -216,7 +220,7 @@ class DeviceNode(Node):
     def _disarm(self, state: str) -> None:
         self.controller.arm(False)
         self.device.stop()
-        self._supervisor = self._policy = None
+        self.supervisors.session, self._policy = "", None
         if state != self.state:
             self.get_logger().info(state)
         self.state, self.refused = state, ""
@@ -248,13 +252,6 @@ class DeviceNode(Node):
         self._action = action.astype(np.float32)
         self._sender, self._action_s = sender, time.monotonic()
         self._answered_ns = wire.stamp_ns(message.header)
-
-    def _heard_heart(self, message: Any) -> None:
-        heart = wire.Report.of(message)
-        self._hearts = {s: h for s, h in self._hearts.items() if h.age_s() < 10.0} | {heart.session: heart}
-
-    def _heard_estop(self, message: Any) -> None:
-        self._estop = bool(message.data)
 
 
 def _measured_here(spec: PolicySpec, channels: tuple[str, ...]) -> PolicySpec:

@@ -24,6 +24,7 @@ from robostack.spec import ContractError
 from robostack_real.nodes import wire
 from robostack_real.nodes.device_node import HEARTBEAT_AGE_S
 from robostack_real.nodes.node import Node
+from robostack_real.nodes.supervisors import Supervisors
 
 PERIOD_S, CHECK_S, SETPOINT_AGE_S, LAND_S = 0.02, 0.5, 0.5, 2.0
 FLYING = ("taking_off", "armed", "fallback")
@@ -71,14 +72,11 @@ class HostNode(Node):
         self._applieds = self.create_publisher(wire.message_type(self._applied.type), "applied_action", wire.newest())
         kind = wire.message_type(setpoint.type)
         self.create_subscription(kind, setpoint.name, self._heard_setpoint, wire.listened())
-        self.create_subscription(wire.message_type(wire.STATUS_TYPE), "heartbeat", self._heard_heart, wire.listened())
-        self.create_subscription(wire.message_type("std_msgs/msg/Bool"), "estop", self._heard_estop, wire.kept())
-        self._hearts: dict[str, wire.Report] = {}
-        self._supervisor, self._may_arm = "", False
+        self.supervisors = Supervisors(self, HEARTBEAT_AGE_S)
+        self._may_arm = False
         """one wish, one flight: after it the wish has to cease before the next"""
         self._setpoint, self._setpoint_s = np.zeros(9), 0.0
         self._home = np.zeros(3)
-        self._estop = False
         self._checked_s = self._since_s = 0.0
         self._errands = ThreadPoolExecutor(1)
         self._errand: Future[None] | None = None
@@ -108,19 +106,21 @@ class HostNode(Node):
 
     def report(self) -> wire.Report:
         level = {"armed": 0, "disarmed": 0, "taking_off": 0}.get(self.state, 2)
+        rivals = self.supervisors.others()
         return wire.Report("device", self.session, self.state, {
             "interface_hash": self._policy.spec.interface_hash, "device": self.host.where, "why": self.why,
-            "refused": self.refused, "supervisor": self._supervisor, "policy": self.session,
+            "refused": self.refused, "supervisor": self.supervisors.session,
+            "other_supervisors": " ".join(rivals), "policy": self.session,
             "last_rung": "False",
-        }, max(level, 1 if self.refused else 0))  # fmt: skip
+        }, max(level, 1 if self.refused or rivals else 0))  # fmt: skip
 
     def _act(self, told: hosts.Telemetry) -> None:
         now = time.monotonic()
-        if self._estop and self.state != "stopped":
+        if self.supervisors.estop and self.state != "stopped":
             self.host.stop()
             self._go("stopped", "E-stop")
         elif self.state == "stopped":
-            if not self._estop:
+            if not self.supervisors.estop:
                 self._go("disarmed", "")
         elif self._errand is not None:
             self._await_errand()
@@ -136,18 +136,18 @@ class HostNode(Node):
             self._checked_s = now
             failed = [c for c in self.host.preflight(self._policy) if not c.ok]
             self.refused = "; ".join(f"{c.what}: {c.found} ({c.remedy})" for c in failed)
-        wishes = [h for h in self._hearts.values() if h.age_s() < HEARTBEAT_AGE_S and h.values.get("wish") == "arm"]
+        wishes = self.supervisors.wishing("arm")
         self._may_arm |= not wishes
         if not wishes or self.refused or not self._may_arm:
             return
-        if len(wishes) > 1:
-            self.refused = f"two supervisors want to arm: {' and '.join(h.session for h in wishes)}; stop one"
+        self.refused = self.supervisors.refusal(self._policy.spec.interface_hash)
+        if self.refused:
             return
-        self._supervisor, self.why, self._may_arm = wishes[0].session, "", False
+        self.supervisors.session, self.why, self._may_arm = wishes[0].session, "", False
         height = float(self.value("height_m"))
         assert self._told is not None
         self._home = self._told.position_m + np.array([0.0, 0.0, height])
-        self._go("taking_off", f"for {self._supervisor}")
+        self._go("taking_off", f"for {self.supervisors.session}")
 
         def take_off() -> None:
             self.host.arm()
@@ -176,11 +176,10 @@ class HostNode(Node):
             self._bring_down(doubt)
 
     def _doubt(self, told: hosts.Telemetry, reference_m: np.ndarray | None = None) -> str:
-        heart = self._hearts.get(self._supervisor)
-        if heart is None or heart.age_s() > HEARTBEAT_AGE_S:
-            return f"the supervisor has been silent for more than {HEARTBEAT_AGE_S:g} s"
-        if heart.values.get("wish") in ("fall_back", "disarm"):
-            return "the supervisor asks for it"
+        if doubt := self.supervisors.doubt():
+            return doubt
+        if self.supervisors.wishing("disarm"):
+            return "a supervisor asks to disarm"
         if self._switch and not self._switch.held():
             return "the dead man's switch was let go"
         if self.state == "armed" and time.monotonic() - self._setpoint_s > SETPOINT_AGE_S:
@@ -219,7 +218,7 @@ class HostNode(Node):
             self.why = str(error)
             self.get_logger().error(self.why)
         if self.state == "fallback":
-            self._supervisor = ""
+            self.supervisors.session = ""
             self._go("disarmed", "landed" if error is None else self.why)
         elif error is not None:
             self._bring_down(self.why)
@@ -257,10 +256,3 @@ class HostNode(Node):
             self.refused = f"setpoint: {error}"
             return
         self._setpoint, self._setpoint_s = values[self._setpoint_topic.channels[0].name], time.monotonic()
-
-    def _heard_heart(self, message: Any) -> None:
-        heart = wire.Report.of(message)
-        self._hearts = {s: h for s, h in self._hearts.items() if h.age_s() < 10.0} | {heart.session: heart}
-
-    def _heard_estop(self, message: Any) -> None:
-        self._estop = bool(message.data)

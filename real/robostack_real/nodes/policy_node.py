@@ -21,6 +21,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from robostack.messages import Topic, WrongMessage, action_topic, observation_topics
 from robostack.runtime import loop
 from robostack.runtime.controller import Controller
+from robostack.runtime.margins import margins
 from robostack.runtime.runner import Runner
 from robostack_real.nodes import wire
 from robostack_real.nodes.node import Node
@@ -51,6 +52,8 @@ class PolicyNode(Node):
         runner = Runner(self.policy)
         self.controller = Controller(runner, spec)
         self._samples: dict[str, tuple[Any, float]] = {}
+        self._arrived_s: dict[str, float] = {}
+        self._max_age_s = {c.name: c.max_age_s for c in spec.observations}
         self._stamps: dict[str, int] = {}
         self._complaints: dict[str, str] = {}
         self.repeated = 0
@@ -93,13 +96,20 @@ class PolicyNode(Node):
         self.tell(self.state)
 
     def tick(self, missed: int) -> None:
-        """What the clock does: ages, when no observation came for a period and a half."""
+        """What the clock does: ages, when no observation came for a period and a half; and finds what has become too
+        old since the last period."""
         if not self._lockstep and time.monotonic() - self._ticked_s > 1.5 * self.dt_s:
             # rounded up, so that what is lost is found out within its age and one period
             wanted = math.ceil((time.monotonic() - self._answered_s) / self.dt_s - 0.05)
             if wanted > self._counted:
                 periods, self._counted = wanted - self._counted, wanted
                 self._act(time.time_ns(), periods)
+        if not self._lockstep and self.state == "acting" and self._expired():
+            for _ in range(LOOKS):  # it may be waiting to be handled
+                self.wait(0.0)
+            if self.state == "acting" and (stale := self._expired()):
+                self.controller.fall_back(stale)
+                self._answer(np.full(self.spec.action_size, np.nan), time.time_ns())
         self.tell(self.state)
 
     def report(self) -> wire.Report:
@@ -110,6 +120,7 @@ class PolicyNode(Node):
         return wire.Report(self.ROLE, self.session, self.state, wire.texts({
             "policy_hash": self.policy.policy_hash, "interface_hash": self.spec.interface_hash, "why": why,
             "complaint": "; ".join(self._complaints.values()), "repeated": self.repeated, **ages,
+            **margins(self.spec, status, self.controller.applied_action),
             "work_p50_s": self.work.quantile(0.5), "work_p99_s": self.work.quantile(0.99),
             "work_max_s": self.work.max_s, "work_counts": " ".join(map(str, self.work.counts)),
         }), level)  # fmt: skip
@@ -133,6 +144,7 @@ class PolicyNode(Node):
             return
         self._stamps[topic.name] = stamp
         self._samples |= {name: (value, now) for name, value in values.items()}
+        self._arrived_s |= dict.fromkeys(values, now)
         if topic is self._leading and self.active:
             early = now - self._ticked_s < 0.5 * self.dt_s
             if self._lockstep or not early:
@@ -148,7 +160,16 @@ class PolicyNode(Node):
         samples = {name: (value, age * (now - arrived)) for name, (value, arrived) in self._samples.items()}
         self._samples.clear()
         self._ticked_s = now
-        action = self.controller.tick(samples, periods - 1)
+        self._answer(self.controller.tick(samples, periods - 1), stamp_ns)
+
+    def _expired(self) -> str | None:
+        """A channel whose newest sample is older than it may be, by the clock."""
+        now = time.monotonic()
+        return next((n for n, came in self._arrived_s.items() if now - came > self._max_age_s[n]), None)
+
+    def _answer(self, action: Any, stamp_ns: int) -> None:
+        """Sends it, or once tripped what is no number; and knows what state that is."""
+        now = time.monotonic()
         tripped = self.controller.status.tripped
         self._send(np.full(action.size, np.nan) if tripped else action, stamp_ns)
         if tripped:

@@ -13,7 +13,7 @@ import os
 import signal
 from typing import Any
 
-MCL_CURRENT, MCL_FUTURE = 1, 2
+MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 
 
 def schedule(fifo_priority: int) -> str:
@@ -27,7 +27,7 @@ def schedule(fifo_priority: int) -> str:
     except (PermissionError, ValueError, OSError) as error:
         lacking.append(f"SCHED_FIFO {fifo_priority} ({error}; /etc/security/limits.d: `@realtime - rtprio 98`)")
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(MCL_CURRENT | MCL_FUTURE) != 0:
+    if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0:  # what is touched stays; not all that is mapped
         why = os.strerror(ctypes.get_errno())
         lacking.append(f"locked memory ({why}; /etc/security/limits.d: `@realtime - memlock unlimited`)")
     return "going on without " + " and ".join(lacking) if lacking else ""

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from robostack.messages import topics
+from robostack.spec import ContractError
 from robostack_real.nodes import wire
 from robostack_real.nodes.device_node import DeviceNode
 
@@ -32,7 +33,9 @@ class SimNode(DeviceNode):
         if self._truth:
             self._truth_message = self._truth.blank(wire.new)
             self._truths = self.create_publisher(wire.message_type(self._truth.type), "truth", wire.newest())
-        self.paced = not self._lockstep
+        if self._lockstep and self.device.paces:
+            raise ContractError(f"parameter lockstep: {self.device.where} keeps its own time")
+        self.paced = self.paced and not self._lockstep
 
     def stamp_ns(self) -> int:
         """In lockstep a period is a period."""

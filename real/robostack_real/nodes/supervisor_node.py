@@ -47,6 +47,7 @@ class SupervisorNode(Node):
         self.state, self.why = "idle", ""
         self._policy: wire.Report | None = None
         self._device: wire.Report | None = None
+        self._speakers = wire.Speakers()
 
     def configure(self) -> None:
         self.period_s = 1.0 / float(self.value("heartbeat_hz"))
@@ -55,6 +56,7 @@ class SupervisorNode(Node):
         status = wire.message_type(wire.STATUS_TYPE)
         self.create_subscription(status, "policy_status", self._heard_policy, wire.listened())
         self.create_subscription(status, "device_status", self._heard_device, wire.listened())
+        self.create_subscription(status, "heartbeat", self._heard_heart, wire.listened())
         self.create_subscription(wire.message_type("std_msgs/msg/Bool"), "estop", self._heard_estop, wire.kept())
         from std_srvs.srv import SetBool, Trigger
 
@@ -86,10 +88,11 @@ class SupervisorNode(Node):
         self.tell(self.state)
 
     def report(self) -> wire.Report:
-        level = {"fallback": 2, "stopped": 1}.get(self.state, 0)
+        rivals = self._speakers.others(self.session)
+        level = {"fallback": 2, "stopped": 1}.get(self.state, 1 if rivals else 0)
         device = self._device.state if self._device else ""
         policy = self._policy.state if self._policy else ""
-        values = {"why": self.why, "device": device, "policy": policy}
+        values = {"why": self.why, "device": device, "policy": policy, "other_supervisors": " ".join(rivals)}
         return wire.Report(self.ROLE, self.session, self.state, values, level)
 
     # what may be asked of it; each returns what was wrong, or nothing
@@ -166,7 +169,9 @@ class SupervisorNode(Node):
         if policy.state != "ready":
             why = policy.values.get("complaint") or policy.values.get("why") or "not all of its channels have come"
             return f"the policy is {policy.state}: {why}"
-        return "" if device.state == "disarmed" else f"the device is {device.state}, not disarmed"
+        rivals = self._speakers.others(self.session)
+        rivalry = f"{' and '.join(rivals)} also supervises; end one" if rivals else ""
+        return rivalry if device.state == "disarmed" else f"the device is {device.state}, not disarmed"
 
     def _go(self, state: str, why: str) -> None:
         text = f"{self.state} -> {state}: {why}"
@@ -207,6 +212,9 @@ class SupervisorNode(Node):
             return response
 
         return serve
+
+    def _heard_heart(self, message: Any) -> None:
+        self._speakers.heard(message.hardware_id)
 
     def _heard_policy(self, message: Any) -> None:
         self._policy = wire.Report.of(message)

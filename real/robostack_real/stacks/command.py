@@ -33,6 +33,8 @@ class Command:
     target: str = "sim"
     """What is commanded: sim, a simulated machine; board, the same with the policy on an emulated board; crazyflie, one
     that carries this policy, at --uri."""
+    policy_on: Literal["board", "host"] = "board"
+    """With --target board: the policy on it, or in policy_node, the board a device that gets actions."""
     uri: str = "udp://127.0.0.1:19850"
     """Of a Crazyflie: radio://0/80/2M; the default is `robostack twin crazyflie`."""
     dead_man: str = ""
@@ -76,7 +78,7 @@ class Command:
         wire.ros()
         request = Request(
             path.resolve(), self.target, self.trajectory, self.start, self.lockstep, self.fifo, self.uri,
-            self.dead_man, keys, self.view_port,
+            self.dead_man, keys, self.view_port, self.policy_on,
         )  # fmt: skip
         end = time.monotonic() + self.seconds if self.seconds is not None else float("inf")
         try:

@@ -18,6 +18,11 @@ def arguments(stack: Stack) -> dict[str, dict[str, Any]]:
     return {
         "policy": {"description": "path of the policy.onnx"},
         "target": {"default_value": "sim", "description": "what is commanded", "choices": list(stack.targets)},
+        "policy_on": {
+            "default_value": "board",
+            "description": "where it runs with target:=board",
+            "choices": ["board", "host"],
+        },
         "trajectory": {"default_value": "hover", "choices": ["hover", "figure_eight"]},
         "start": {"default_value": "true", "description": "arm as soon as all is well", "choices": ["true", "false"]},
         "lockstep": {"default_value": "false", "choices": ["true", "false"]},
@@ -47,6 +52,7 @@ def nodes(stack: Stack, value: Callable[[str], str]) -> list[dict[str, Any]]:
     request = Request(
         policy, value("target"), value("trajectory"), value("start") == "true", value("lockstep") == "true",
         _whole("fifo", value, 98), value("uri"), value("dead_man"), keys, _whole("view_port", value, 65535),
+        "host" if value("policy_on") == "host" else "board",
     )  # fmt: skip
     environment = {name: text for name, text in DEFAULTS.items() if name not in os.environ}
     return [

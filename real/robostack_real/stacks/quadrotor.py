@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robostack.spec import ContractError
 from robostack_real.stacks.stack import NodeDescription, Request, Stack
 
 
@@ -9,9 +10,11 @@ def describe(request: Request) -> tuple[NodeDescription, ...]:
     policy = {"policy": str(request.policy)}
     if request.require_signature:
         policy["require_signature"] = request.require_signature
-    step = {"lockstep": request.lockstep}
+    step, uri = {"lockstep": request.lockstep}, "sim://hover"
     view = (NodeDescription("view", {**policy, "port": request.view_port}),) if request.view_port else ()
-    if request.target == "board":
+    if request.policy_on == "host" and request.target == "crazyflie":
+        raise ContractError("policy_on host: a Crazyflie flies the policy that it carries")
+    if request.target == "board" and request.policy_on == "board":
         machine: tuple[NodeDescription, ...] = (
             NodeDescription("board", {**policy, "device": "sim://hover"}, request.fifo),
         )
@@ -20,8 +23,10 @@ def describe(request: Request) -> tuple[NodeDescription, ...]:
         parameters = {**policy, "device": request.uri, **switch}
         machine = (NodeDescription("host", parameters),)
     else:
+        if request.target == "board":
+            step, uri = {"lockstep": False}, "board://auto/hover"  # a board keeps its own time
         machine = (
-            NodeDescription("sim", {**policy, **step, "device": "sim://hover"}, request.fifo),
+            NodeDescription("sim", {**policy, **step, "device": uri}, request.fifo),
             NodeDescription("policy", {**policy, **step}, request.fifo),
         )
     return (

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 Value = bool | int | float | str
 
@@ -58,6 +59,8 @@ class Request:
     """file of public keys, one of which has to have signed the policy"""
     view_port: int = 8765
     """of the live page on 127.0.0.1; 0 for none"""
+    policy_on: Literal["board", "host"] = "board"
+    """where the policy runs, when the target is a board"""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from robostack.task import Layout, Task
 class Simulated:
     """See robostack.devices.Device. Raises ContractError for a policy that no task here fits."""
 
+    paces, tripped = False, ""
+
     def __init__(self, uri: str, policy: LoadedPolicy, *, seed: int = 0) -> None:
         self.where = uri
         task = _task(policy.spec)
@@ -47,12 +49,13 @@ class Simulated:
         """Lets it go; until then a stand holds it at its start."""
         self._held = False
 
-    def write(self, action: Array) -> None:
+    def write(self, action: Array) -> Array:
         if self._held:
             obs = self.task.observe()
         else:
             obs, *_ = self.task.step(torch.from_numpy(np.asarray(action, np.float32))[None])
         self._observation = obs.flat[0].numpy().copy()
+        return action
 
     def snapshot(self) -> Mapping[str, Array]:
         """What is true, without noise."""

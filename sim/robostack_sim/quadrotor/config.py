@@ -23,6 +23,9 @@ class Costs:
     yaw: float = 0.2
     action: float = 0.08
     action_rate: float = 0.0
+    crash: float = 0.0
+    """once, where an episode ends outside of the box: without it a learner that sees episodes end does best to end them
+    early, since every step costs; a learner through the simulator's gradient does not see it"""
     position_width_m: float = 0.05
     free_excursion_m: float = 0.45
 

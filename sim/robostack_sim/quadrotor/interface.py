@@ -11,6 +11,7 @@ from robostack.features import Difference, Feature, FirstOrderLag, History, Inte
 from robostack.spec import ActionChannel, Channel, Cut, Envelope, LevelDescend, Tumble
 from robostack.task import Parameter
 from robostack_sim.quadrotor.autopilot import Autopilot, hover_thrust, thrust_per_newton
+from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2, Vehicle
 
 ROTORS = ("front_right", "back_right", "back_left", "front_left")
@@ -20,15 +21,19 @@ GYRO_RANGE_RAD_S = 34.9
 the tumble limit it is a third of the time only and never for long, so this is what ends its flight."""
 CRITIC_CHANNELS = ("setpoint", "applied_action", "true_state", "rotor_speed", "disturbance", "plant")
 
-PARAMETERS = (
-    Parameter("mass_scale", 0.8, 1.2, "1"),
-    Parameter("thrust_scale", 0.9, 1.1, "1"),
-    Parameter("rotor_time_s", 0.05, 0.25, "s", log=True),
-    Parameter("delay_s", 0.0, 0.02, "s"),
-)
-
-
 THRUST_AND_RATES = ("thrust", "roll_rate", "pitch_rate", "yaw_rate")
+
+
+def parameters(config: QuadrotorConfig) -> tuple[Parameter, ...]:
+    """What a curriculum may set, within the ranges that `config` randomises over; of what it leaves fixed, within what
+    other machines of the kind and a payload come to."""
+    mass, thrust = config.mass_scale, config.thrust_scale
+    return (
+        Parameter("mass_scale", *(mass if mass != (1.0, 1.0) else (0.8, 1.2)), "1"),
+        Parameter("thrust_scale", *(thrust if thrust != (1.0, 1.0) else (0.9, 1.1)), "1"),
+        Parameter("rotor_time_s", *(config.rotor_time_s or (0.05, 0.25)), "s", log=True),
+        Parameter("delay_s", *config.delay_s, "s"),
+    )
 
 
 def channels(vehicle: Vehicle, autopilot: Autopilot | None = None) -> tuple[Channel, ...]:
@@ -56,7 +61,10 @@ def channels(vehicle: Vehicle, autopilot: Autopilot | None = None) -> tuple[Chan
             unit="m, m/s, m/s2", frame=enu, source="command", low=(-100.0,), high=(100.0,), max_age_s=0.5,
         ),
         _applied_action(vehicle, autopilot),
-        Channel(name="true_state", shape=(13,), privileged=True),
+        Channel(
+            name="true_state", shape=(13,), privileged=True, unit="m, 1, m/s, rad/s",
+            elements=("x", "y", "z", "qw", "qx", "qy", "qz", "vx", "vy", "vz", "wx", "wy", "wz"),
+        ),
         Channel(name="rotor_speed", shape=(4,), elements=ROTORS, unit="rad/s", privileged=True),
         Channel(
             name="disturbance", shape=(6,), elements=("fx", "fy", "fz", "mx", "my", "mz"),

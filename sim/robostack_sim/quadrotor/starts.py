@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -14,8 +15,8 @@ from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2, Vehicle
 
 
 class Starts:
-    """`params()` draws (num_envs, P.SIZE), `state(params)` draws (num_envs, S.SIZE), or R.SIZE with a rate controller,
-    both from `generator`."""
+    """`params(given)` draws (num_envs, P.SIZE), `state(params)` draws (num_envs, S.SIZE), or R.SIZE with a rate
+    controller, both from `generator`."""
 
     def __init__(self, config: QuadrotorConfig, vehicle: Vehicle) -> None:
         self.config, self.vehicle = config, vehicle
@@ -36,29 +37,31 @@ class Starts:
     def _normal(self, std: float, *shape: int) -> Tensor:
         return std * torch.randn(self.config.num_envs, *shape, generator=self.generator, device=self.device)
 
-    def params(self) -> Tensor:
+    def params(self, given: Mapping[str, Tensor]) -> Tensor:
+        """What `given` names of `interface.parameters`, (num_envs,) each, is taken from there."""
         c, v = self.config, self.vehicle
         p = torch.zeros(self.config.num_envs, P.SIZE, device=self.device)
         cornered = self._uniform(0.0, 1.0) < c.corner_share
-        mass = v.mass * self._spread(c.mass_scale, cornered, c.corner_bias)
+        mass = v.mass * given.get("mass_scale", self._spread(c.mass_scale, cornered, c.corner_bias))
         weight = mass * GRAVITY_M_S2
         p[:, P.MASS] = mass
         inertia = torch.tensor(v.inertia, device=self.device) * self._uniform(*c.inertia_scale)[:, None]
         p[:, P.INERTIA : P.INERTIA + 3] = inertia
-        curve = (
-            torch.tensor(v.thrust_curve, device=self.device)
-            * self._spread(c.thrust_scale, cornered, 1.0 - c.corner_bias)[:, None]
-        )
+        thrust_scale = given.get("thrust_scale", self._spread(c.thrust_scale, cornered, 1.0 - c.corner_bias))
+        curve = torch.tensor(v.thrust_curve, device=self.device) * thrust_scale[:, None]
         p[:, P.THRUST_0 : P.THRUST_0 + 3] = curve
         p[:, P.TORQUE] = v.torque_to_thrust
         p[:, P.RISE], p[:, P.FALL] = v.rotor_rise_time, v.rotor_fall_time
+        tau = None
         if c.rotor_time_s:
             ends = math.log(c.rotor_time_s[0]), math.log(c.rotor_time_s[1])
             tau = self._spread(ends, cornered, c.corner_bias).exp()
+        tau = given.get("rotor_time_s", tau)
+        if tau is not None:
             p[:, P.RISE], p[:, P.FALL] = tau, tau * (v.rotor_fall_time / v.rotor_rise_time)
         p[:, P.DRAG : P.DRAG + 3] = torch.tensor(v.drag, device=self.device)
         p[:, P.ROTOR_LOW], p[:, P.ROTOR_HIGH] = v.rotor_speed_min, v.rotor_speed_max
-        delay, share = self._uniform(*c.delay_s), self._uniform(0.0, 1.0)
+        delay, share = given.get("delay_s", self._uniform(*c.delay_s)), self._uniform(0.0, 1.0)
         # the plant keeps one measurement and two commands: what is too long for these is the sensors'
         sensing = (delay * share).clamp(max=c.step_dt).maximum(delay - 2 * c.step_dt)
         p[:, P.OBS_DELAY], p[:, P.ACTION_DELAY] = sensing, delay - sensing

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from robostack.lanes import as_lanes, columns
 from robostack.recorded import RecordedOp, current_stream
-from robostack.task import Layout, Obs, Scenario, Task, Unroll
+from robostack.task import Layout, Obs, ParameterSource, Scenario, Task, Unroll
 from robostack_sim.quadrotor import interface
 from robostack_sim.quadrotor.autopilot import load_autopilot
 from robostack_sim.quadrotor.config import QuadrotorConfig
@@ -55,11 +55,12 @@ class Quadrotor(Task):
         longest = self.config.delay_s[1]
         self.obs_delay_s = (0.0, min(longest, self.step_dt))
         self.action_delay_s = (0.0, min(longest, 2 * self.step_dt))
-        self.parameters = interface.PARAMETERS
+        self.parameters = interface.parameters(self.config)
         self.machine = self.vehicle.numbers | (self.autopilot.numbers if self.autopilot else {})
         self.layout = Layout(self.channels)
         assert self.layout.size == OBS_SIZE
         self._starts = Starts(self.config, self.vehicle)
+        self._source: ParameterSource = lambda mask: {}
         self.params = columns(num_envs, P.SIZE, self.device)
         self.state = columns(num_envs, R.SIZE if self.autopilot else S.SIZE, self.device)
         self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long, device=self.device)
@@ -172,8 +173,9 @@ class Quadrotor(Task):
         terminated = ~(error.abs().amax(1) < self.config.box_m) | ~torch.isfinite(state).all(1)
         truncated = (self.episode_length_buf >= self.max_episode_length) & ~terminated
         names = interface.REWARD_TERMS
+        crash = -self.config.costs.crash * terminated
         extras: dict[str, Any] = {
-            "reward_terms": {n: -costs[:, k] for k, n in enumerate(names)},
+            "reward_terms": {n: -costs[:, k] for k, n in enumerate(names)} | {"crash": crash},
             "success": truncated,
             "final_obs": Obs(obs, self.layout),
         }
@@ -183,7 +185,7 @@ class Quadrotor(Task):
             self.look_ahead(self._reference)
             fresh = self._observe(self.state)[0]
             obs = torch.where(done[:, None], fresh, obs)
-        return Obs(obs, self.layout), reward[:, 0], terminated, truncated, extras
+        return Obs(obs, self.layout), reward[:, 0] + crash, terminated, truncated, extras
 
     def _advance(self, action: Tensor) -> tuple[Tensor, ...]:
         """State, observation, reward and costs one period on."""
@@ -241,11 +243,14 @@ class Quadrotor(Task):
         self._seed.copy_(kept["noise_counter"])
         self._starts.generator.set_state(kept["generator"])
 
+    def draw_parameters_from(self, source: ParameterSource) -> None:
+        self._source = source
+
     def restart(self, mask: Tensor) -> None:
         """Draws parameters and a start for the environments in `mask` (num_envs,) bool. What is drawn does not
         depend on the mask, so that two runs with one seed agree."""
         rows = mask[:, None]
-        self.params.copy_(torch.where(rows, self._starts.params(), self.params))
+        self.params.copy_(torch.where(rows, self._starts.params(self._source(mask)), self.params))
         self.state.copy_(torch.where(rows, self._starts.state(self.params), self.state))
         self.episode_length_buf.masked_fill_(mask, 0)
 
@@ -268,19 +273,20 @@ class QuadrotorUnroll(Unroll):
         )
         self._count = 0
         self._alive = torch.ones(task.num_envs, dtype=torch.bool, device=task.device)
-        self.restarted = torch.zeros(task.num_envs, dtype=torch.bool, device=task.device)
+        self.restarted = self.success = torch.zeros(task.num_envs, dtype=torch.bool, device=task.device)
 
     def begin(self) -> Obs:
         task = self.task
         task.draw_noise(self._noise)
         obs = task.observe()
         error = obs.flat[:, 26:29] - obs.flat[:, 13:16]
-        self.restarted = ~(
+        flying = (
             (error.norm(dim=1) < self.LEFT_M)
             & (obs.flat[:, 36:39].norm(dim=1) < self.SPIN_RAD_S)
-            & (task.episode_length_buf < task.max_episode_length)
             & torch.isfinite(task.state).all(1)
         )
+        over = task.episode_length_buf >= task.max_episode_length
+        self.restarted, self.success = ~flying | over, flying & over
         task.restart(self.restarted)
         task.look_ahead(self._reference)
         self._state = task.state.clone()
