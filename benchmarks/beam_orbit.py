@@ -40,6 +40,7 @@ from robostack_sim.beam.trials import SETTINGS, Controller, Correction, Setting,
 LEARNER = SHAC(iterations=3600, horizon=10, learning_rate=3e-3, gradient_clip=0.5, actor=ActorConfig(hidden=(192, 128)))
 MOVES = 20
 STEP_A, NOISE_M = 3.0, 1e-4
+PROBES_A = (1.0, 3.0)
 TUNED_ON, JUDGED_ON = 7, 99
 POLICY = "policy, SHAC"
 RLS = "recursive least squares, tuned"
@@ -71,7 +72,9 @@ def classical(response: np.ndarray) -> dict[str, list[Made]]:
         "SVD, nominal matrix, tuned": grid(
             lambda e: MatrixCorrection(response, STEP_A, e * size), *((e,) for e in errors)
         ),
-        "SVD, measured first": grid(lambda a: MeasuredCorrection(response, STEP_A, a, NOISE_M), (1.0,), (3.0,)),
+        "SVD, measured first": grid(
+            lambda a: MeasuredCorrection(response, STEP_A, a, NOISE_M), *((a,) for a in PROBES_A)
+        ),
         "Broyden, tuned": grid(
             lambda e, r: Broyden(response, STEP_A, e * size, r), *((e, r) for e in errors for r in (1.2, 2.0))
         ),
@@ -92,16 +95,16 @@ def best(choices: list[Made], setting: Setting, machines: int) -> Made:
     return max(tried, key=lambda t: t[0].within(setting.moves) + 0.1 * t[0].held(MOVES))[1]
 
 
-def measured_once(task: BeamOrbit, seed: int) -> MatrixCorrection:
-    """SVD with the matrix of each machine of `task`, measured before by a move of 1 A of every corrector."""
-    measuring = MeasuredCorrection(nominal(task), STEP_A, 1.0, NOISE_M)
+def measured_before(task: BeamOrbit, seed: int, probe_a: float) -> MatrixCorrection:
+    """SVD with the matrix of each machine of `task`, measured before by a move of every corrector."""
+    measuring = MeasuredCorrection(nominal(task), STEP_A, probe_a, NOISE_M)
     obs, _ = task.reset(seed)
     state: np.ndarray | None = np.tile(measuring.reset, (task.num_envs, 1))
     for _ in range(task.action_size + 1):
         channels = {n: obs[n].numpy() for n in ("bpm_position", "target_orbit", "corrector_current")}
         action, state = measuring.infer(channels, obs["applied_action"].numpy(), state)
         obs, *_ = task.step(torch.from_numpy(action))
-    return MatrixCorrection(measuring.measured(state), STEP_A, 2**0.5 * NOISE_M)
+    return MatrixCorrection(measuring.measured(state), STEP_A, 2**0.5 * NOISE_M / probe_a)
 
 
 def policy_of(run: Path | None, quick: bool, folder: Path) -> tuple[Runner, float]:
@@ -121,7 +124,7 @@ def corrections(setting: Setting, policy: Runner, machines: int, tuning: int) ->
     task = BeamOrbit(replace(setting.config, num_envs=machines))
     for name, choices in classical(nominal(task)).items():
         yield name, correct(*best(choices, setting, tuning), task, seed=JUDGED_ON, steps=MOVES)
-    once = measured_once(task, JUDGED_ON)
+    once = measured_before(task, JUDGED_ON, max(PROBES_A))
     yield "SVD, measured before", correct(once, once.reset, task, seed=JUDGED_ON, steps=MOVES)
     yield POLICY, correct(policy, np.array(policy.spec.state.reset), task, seed=JUDGED_ON, steps=MOVES)
 
