@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Kind = Literal["task", "device", "host", "guard", "board", "stack", "command"]
 KINDS: tuple[Kind, ...] = ("task", "device", "host", "guard", "board", "stack", "command")
 
-_IMPORT_NAME = {"warp-lang": "warp", "pyserial": "serial", "rsl-rl-lib": "rsl_rl"}
+_IMPORT_NAME = {"warp-lang": "warp", "pyepics": "epics", "pyserial": "serial", "rsl-rl-lib": "rsl_rl"}
 """Distributions whose import name differs from their own."""
 
 
