@@ -13,7 +13,7 @@ import epics
 MAJOR, INVALID = 2, 3
 
 
-class Hold(Exception):
+class Hold(ConnectionError):
     """Why nothing more may be put: what is there stays, and a person decides. The message says what and where."""
 
 
@@ -55,7 +55,11 @@ class Pv:
 
     def get(self) -> Value:
         """Asked of the IOC now. Raises Lost."""
-        found = self._pv.get_with_metadata(form="time", use_monitor=False, timeout=self._timeout_s) if self.connected else None
+        found = (
+            self._pv.get_with_metadata(form="time", use_monitor=False, timeout=self._timeout_s)
+            if self.connected
+            else None
+        )
         if found is None or found.get("value") is None:
             raise Lost(f"{self.name}: {'does not answer' if self.connected else 'is gone'}")
         return Value(found["value"], int(found["severity"]), time.time() - found["timestamp"], found["timestamp"])

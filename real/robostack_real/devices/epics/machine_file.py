@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -114,6 +114,30 @@ class MachineFile:
     def readings(self) -> tuple[str, ...]:
         return tuple(f"{b.name}_{axis}" for b in self.bpms for axis in "xy")
 
+    def ordered(self, readings: Sequence[str], correctors: Sequence[str], whose: str) -> MachineFile:
+        """With BPMs and correctors in a contract's order. Raises ContractError when it has others."""
+        for what, wanted, has in (
+            ("BPM reading", readings, self.readings),
+            ("corrector", correctors, [c.name for c in self.correctors]),
+        ):
+            if set(wanted) == set(has):
+                continue
+            missing, extra = sorted(set(wanted) - set(has)), sorted(set(has) - set(wanted))
+            raise ContractError(
+                f"{whose} was made for {len(wanted)} {what}s, machine {self.name!r} has {len(has)}"
+                + (f"; the machine's file lacks {', '.join(missing)}" if missing else "")
+                + (f"; the policy does not know {', '.join(extra)}" if extra else "")
+                + ": train for this machine (--masked leaves BPMs and correctors out), or correct the file"
+            )
+        bpms = tuple(sorted(self.bpms, key=lambda b: readings.index(f"{b.name}_x")))
+        if (order := tuple(f"{b.name}_{axis}" for b in bpms for axis in "xy")) != tuple(readings):
+            raise ContractError(
+                f"{whose}: readings are in the order {tuple(readings)}, and not x, y of each BPM: {order}"
+            )
+        return replace(
+            self, bpms=bpms, correctors=tuple(sorted(self.correctors, key=lambda c: correctors.index(c.name)))
+        )
+
     @classmethod
     def read(cls, path: str | Path) -> MachineFile:
         path = Path(path)
@@ -141,7 +165,9 @@ class MachineFile:
 
     def _check(self, path: Path) -> None:
         names = [c.name for c in self.correctors] + [b.name for b in self.bpms]
-        pvs = [pv for c in self.correctors for pv in (c.setpoint, c.readback)] + [v for b in self.bpms for v in (b.x, b.y)]
+        pvs = [pv for c in self.correctors for pv in (c.setpoint, c.readback)] + [
+            v for b in self.bpms for v in (b.x, b.y)
+        ]
         for what, given in (("name", names), ("PV", pvs)):
             if twice := [n for n in given if given.count(n) > 1]:
                 raise ContractError(f"{path}: the {what} {twice[0]!r} is there twice; each must be one thing's own")

@@ -38,6 +38,6 @@ def left_by_us(folder: Path) -> dict[str, tuple[float, float]]:
             line = json.loads(text)
         except json.JSONDecodeError:  # the last line, where power failed
             continue
-        if "put" in line and isinstance(line["value"], float):
-            found[line["put"]] = (line["value"], float(line["before"]))
+        if "put" in line and line["before"] is not None:
+            found[line["put"]] = (float(line["value"]), float(line["before"]))
     return found
