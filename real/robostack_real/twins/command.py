@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,20 +31,26 @@ class Command:
     A virtual PX4 speaks MAVLink over UDP, has PX4's modes and arming, its rate controller, and the airframe that the
     run was trained with: `robostack fly --uri udpin://127.0.0.1:14540`. The policy stays with the one who flies it.
 
+    A beam machine is an EPICS IOC on loopback with the PVs of a machine's file and a beam line drawn by --seed, whose
+    faults nobody is told: `robostack run --config machine.toml`. It prints the environment that clients need.
+
     Example: robostack twin crazyflie logs/quadrotor/latest
     Example: robostack twin px4 logs/quadrotor/latest
+    Example: robostack twin beam --seed 3
     """
 
-    machine: Annotated[Literal["crazyflie", "px4"], tyro.conf.Positional]
+    machine: Annotated[Literal["crazyflie", "px4", "beam"], tyro.conf.Positional]
     run_folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
     """A run folder (for a Crazyflie with an export), or a task (its newest run). Default: the newest run."""
     port: int | None = None
     """UDP, on this machine alone. A Crazyflie listens on 19850 (cflib finds 19850 to 19859 by itself), PX4 speaks to
-    14540."""
+    14540. For a beam machine TCP and UDP, 5164."""
     loss: float = 0.0
     """Share of packets lost, each way."""
     seed: int = 0
-    """Of the noise."""
+    """Of the noise; of a beam machine, which one it is."""
+    config: Path | None = None
+    """A beam machine's file. Default: the one of cafe2_cm1 that comes along."""
     root: Path = Path("logs")
     """Folder with the runs."""
 
@@ -52,11 +59,28 @@ class Command:
             raise ContractError(f"--loss {self.loss:g}: must lie in [0, 1)")
         if self.port is not None and not 0 < self.port < 65536:
             raise ContractError(f"--port {self.port}: must lie in [1, 65535]")
+        if self.machine == "beam":
+            return self._beam()
         run = RunFolder.find(self.run_folder, self.root)
         with self._crazyflie(run) if self.machine == "crazyflie" else self._px4(run) as machine:
             while machine.failure is None:
                 time.sleep(0.1)
             raise machine.failure
+
+    def _beam(self) -> int:
+        if self.run_folder is not None:
+            raise ContractError("a beam machine takes no run: its PVs are its machine file's (--config)")
+        from robostack_real.twins.beam_machine import PACKAGE, PORT, VirtualBeamMachine, client_environment
+
+        port = self.port or PORT
+        config = self.config or Path(str(PACKAGE / "cafe2_cm1.toml"))
+        with tempfile.TemporaryDirectory(prefix="robostack-") as folder:
+            with VirtualBeamMachine(Path(folder), seed=self.seed, port=port, machine=config) as machine:
+                print(f"a beam machine serves the PVs of {config}; Ctrl-C ends it. For its clients:", flush=True)
+                for name, value in client_environment(port).items():
+                    print(f"  export {name}={value}", flush=True)
+                machine.wait()
+        return 0
 
     @contextmanager
     def _crazyflie(self, run: RunFolder) -> Iterator[VirtualCrazyflie]:

@@ -33,9 +33,9 @@ WORSE = 1.1
 class Command:
     """Steer a machine over EPICS Channel Access: a policy, or a classical controller, behind the policy's envelope.
 
-    By default nothing is put: connects, checks every PV, reads the orbit and prints the first move. --live acts. Ctrl-C,
-    SIGTERM, a lost beam, an alarm, a stale PV or somebody else's change of a setpoint ends it with all setpoints held
-    where they are and verified; nothing is ever moved back by itself. --restore is the operator's way back.
+    By default nothing is put: connects, checks every PV, reads the orbit and prints the first move. --live acts.
+    Ctrl-C, SIGTERM, a lost beam, an alarm, a stale PV or somebody else's change of a setpoint ends it with all setpoints
+    held where they are and verified; nothing moves back by itself. --restore is the operator's way back.
 
     Exit status: 0 done; 1 refused, nothing was put; 3 held and verified; 4 held, and not all stands as we left it.
 
@@ -114,7 +114,7 @@ class Command:
                 made = RecursiveLeastSquares(response, step_a, 0.8 * scale, self.bpm_noise_m, caution=0.1)
             case _:
                 made = MatrixCorrection(response, step_a, 0.2 * scale)
-        state = State(size=made.reset.size, reset=tuple(made.reset.tolist()))
+        state = State(reset=tuple(made.reset.tolist()))
         return Controller(made, spec.model_copy(update={"state": state}))
 
     def _look(self, device: EpicsDevice, controller: Controller) -> int:
@@ -202,6 +202,8 @@ def _held(machine: BeamMachine, act: Callable[[], int]) -> int:
     except ContractError:
         raise
     except Hold as reason:
+        if not machine.began:
+            raise ContractError(f"{reason}; nothing was put") from reason
         why = str(reason)
     except Exception as error:
         why = f"{type(error).__name__}: {error}"

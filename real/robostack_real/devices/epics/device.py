@@ -1,4 +1,4 @@
-"""A beam machine as a device of robostack.devices: `epics://machine.toml` looks on, `epics://machine.toml?live` acts."""
+"""A beam machine as a robostack.devices device: `epics://machine.toml` looks on, `epics://machine.toml?live` acts."""
 
 from __future__ import annotations
 

@@ -57,7 +57,8 @@ class BeamMachine:
         self._scale = np.repeat([METRES[b.unit] for b in file.bpms], 2)
         self._asked_to_stop = ""
         self._stopped = threading.Event()
-        self._live = False
+        self.began = False
+        """only then may anything be put"""
         self._permitted: Callable[[], None] = self._check_beam
         self._unanswered: dict[int, float] = {}
         """what stood on a corrector before a put that nobody answered"""
@@ -124,8 +125,8 @@ class BeamMachine:
         for i, value in enumerate(self.setpoint_a):
             if not self._low[i] <= value <= self._high[i]:
                 raise ContractError(
-                    f"{self._set[i].name} = {value:g} A is outside {self._low[i]:g}..{self._high[i]:g} A: set it within, "
-                    "or widen its limits in the machine's file"
+                    f"{self._set[i].name} = {value:g} A is outside {self._low[i]:g}..{self._high[i]:g} A: "
+                    "set it within, or widen its limits in the machine's file"
                 )
 
     def begin(self, restoring: bool = False) -> Snapshot:
@@ -142,7 +143,7 @@ class BeamMachine:
         self.operator.claim()
         self._low = np.maximum(self._low, self.setpoint_a - self._travel_max)
         self._high = np.minimum(self._high, self.setpoint_a + self._travel_max)
-        self._live = True
+        self.began = True
         self.log.say("began", machine=self.file.name, owner=self.operator.token)
         return snapshot
 
@@ -189,13 +190,14 @@ class BeamMachine:
         if not off and (self._permit is None or self._fresh(self._permit, MAJOR).value != 1):
             raise Hold(f"there is beam ({self._beam.name}) and no permit: restore with the beam off, or permitted")
 
-    def _check_ours(self) -> None:
-        """Every setpoint is where we left it."""
-        for i, pv in enumerate(self._set):
-            value = float(self._sound(pv).value)
+    def _check_ours(self, correctors: Sequence[int] | None = None) -> None:
+        """Setpoints are where we left them."""
+        for i in range(len(self._set)) if correctors is None else correctors:
+            value = float(self._sound(self._set[i]).value)
             if abs(value - self.setpoint_a[i]) > self.file.timing.setpoint_tolerance_a:
                 raise Hold(
-                    f"{pv.name} = {value:g} A, and we left {self.setpoint_a[i]:g} A: someone else changed it; the machine is theirs"
+                    f"{self._set[i].name} = {value:g} A, and we left {self.setpoint_a[i]:g} A: "
+                    "someone else changed it; the machine is theirs"
                 )
 
     def _sound(self, pv: Pv, alarm: int = MAJOR) -> Value:
@@ -229,7 +231,7 @@ class BeamMachine:
 
         Raises Hold when anything is not as it must be; what has been put until then stays.
         """
-        if not self._live:
+        if not self.began:
             raise ContractError("nothing is put before begin()")
         if not np.isfinite(target_a).all():
             raise Hold(f"a target is no number: {target_a}")
@@ -254,11 +256,7 @@ class BeamMachine:
         pv, before = self._set[i], float(self.setpoint_a[i])
         if value == before:
             return
-        now = float(self._sound(pv).value)
-        if abs(now - before) > self.file.timing.setpoint_tolerance_a:
-            raise Hold(
-                f"{pv.name} = {now:g} A, and we left {before:g} A: someone else changed it; the machine is theirs"
-            )
+        self._check_ours([i])
         self.log.put(pv.name, before, value, why)
         self.setpoint_a[i], self._unanswered[i] = value, before
         pv.put(value)
@@ -266,7 +264,8 @@ class BeamMachine:
         found = float(pv.get().value)
         if abs(found - value) > self.file.timing.setpoint_tolerance_a:
             raise Hold(
-                f"{pv.name} = {found:g} A right after we put {value:g} A: its record limited or refused it, or someone else changed it"
+                f"{pv.name} = {found:g} A right after we put {value:g} A: its record limited or refused it, "
+                "or someone else changed it"
             )
 
     def settle(self) -> None:

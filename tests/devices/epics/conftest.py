@@ -1,0 +1,147 @@
+"""A beam machine of softioc in its own process, seen by the real libca, at a port that no other test process has."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("epics.ca")
+pytest.importorskip("softioc.softioc")
+
+from robostack_real.twins.beam_machine import SWITCHES, VirtualBeamMachine, client_environment
+
+FAST = {
+    "shots = 3": "shots = 2\nramp_period_s = 0.05\nreturn_timeout_s = 20.0",
+    "max_age_s = 2.0": "max_age_s = 0.7",
+    "settle_timeout_s = 10.0": "settle_timeout_s = 1.0",
+    "slew_a_per_s = 10.0": "slew_a_per_s = 30.0",
+}
+SEED = 4
+
+
+def free_ports() -> int:
+    """The first of two ports that are free for both TCP and UDP; by process, so that workers do not meet."""
+    for port in range(21000 + 2 * (os.getpid() % 4000), 65000, 2):
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                for offset in (0, 1):
+                    with socket.socket(socket.AF_INET, kind) as probe:
+                        probe.bind(("127.0.0.1", port + offset))
+        except OSError:
+            continue
+        return port
+    raise RuntimeError("no two free ports")
+
+
+class Room:
+    """The control room: sees and sets any PV, as operators and other programs do."""
+
+    def __init__(self) -> None:
+        import epics
+
+        self._epics, self._pvs = epics, {}
+
+    def pv(self, name: str) -> Any:
+        if name not in self._pvs:
+            self._pvs[name] = self._epics.PV(name, auto_monitor=False)
+        assert self._pvs[name].wait_for_connection(10.0), name
+        return self._pvs[name]
+
+    def get(self, name: str) -> Any:
+        return self.pv(name).get(use_monitor=False, timeout=5.0)
+
+    def put(self, name: str, value: Any) -> None:
+        assert self.pv(name).put(value, wait=True, timeout=5.0) == 1
+
+    def setpoints(self) -> dict[str, float]:
+        return {pv: self.get(pv) for pv in CORRECTORS}
+
+    def during(self, act: Callable[[], Any], moves: int = 1) -> threading.Thread:
+        """Does it once a run has made so many moves."""
+
+        def later() -> None:
+            self._epics.ca.use_initial_context()
+            until = time.monotonic() + 20.0
+            while self.get("HCM1:ORBIT:Step") < moves and time.monotonic() < until:
+                time.sleep(0.01)
+            act()
+
+        thread = threading.Thread(target=later)
+        thread.start()
+        return thread
+
+
+CORRECTORS = [f"HCM1_PS:DC{axis}_{i:02d}:ISet" for i in range(1, 6) for axis in "HV"]
+
+
+@pytest.fixture(scope="session")
+def port() -> int:
+    """libca reads its environment once a process."""
+    found = free_ports()
+    os.environ.update(client_environment(found))
+    return found
+
+
+@pytest.fixture(scope="module")
+def twin(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualBeamMachine]:
+    with VirtualBeamMachine(tmp_path_factory.mktemp("ioc"), seed=SEED, port=port, rate_hz=30.0) as machine:
+        yield machine
+
+
+@pytest.fixture
+def room(twin: VirtualBeamMachine) -> Room:
+    """With the machine as it was at first."""
+    found = Room()
+    for name in SWITCHES:
+        found.put(f"TWIN:{name}", 0)
+    for pv in CORRECTORS:
+        found.put(pv, 0.0)
+    found.put("HCM1:ORBIT:Owner", "")
+    for name in ("Start", "Hold", "Abort", "Step"):
+        found.put(f"HCM1:ORBIT:{name}", 0)
+    time.sleep(0.5)
+    return found
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The machine's file, with shorter times."""
+    text = files("robostack_real.devices.epics").joinpath("cafe2_cm1.toml").read_text(encoding="utf-8")
+    for before, after in FAST.items():
+        assert before in text
+        text = text.replace(before, after)
+    path = tmp_path / "machine.toml"
+    path.write_text(text)
+    return path
+
+
+def export(path: Path, **settings: Any) -> Path:
+    """An untrained policy of the contract."""
+    from robostack.learn.shac import SHAC
+    from robostack.learn.trained import export_actor
+    from robostack.nets.actor import ActorConfig
+    from robostack_sim.beam.config import BeamOrbitConfig
+    from robostack_sim.beam.orbit import BeamOrbit
+
+    task = BeamOrbit(BeamOrbitConfig(num_envs=2, **settings))
+    learner = SHAC(actor=ActorConfig(hidden=(8,))).learner(task)
+    export_actor(task, learner.actor, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(tmp_path_factory.mktemp("policy") / "policy.onnx")
+
+
+@pytest.fixture(scope="session")
+def policy_of_four_bpms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(tmp_path_factory.mktemp("policy") / "masked.onnx", masked=("bpm_2",))

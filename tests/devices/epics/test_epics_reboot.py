@@ -1,0 +1,65 @@
+"""Claims: an IOC that dies in the middle and comes back finds its setpoints held, and is looked at before anything."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robostack.spec import ContractError
+from robostack_real.devices.epics.command import HELD, HELD_BLIND, Command
+
+H1 = "HCM1_PS:DCH_01:ISet"
+
+
+@pytest.fixture
+def command(config: Path, policy: Path, tmp_path: Path) -> Command:
+    return Command(config, str(policy), live=True, controller="gain_filter", steps=60, root=tmp_path / "logs")
+
+
+def test_setpoints_are_verified_after_a_reboot_and_restore_works_then(
+    twin: Any, room: Any, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed = room.during(twin.kill)
+    reboot = threading.Timer(2.0, twin.start)
+    reboot.start()
+    assert command.run() == HELD
+    killed.join()
+    reboot.join()
+    out = capsys.readouterr().out
+    assert "waiting up to 20 s for HCM1_PS:DCH_01:ISet" in out and "verified: every setpoint stands" in out
+    assert any(room.setpoints().values())
+    kept = next((command.root / "epics").glob("*/snapshot.json"))
+    assert replace(command, policy=None, restore=kept).run() == 0
+    assert set(room.setpoints().values()) == {0.0}
+
+
+def test_a_reboot_with_other_limits_is_told(
+    twin: Any, room: Any, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed = room.during(twin.kill)
+    reboot = threading.Timer(2.0, twin.start, args=("--setpoint-limit-a", "9.5"))
+    reboot.start()
+    assert command.run() == HELD_BLIND
+    killed.join()
+    reboot.join()
+    assert f"{H1}: DRVL..DRVH are -9.5..9.5 A now, and were -10..10 A" in capsys.readouterr().out
+
+
+def test_while_the_ioc_is_away_restore_says_what_it_cannot_reach(
+    twin: Any, room: Any, command: Command, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert replace(command, steps=1).run() == 0
+    kept = next((command.root / "epics").glob("*/snapshot.json"))
+    twin.kill()
+    text = config.read_text()
+    config.write_text(text.replace("[timing]", "[timing]\nconnect_timeout_s = 0.5"))
+    with pytest.raises(ContractError, match=f"no answer from {H1}"):
+        replace(command, policy=None, restore=kept).run()
+    twin.start("--read-only", H1)
+    config.write_text(text)
+    with pytest.raises(ContractError, match=f"{H1}: is read-only"):
+        replace(command, policy=None, restore=kept).run()
