@@ -1,8 +1,8 @@
 """A beam machine on EPICS: a softioc IOC that serves the PVs of a machine's file, with a machine drawn by seed behind.
 
 Supplies follow their setpoints with a lag, BPMs and readbacks are updated at a rate, records limit and alarm, and
-setpoints outlive the IOC in a file, as autosave keeps them. `TWIN:` PVs are its fault switches. Everything is on loopback
-at a port of its own. The IOC is a process; `VirtualBeamMachine` starts it.
+setpoints outlive the IOC in a file, as autosave keeps them. `TWIN:` PVs are its fault switches. Everything is on
+loopback at a port of its own. The IOC is a process; `VirtualBeamMachine` starts it.
 """
 
 from __future__ import annotations

@@ -74,12 +74,14 @@ class Command:
 
         port = self.port or PORT
         config = self.config or Path(str(PACKAGE / "cafe2_cm1.toml"))
-        with tempfile.TemporaryDirectory(prefix="robostack-") as folder:
-            with VirtualBeamMachine(Path(folder), seed=self.seed, port=port, machine=config) as machine:
-                print(f"a beam machine serves the PVs of {config}; Ctrl-C ends it. For its clients:", flush=True)
-                for name, value in client_environment(port).items():
-                    print(f"  export {name}={value}", flush=True)
-                machine.wait()
+        with (
+            tempfile.TemporaryDirectory(prefix="robostack-") as folder,
+            VirtualBeamMachine(Path(folder), seed=self.seed, port=port, machine=config) as machine,
+        ):
+            print(f"a beam machine serves the PVs of {config}; Ctrl-C ends it. For its clients:", flush=True)
+            for name, value in client_environment(port).items():
+                print(f"  export {name}={value}", flush=True)
+            machine.wait()
         return 0
 
     @contextmanager

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from robostack.runtime.controller import Controller
     from robostack_real.devices.epics.device import EpicsDevice
     from robostack_real.devices.epics.machine import BeamMachine
-    from robostack_real.devices.epics.machine_file import MachineFile
 
 HELD, HELD_BLIND = 3, 4
 """exit status: held and verified; held, and something does not stand as we left it or could not be seen"""
@@ -34,8 +33,8 @@ class Command:
     """Steer a machine over EPICS Channel Access: a policy, or a classical controller, behind the policy's envelope.
 
     By default nothing is put: connects, checks every PV, reads the orbit and prints the first move. --live acts.
-    Ctrl-C, SIGTERM, a lost beam, an alarm, a stale PV or somebody else's change of a setpoint ends it with all setpoints
-    held where they are and verified; nothing moves back by itself. --restore is the operator's way back.
+    Ctrl-C, SIGTERM, a lost beam, an alarm, a stale PV or somebody else's change of a setpoint ends it with all
+    setpoints held where they are and verified; nothing moves back by itself. --restore is the operator's way back.
 
     Exit status: 0 done; 1 refused, nothing was put; 3 held and verified; 4 held, and not all stands as we left it.
 
@@ -154,7 +153,8 @@ class Command:
                 controller.applied(device.write(_tick(device, controller, samples)))
         if rms > WORSE * best:
             print(f"going back to the best seen, {PER_MM * best:.3f} mm")
-            machine.move(best_a, "best seen")
+            while (machine.setpoint_a != best_a).any():
+                machine.move(machine.limited(best_a), "best seen")
             orbits.append(np.asarray(device.read()["bpm_position"][0]))
         _print_orbit(device, {"before": orbits[0], "after": orbits[-1]})
         return 0

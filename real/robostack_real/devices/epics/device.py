@@ -71,7 +71,8 @@ class EpicsDevice:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.machine.release(self.tripped or "ended; setpoints stay")
+        if self.tripped:
+            self.machine.release(self.tripped)
         self.machine.__exit__(*exc)
 
 

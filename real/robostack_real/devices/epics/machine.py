@@ -1,6 +1,6 @@
 """One beam machine over Channel Access: read, checked, moved within limits, and held when anything is wrong.
 
-Nothing is put before `connect` has found every PV sound and `begin` has kept a snapshot and made the machine ours. A
+Nothing is put before entering it has found every PV sound and `begin` has kept a snapshot and made the machine ours. A
 move is a ramp of small steps; before each of them everything that must hold is asked of the machine again: PVs
 connected and not INVALID, beam, permit, heartbeat, the claim, and every setpoint where we left it. Whatever fails
 raises `Hold`, and nothing is put after it: correctors that move blind are worse than correctors that stay.
@@ -96,6 +96,7 @@ class BeamMachine:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.release("ended; setpoints stay")
         self.log.close()
 
     def stop(self, why: str = "asked to stop") -> None:
@@ -141,8 +142,9 @@ class BeamMachine:
         snapshot = Snapshot.of(self.file, self.setpoint_a)
         snapshot.write(self.folder)
         self.operator.claim()
-        self._low = np.maximum(self._low, self.setpoint_a - self._travel_max)
-        self._high = np.minimum(self._high, self.setpoint_a + self._travel_max)
+        if not restoring:
+            self._low = np.maximum(self._low, self.setpoint_a - self._travel_max)
+            self._high = np.minimum(self._high, self.setpoint_a + self._travel_max)
         self.began = True
         self.log.say("began", machine=self.file.name, owner=self.operator.token)
         return snapshot
@@ -226,24 +228,24 @@ class BeamMachine:
         stepped = np.clip(target_a, self.setpoint_a - self._step_max, self.setpoint_a + self._step_max)
         return np.clip(stepped, self._low, self._high)
 
-    def move(self, target_a: Array, why: str, only: Sequence[int] | None = None) -> None:
-        """Ramps to a `limited` target no faster than the slew limits, then waits until IMon has reached ISet.
+    def move(self, target_a: Array, why: str) -> None:
+        """Ramps no faster than the slew limits, then waits until IMon has reached ISet.
 
-        Raises Hold when anything is not as it must be; what has been put until then stays.
+        Raises Hold for a target beyond the limits, and when anything is not as it must be; what has been put until then
+        stays.
         """
         if not self.began:
             raise ContractError("nothing is put before begin()")
-        if not np.isfinite(target_a).all():
-            raise Hold(f"a target is no number: {target_a}")
+        for pv, value, low, high in zip(self._set, target_a, self._low, self._high, strict=True):
+            if not low <= value <= high:
+                raise Hold(f"{pv.name}: the target {value:g} A is outside {low:g}..{high:g} A")
         start, period = self.setpoint_a.copy(), self.file.timing.ramp_period_s
-        moved = range(len(start)) if only is None else only
         steps = max(1, math.ceil(float(np.max(np.abs(target_a - start) / (self._slew * period)))))
         for k in range(1, steps + 1):
             self._pause()
-            for i in moved:
+            for i in range(len(start)):
                 self._put(i, float(start[i] + (target_a[i] - start[i]) * k / steps), why)
-            if k < steps:
-                self._sleep(period)
+            self._sleep(period)
         self.settle()
 
     def _pause(self) -> None:
@@ -317,10 +319,10 @@ class BeamMachine:
         found = []
         for i, (pv, back) in enumerate(zip(self._set, self._back, strict=True)):
             try:
-                value, read = float(pv.get().value), float(back.get().value)
+                value, read = float(self._sound(pv).value), float(self._fresh(back, MAJOR).value)
                 limits = pv.limits()
-            except Lost as lost:
-                found.append(f"{lost}; we left {self.setpoint_a[i]:g} A on {pv.name}, and cannot see whether it stands")
+            except Hold as why:
+                found.append(f"{why}; we left {self.setpoint_a[i]:g} A on {pv.name}: not sure that it stands")
                 continue
             if i in self._unanswered and abs(value - self._unanswered[i]) <= self.file.timing.setpoint_tolerance_a:
                 self.setpoint_a[i] = self._unanswered.pop(i)  # the put never arrived
