@@ -28,7 +28,7 @@ from robostack_real.twins.process import TwinProcess
 
 PACKAGE = files("robostack_real.devices.epics")
 PORT = 5164
-START_S = 60.0
+READY = b"ready\n"
 LAG_S, READBACK_NOISE_A = 0.1, 1e-3
 BEAM_UA = 20.0
 LAST_ALARM_MM = 15.0
@@ -77,7 +77,7 @@ class VirtualBeamMachine:
         finally:
             os.close(write)
         with os.fdopen(read, "rb") as said:
-            if said.readline() != b"ready\n":
+            if READY not in said:  # after what EPICS base says of itself
                 raise LinkError(f"the twin at port {self.port} did not come up: {self._process.epitaph()}")
 
     def kill(self) -> None:
@@ -221,7 +221,8 @@ def serve(options: argparse.Namespace) -> None:
         true_rms.set(1e3 * plant.true_rms_m())
         if not ready:
             time.sleep(0.2)  # the records' first values are on their way
-            print("ready", flush=True)
+            print(READY.decode(), end="", flush=True)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on
             ready = True
         due = max(due + dt_s, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))

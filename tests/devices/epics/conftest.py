@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -42,24 +45,33 @@ def free_ports() -> int:
 
 
 class Room:
-    """The control room: sees and sets any PV, as operators and other programs do."""
+    """The control room, a process of its own: sees and sets any PV. May be asked from any thread."""
 
     def __init__(self) -> None:
-        import epics
+        script = Path(__file__).with_name("control_room.py")
+        self._process = subprocess.Popen(
+            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._lock = threading.Lock()
 
-        self._epics, self._pvs = epics, {}
-
-    def pv(self, name: str) -> Any:
-        if name not in self._pvs:
-            self._pvs[name] = self._epics.PV(name, auto_monitor=False)
-        assert self._pvs[name].wait_for_connection(10.0), name
-        return self._pvs[name]
+    def _ask(self, *words: Any) -> Any:
+        with self._lock:
+            assert self._process.stdin is not None and self._process.stdout is not None
+            self._process.stdin.write(json.dumps(words) + "\n")
+            self._process.stdin.flush()
+            answer = json.loads(self._process.stdout.readline())
+        assert answer is not None, f"no answer from {words[0]}"
+        return answer
 
     def get(self, name: str) -> Any:
-        return self.pv(name).get(use_monitor=False, timeout=5.0)
+        return self._ask(name)
 
     def put(self, name: str, value: Any) -> None:
-        assert self.pv(name).put(value, wait=True, timeout=5.0) == 1
+        assert self._ask(name, value) == 1
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
     def setpoints(self) -> dict[str, float]:
         return {pv: self.get(pv) for pv in CORRECTORS}
@@ -68,7 +80,6 @@ class Room:
         """Does it once a run has made so many moves."""
 
         def later() -> None:
-            self._epics.ca.use_initial_context()
             until = time.monotonic() + 20.0
             while self.get("HCM1:ORBIT:Step") < moves and time.monotonic() < until:
                 time.sleep(0.01)
@@ -96,10 +107,17 @@ def twin(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Virtua
         yield machine
 
 
+@pytest.fixture(scope="module")
+def _room(twin: VirtualBeamMachine) -> Iterator[Room]:
+    room = Room()
+    yield room
+    room.close()
+
+
 @pytest.fixture
-def room(twin: VirtualBeamMachine) -> Room:
+def room(_room: Room) -> Room:
     """With the machine as it was at first."""
-    found = Room()
+    found = _room
     for name in SWITCHES:
         found.put(f"TWIN:{name}", 0)
     for pv in CORRECTORS:

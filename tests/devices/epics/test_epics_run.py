@@ -45,7 +45,7 @@ def test_it_corrects_an_unknown_machine(room: Any, command: Command, capsys: pyt
     before = room.get("TWIN:TrueRms")
     assert command.run() == 0
     time.sleep(0.3)
-    assert before > 1.2 and room.get("TWIN:TrueRms") < 0.7
+    assert before > 3.0 and room.get("TWIN:TrueRms") < 1.0
     assert "RMS to target" in capsys.readouterr().out
     assert room.get(OWNER) == ""
 

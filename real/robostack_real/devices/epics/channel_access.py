@@ -49,10 +49,6 @@ class Pv:
     def writable(self) -> bool:
         return bool(self._pv.write_access)
 
-    @property
-    def readable(self) -> bool:
-        return bool(self._pv.read_access)
-
     def get(self) -> Value:
         """Asked of the IOC now. Raises Lost."""
         found = (

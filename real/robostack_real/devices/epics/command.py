@@ -103,7 +103,7 @@ class Command:
             raise ContractError(
                 f"{policy.origin}: carries no response for --controller {self.controller}; export it anew"
             )
-        response, step_a = flat.reshape(size), float(spec.action_limit("high").max())
+        response, step_a = flat.reshape(size), float(max(spec.action_limit("high")))
         scale = float(np.sqrt(np.square(response).mean()))
         made: Any
         match self.controller:

@@ -244,7 +244,8 @@ class BeamMachine:
         for k in range(1, steps + 1):
             self._pause()
             for i in range(len(start)):
-                self._put(i, float(start[i] + (target_a[i] - start[i]) * k / steps), why)
+                share = k / steps
+                self._put(i, float((1.0 - share) * start[i] + share * target_a[i]), why)
             self._sleep(period)
         self.settle()
 
