@@ -21,7 +21,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from robostack.run_folder import write_atomic
 from robostack_real.devices.epics.machine_file import METRES, MachineFile
 from robostack_real.link.errors import LinkError
 from robostack_real.twins.process import TwinProcess
@@ -160,7 +159,9 @@ def serve(options: argparse.Namespace) -> None:
         def update(value: float) -> None:
             setpoints[i] = value
             text = {c.setpoint: float(v) for c, v in zip(file.correctors, setpoints, strict=True)}
-            write_atomic(options.state, json.dumps(text).encode())
+            fresh = options.state.with_suffix(".new")
+            fresh.write_text(json.dumps(text))
+            fresh.replace(options.state)  # a power cut may lose it, a kill does not
 
         return update
 
@@ -193,11 +194,13 @@ def serve(options: argparse.Namespace) -> None:
         _protect()
     softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher(), enable_pva=False)
     beats, dt_s = 0, 1.0 / options.rate_hz
-    due = time.monotonic()
+    due = last = time.monotonic()
     ready = False
     while not switch["Exit"].get():
         fault = {name: int(s.get()) for name, s in switch.items()}
-        plant.advance(setpoints, fault["Stuck"], dt_s)
+        now = time.monotonic()
+        plant.advance(setpoints, fault["Stuck"], now - last)
+        last = now
         gone = bool(fault["BeamTrip"]) or plant.lost
         shown = plant.bpm_m() / scale
         if gone:  # electronics without a signal: noise about zero, which looks like a perfect orbit

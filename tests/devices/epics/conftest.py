@@ -19,12 +19,13 @@ import pytest
 pytest.importorskip("epics.ca")
 pytest.importorskip("softioc.softioc")
 
+from robostack_real.devices.epics.command import Command
 from robostack_real.twins.beam_machine import SWITCHES, VirtualBeamMachine, client_environment
 
 FAST = {
     "shots = 3": "shots = 2\nramp_period_s = 0.05\nreturn_timeout_s = 20.0",
-    "max_age_s = 2.0": "max_age_s = 0.7",
-    "settle_timeout_s = 10.0": "settle_timeout_s = 1.0",
+    "max_age_s = 2.0": "max_age_s = 1.0",
+    "settle_timeout_s = 10.0": "settle_timeout_s = 2.0",
     "slew_a_per_s = 10.0": "slew_a_per_s = 30.0",
 }
 SEED = 4
@@ -139,6 +140,23 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "machine.toml"
     path.write_text(text)
     return path
+
+
+@pytest.fixture
+def command(config: Path, policy: Path, tmp_path: Path) -> Command:
+    """Live, by the gain filter."""
+    return Command(config, str(policy), live=True, controller="gain_filter", steps=6, root=tmp_path / "logs")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
+    """Lines of the newest run's log."""
+
+    def lines() -> list[dict[str, Any]]:
+        newest = max((tmp_path / "logs" / "epics").iterdir())
+        return [json.loads(line) for line in (newest / "puts.jsonl").read_text().splitlines()]
+
+    return lines
 
 
 def export(path: Path, **settings: Any) -> Path:

@@ -16,34 +16,34 @@ H1 = "HCM1_PS:DCH_01:ISet"
 
 
 @pytest.fixture
-def command(config: Path, policy: Path, tmp_path: Path) -> Command:
-    return Command(config, str(policy), live=True, controller="gain_filter", steps=60, root=tmp_path / "logs")
+def running(command: Command) -> Command:
+    return replace(command, steps=60)
 
 
 def test_setpoints_are_verified_after_a_reboot_and_restore_works_then(
-    twin: Any, room: Any, command: Command, capsys: pytest.CaptureFixture[str]
+    twin: Any, room: Any, running: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     killed = room.during(twin.kill)
     reboot = threading.Timer(2.0, twin.start)
     reboot.start()
-    assert command.run() == HELD
+    assert running.run() == HELD
     killed.join()
     reboot.join()
     out = capsys.readouterr().out
     assert "waiting up to 20 s for HCM1_PS:DCH_01:ISet" in out and "verified: every setpoint stands" in out
     assert any(room.setpoints().values())
-    kept = next((command.root / "epics").glob("*/snapshot.json"))
-    assert replace(command, policy=None, restore=kept).run() == 0
+    kept = next((running.root / "epics").glob("*/snapshot.json"))
+    assert replace(running, policy=None, restore=kept).run() == 0
     assert set(room.setpoints().values()) == {0.0}
 
 
 def test_a_reboot_with_other_limits_is_told(
-    twin: Any, room: Any, command: Command, capsys: pytest.CaptureFixture[str]
+    twin: Any, room: Any, running: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     killed = room.during(twin.kill)
     reboot = threading.Timer(2.0, twin.start, args=("--setpoint-limit-a", "9.5"))
     reboot.start()
-    assert command.run() == HELD_BLIND
+    assert running.run() == HELD_BLIND
     killed.join()
     reboot.join()
     assert f"{H1}: DRVL..DRVH are -9.5..9.5 A now, and were -10..10 A" in capsys.readouterr().out
