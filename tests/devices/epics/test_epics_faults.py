@@ -1,4 +1,4 @@
-"""Claims: whatever goes wrong, `robostack run` holds every setpoint where it is, says why, and gives the machine back."""
+"""Claims: whatever goes wrong, a run holds every setpoint where it is, says why, gives the machine back."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,17 @@ def running(command: Command) -> Command:
     return replace(command, steps=60)
 
 
+def die_and_return(twin: Any, *options: str) -> None:
+    twin.kill()
+    time.sleep(1.0)
+    twin.start(*options)
+
+
 def test_setpoints_are_verified_after_a_reboot_and_restore_works_then(
     twin: Any, room: Any, running: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    killed = room.during(twin.kill)
-    reboot = threading.Timer(2.0, twin.start)
-    reboot.start()
+    reboot = room.during(lambda: die_and_return(twin))
     assert running.run() == HELD
-    killed.join()
     reboot.join()
     out = capsys.readouterr().out
     assert "waiting up to 20 s for HCM1_PS:DCH_01:ISet" in out and "verified: every setpoint stands" in out
@@ -40,11 +43,8 @@ def test_setpoints_are_verified_after_a_reboot_and_restore_works_then(
 def test_a_reboot_with_other_limits_is_told(
     twin: Any, room: Any, running: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    killed = room.during(twin.kill)
-    reboot = threading.Timer(2.0, twin.start, args=("--setpoint-limit-a", "9.5"))
-    reboot.start()
+    reboot = room.during(lambda: die_and_return(twin, "--setpoint-limit-a", "9.5"))
     assert running.run() == HELD_BLIND
-    killed.join()
     reboot.join()
     assert f"{H1}: DRVL..DRVH are -9.5..9.5 A now, and were -10..10 A" in capsys.readouterr().out
 

@@ -68,7 +68,7 @@ def test_a_second_controller_is_refused_and_a_dead_one_is_replaced(
     room: Any, command: Command, config: Path, policy: Path, tmp_path: Path
 ) -> None:
     line = [sys.executable, "-m", "robostack", "run", str(policy), "--config", str(config), "--live", "--steps", "200",
-            "--controller", "gain-filter", "--root", str(tmp_path / "first")]  # fmt: skip
+            "--controller", "gain_filter", "--root", str(tmp_path / "first")]  # fmt: skip
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as first:
         until = time.monotonic() + 20.0
         while not room.get("HCM1:ORBIT:Step") and time.monotonic() < until:

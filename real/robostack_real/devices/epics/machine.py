@@ -205,10 +205,10 @@ class BeamMachine:
     def _sound(self, pv: Pv, alarm: int = MAJOR) -> Value:
         """Connected, a number, and in no alarm as severe. Raises Hold."""
         found = pv.get()
-        if found.severity >= alarm:
-            raise Hold(f"{pv.name}: alarm {'INVALID' if found.severity >= INVALID else 'MAJOR'}, value {found.value}")
         if not math.isfinite(found.value):
             raise Hold(f"{pv.name} = {found.value}: no number")
+        if found.severity >= alarm:
+            raise Hold(f"{pv.name}: alarm {'INVALID' if found.severity >= INVALID else 'MAJOR'}, value {found.value}")
         return found
 
     def _fresh(self, pv: Pv, alarm: int = INVALID) -> Value:
