@@ -15,9 +15,17 @@ def main() -> None:
         name, *value = json.loads(line)
         if name not in pvs:
             pvs[name] = epics.PV(name, auto_monitor=False)
-        pv, answer = pvs[name], None
-        if pv.wait_for_connection(10.0):
-            answer = pv.put(value[0], wait=True, timeout=5.0) if value else pv.get(use_monitor=False, timeout=5.0)
+        answer = None
+        for _ in range(20):  # while it is away
+            try:
+                if pvs[name].wait_for_connection(1.0):
+                    answer = (
+                        pvs[name].put(value[0], wait=True, timeout=5.0) if value else pvs[name].get(use_monitor=False)
+                    )
+            except epics.ca.ChannelAccessGetFailure:
+                continue
+            if answer is not None:
+                break
         print(json.dumps(answer), flush=True)
 
 

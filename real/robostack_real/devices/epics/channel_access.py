@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,29 +52,42 @@ class Pv:
 
     def get(self) -> Value:
         """Asked of the IOC now. Raises Lost."""
-        found = (
-            self._pv.get_with_metadata(form="time", use_monitor=False, timeout=self._timeout_s)
-            if self.connected
-            else None
-        )
+        with self._answers("a get"):
+            found = self._pv.get_with_metadata(form="time", use_monitor=False, timeout=self._timeout_s)
         if found is None or found.get("value") is None:
-            raise Lost(f"{self.name}: {'does not answer' if self.connected else 'is gone'}")
+            raise Lost(f"{self.name}: does not answer")
         return Value(found["value"], int(found["severity"]), time.time() - found["timestamp"], found["timestamp"])
 
     def limits(self) -> tuple[float, float, str]:
         """DRVL, DRVH (infinite where the record has none), and EGU. Raises Lost."""
-        found = self._pv.get_ctrlvars(timeout=self._timeout_s) if self.connected else None
+        with self._answers("a get of its limits"):
+            found = self._pv.get_ctrlvars(timeout=self._timeout_s)
         if not found:
-            raise Lost(f"{self.name}: {'does not say its limits' if self.connected else 'is gone'}")
+            raise Lost(f"{self.name}: does not say its limits")
         low, high = found.get("lower_ctrl_limit", 0.0), found.get("upper_ctrl_limit", 0.0)
         unit = found.get("units", "")
         return (low, high, unit) if low < high else (-math.inf, math.inf, unit)
 
     def put(self, value: Any) -> None:
         """Returns when the record has processed. Raises Lost when that is not known."""
-        done = self._pv.put(value, wait=True, timeout=self._timeout_s) if self.connected else None
+        with self._answers(f"a put of {value}"):
+            done = self._pv.put(value, wait=True, timeout=self._timeout_s)
         if done != 1:
             raise Lost(f"{self.name}: no answer to a put of {value}; whether it took is not known")
+
+    @contextmanager
+    def _answers(self, asked: str) -> Iterator[None]:
+        """libca's own failures, as when a circuit breaks in the middle, are Lost too."""
+        if not self.connected:
+            raise Lost(f"{self.name}: is gone")
+        try:
+            yield
+        except (
+            epics.ca.ChannelAccessException,
+            epics.ca.ChannelAccessGetFailure,
+            epics.ca.CASeverityException,
+        ) as error:
+            raise Lost(f"{self.name}: {asked} failed: {error}") from error
 
 
 def connect(names: Iterable[str], timeout_s: float) -> dict[str, Pv]:
