@@ -306,7 +306,7 @@ class BeamMachine:
         if gone := [p.name for p in mine if not p.connected]:
             say(f"waiting up to {timing.return_timeout_s:g} s for {', '.join(gone)}")
             channel_access.wait(mine, timing.return_timeout_s)
-        until, trouble = time.monotonic() + timing.settle_timeout_s, [""]
+        until, trouble = time.monotonic() + timing.settle_timeout_s + timing.connect_timeout_s, [""]
         while trouble and time.monotonic() < until:
             trouble = self._trouble()
             if trouble:
