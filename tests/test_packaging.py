@@ -60,7 +60,8 @@ def test_the_wheel_has_the_parameter_files_and_the_type_markers(wheel):
     assert vehicles
     typed = {f"{package}/py.typed" for package in ("robostack", "robostack_sim", "robostack_real")}
     pages = {"robostack/evaluate/report_template.html", "robostack_real/nodes/view.html"}
-    assert (vehicles | typed | pages | {"robostack_real/stacks/fastdds.xml"}) - wheel == set()
+    epics = {f"robostack_real/devices/epics/{name}" for name in ("operator.db", "orbit.bob", "cafe2_cm1.toml")}
+    assert (vehicles | typed | pages | epics | {"robostack_real/stacks/fastdds.xml"}) - wheel == set()
 
 
 def test_the_ros_manifest_is_of_this_version_and_names_the_messages_that_the_wheels_bring():
