@@ -47,7 +47,7 @@ def test_setpoints_are_verified_after_a_reboot_and_restore_works_then(
     kept = next((tmp_path / "logs" / "epics").glob("*/snapshot.json"))
     twin.kill()
     text = config.read_text()
-    config.write_text(text.replace("[timing]", "[timing]\nconnect_timeout_s = 0.5"))
+    config.write_text(text.replace("connect_timeout_s = 2.0", "connect_timeout_s = 0.5"))
     status, said = run("--restore", str(kept))
     assert status == 1 and f"no answer from {H1}" in said, "it says what it could not reach"
     config.write_text(text)

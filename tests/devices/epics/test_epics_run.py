@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_put(
         ("beam_current_min = 1.0", "beam_current_min = 30.0", "the beam is gone; nothing was put"),
     ):
         assert before in text
-        config.write_text(text.replace(before, after).replace("[timing]", "[timing]\nconnect_timeout_s = 1.0"))
+        config.write_text(text.replace(before, after).replace("connect_timeout_s = 2.0", "connect_timeout_s = 1.0"))
         with pytest.raises(ContractError, match=said.replace(".", r"\.")):
             command.run()
     assert set(room.setpoints().values()) == {0.0}
