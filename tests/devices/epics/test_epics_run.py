@@ -9,8 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from robostack.devices import connect
+from robostack.export.onnx import load_policy
 from robostack.spec import ContractError
 from robostack_real.devices.epics.command import HELD, Command
 
@@ -156,3 +159,23 @@ def test_what_does_not_fit_is_refused_before_anything_is_put(
         with pytest.raises(ContractError, match=said.replace(".", r"\.")):
             command.run()
     assert set(room.setpoints().values()) == {0.0}
+
+
+def test_by_its_uri_it_is_a_device_that_acts_only_when_told_and_not_after_a_stop(
+    room: Any, config: Path, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with connect(f"epics://{config}", load_policy(policy)) as device:
+        assert set(device.read()) == set(device.channels)
+        with pytest.raises(ContractError, match="looks on only"):
+            device.arm()
+        with pytest.raises(ContractError, match="nothing is put before begin"):
+            device.write(np.ones(10, np.float32))
+    with connect(f"epics://{config}?live", load_policy(policy)) as device:
+        device.arm()
+        applied = device.write(np.array([0.5, *[9.0] * 9], np.float32))
+        assert applied.tolist() == pytest.approx([0.5, *[3.0] * 9]), "step_max_a"
+        device.stop()
+        with pytest.raises(ConnectionError, match="asked to stop"):
+            device.write(np.ones(10, np.float32))
+    assert room.get(H1) == pytest.approx(0.5) and room.get(OWNER) == ""
