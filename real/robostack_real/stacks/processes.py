@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from robostack_real.stacks.shared_memory import free_ownerless
 from robostack_real.stacks.stack import NodeDescription
 
 PROFILE = Path(__file__).with_name("fastdds.xml")
@@ -52,7 +53,9 @@ class Processes:
         self.end()
 
     def start(self, node: NodeDescription) -> None:
-        """In a session of its own: Ctrl-C reaches the nodes by us, in order."""
+        """In a session of its own: Ctrl-C reaches the nodes by us, in order. Where it takes a killed one's place, what
+        that one left in shared memory is freed first."""
+        free_ownerless()
         arguments = node.arguments(self._namespace, self._params_file)
         command = [sys.executable, "-m", "robostack_real.nodes.main", node.role, "--with-parent", *arguments]
         process = subprocess.Popen(
@@ -81,6 +84,7 @@ class Processes:
                     process.wait()
         for reader in self._readers:
             reader.join(timeout=1.0)
+        free_ownerless()
 
     def _read(self, role: str, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
