@@ -31,9 +31,9 @@ FAST = {
 SEED = 4
 
 
-def free_ports() -> int:
-    """The first of two ports that are free for both TCP and UDP; by process, so that workers do not meet."""
-    for port in range(21000 + 2 * (os.getpid() % 4000), 65000, 2):
+def free_ports(first: int) -> int:
+    """The first of two ports from there on that are free for both TCP and UDP."""
+    for port in range(first, 65000, 2):
         try:
             for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                 for offset in (0, 1):
@@ -97,13 +97,23 @@ CORRECTORS = [f"HCM1_PS:DC{axis}_{i:02d}:ISet" for i in range(1, 6) for axis in 
 @pytest.fixture(scope="session")
 def port() -> int:
     """libca reads its environment once a process."""
-    found = free_ports()
+    found = free_ports(21000 + 2 * (os.getpid() % 4000))  # so that workers do not meet
     os.environ.update(client_environment(found))
     return found
 
 
 @pytest.fixture(scope="module")
+def other_port(port: int) -> Iterator[int]:
+    """For processes that are started meanwhile."""
+    found = free_ports(port + 8000)
+    os.environ.update(client_environment(found))
+    yield found
+    os.environ.update(client_environment(port))
+
+
+@pytest.fixture(scope="session")
 def twin(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualBeamMachine]:
+    """One for all who ask it from this process: libca is slow to find an IOC again that it has lost."""
     with VirtualBeamMachine(tmp_path_factory.mktemp("ioc"), seed=SEED, port=port, rate_hz=30.0) as machine:
         yield machine
 

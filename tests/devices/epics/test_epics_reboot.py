@@ -5,15 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from robostack_real.devices.epics.command import HELD, HELD_BLIND
+from robostack_real.twins.beam_machine import VirtualBeamMachine
 
 H1 = "HCM1_PS:DCH_01:ISet"
+
+
+@pytest.fixture(scope="module")
+def twin(other_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualBeamMachine]:
+    """One that this process never talks to."""
+    with VirtualBeamMachine(tmp_path_factory.mktemp("ioc"), seed=4, port=other_port, rate_hz=30.0) as machine:
+        yield machine
 
 
 @pytest.fixture
