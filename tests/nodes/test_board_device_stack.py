@@ -36,8 +36,13 @@ def flying(stack: Running, ear: Ear) -> Running:
         ear.until(lambda: ear.state("supervisor") == ear.state("device") == "stopped", "stopped")
         ear.ask("reset")
         ear.until(lambda: ear.state("supervisor") == "idle" and ear.state("device") == "disarmed", "on its stand")
-    ear.start()
-    ear.until(lambda: ear.state("device") == "armed" and ear.state("policy") == "acting", "armed")
+
+    def airborne() -> bool:
+        if ear.state("supervisor") == "idle":  # asked again: whom it has not heard of yet it does not wait for long
+            ear.start()
+        return ear.state("device") == "armed" and ear.state("policy") == "acting"
+
+    ear.until(airborne, "armed")
     ear.for_s(1.0)
     assert ear.state("device") == "armed", stack.lines
     return stack
