@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from robostack.learn.named import Named
 
 ALGORITHMS = {
     "shac": "robostack.learn.shac:SHAC",
@@ -14,18 +13,6 @@ ALGORITHMS = {
     "dagger": "robostack.distill.dagger:DAgger",
     "aacd": "robostack.distill.aacd:AACD",
 }
-"""name -> module:settings; imported on first use, since they need torch"""
 
-
-def settings_of(name: str) -> Any:
-    """The settings class of an algorithm. Raises LookupError listing what there is."""
-    if name not in ALGORITHMS:
-        raise LookupError(f"no algorithm is called {name!r}; there are {', '.join(ALGORITHMS)}")
-    module, _, kind = ALGORITHMS[name].partition(":")
-    return getattr(importlib.import_module(module), kind)
-
-
-def name_of(config: Any) -> str:
-    """The name under which a run's config.json keeps these settings."""
-    home = f"{type(config).__module__}:{type(config).__qualname__}"
-    return next(name for name, where in ALGORITHMS.items() if where == home)
+_named = Named("algorithm", ALGORITHMS)
+settings_of, name_of = _named.settings_of, _named.name_of

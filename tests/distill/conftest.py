@@ -8,6 +8,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "learn"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tasks"))
 
 from ball import Ball, BallConfig

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from ball import Ball, BallConfig
-from test_resume import assert_equal
+from resuming import assert_equal
 
 from robostack import cli
 from robostack.learn import ADR, PLR, PPO, SAC, SHAC, AlpGmm, Uniform, checkpoint, curriculum

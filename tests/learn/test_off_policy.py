@@ -2,25 +2,22 @@
 and let nothing that is not finite into a network."""
 
 import math
-import signal
 from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
 from ball import Ball, BallConfig
+from resuming import assert_resumes_to_the_bit
 
-from robostack.learn import checkpoint
 from robostack.learn.judge import judge
 from robostack.learn.learner import DivergedError
 from robostack.learn.off_policy import OffPolicyLearner
 from robostack.learn.sac import SAC
 from robostack.learn.td3 import TD3
 from robostack.learn.trained import export_actor
-from robostack.learn.trainer import train
 from robostack.nets.actor import ActorConfig
 from robostack.nets.critic import CriticConfig
-from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 
 ACTOR = ActorConfig(hidden=(32, 32), channels=("velocity", "setpoint", "image"))
@@ -50,38 +47,7 @@ def test_it_learns_the_ball_from_an_image(kind):
 
 def test_it_resumes_to_the_bit(kind, tmp_path, ball_installed, monkeypatch):
     config = kind(**SHORT, n_step=2, replay_size=60)  # the ring has gone round when it is stopped
-    whole, parts = RunFolder.at(tmp_path / "whole"), RunFolder.at(tmp_path / "parts")
-    train(ball(), config, whole, seed=1)
-    iterate = OffPolicyLearner.iterate
-
-    def interrupted(self):
-        scalars = iterate(self)
-        if self.iteration == 6:
-            signal.raise_signal(signal.SIGINT)
-        return scalars
-
-    with monkeypatch.context() as patch:
-        patch.setattr(OffPolicyLearner, "iterate", interrupted)
-        assert train(ball(), config, parts, seed=1)["interrupted"]
-    torch.rand(7)
-    assert train(ball(), None, parts, resume=True)["iterations"] == 8
-    ours, theirs = (checkpoint.load(r.checkpoints / "last.pt")["learner"] for r in (parts, whole))
-    assert_equal(ours, theirs)
-
-
-def assert_equal(a, b):
-    """To the bit, through dicts and lists."""
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b)
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys()
-        for key in a:
-            assert_equal(a[key], b[key])
-    elif isinstance(a, (list, tuple)):
-        for x, y in zip(a, b, strict=True):
-            assert_equal(x, y)
-    else:
-        assert a == b
+    assert_resumes_to_the_bit(ball, config, OffPolicyLearner, 6, tmp_path, monkeypatch)
 
 
 def test_it_remembers_where_an_episode_ended_and_not_where_the_next_began(kind):

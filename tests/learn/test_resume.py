@@ -8,13 +8,12 @@ import time
 from dataclasses import replace
 
 import pytest
-import torch
 from ball import Ball, BallConfig
+from resuming import assert_equal, assert_resumes_to_the_bit
 
 from robostack import cli
 from robostack.learn import checkpoint
 from robostack.learn.shac import SHAC, ShacLearner
-from robostack.learn.trainer import train
 from robostack.nets.actor import ActorConfig
 from robostack.run_folder import RunFolder
 
@@ -70,22 +69,6 @@ def test_three_iterations_ctrl_c_and_three_more_in_another_process_equal_six(uni
     assert_equal({**ours, "history": 0, "progress": 0}, {**theirs, "history": 0, "progress": 0})
 
 
-def assert_equal(a, b):
-    """To the bit, through dicts and lists."""
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b)
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys()
-        for key in a:
-            assert_equal(a[key], b[key])
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b)
-        for x, y in zip(a, b, strict=True):
-            assert_equal(x, y)
-    else:
-        assert a == b
-
-
 @pytest.mark.parametrize(
     "config",
     [
@@ -97,23 +80,7 @@ def assert_equal(a, b):
 def test_a_critic_and_a_memory_resume_to_the_bit_too(config, tmp_path, ball_installed, monkeypatch):
     config = replace(config, iterations=6, horizon=5)
     ball = lambda: Ball(BallConfig(num_envs=8, episode_s=0.5))  # noqa: E731
-    whole, parts = RunFolder.at(tmp_path / "whole"), RunFolder.at(tmp_path / "parts")
-    train(ball(), config, whole, seed=1)
-    iterate = ShacLearner.iterate
-
-    def interrupted(self):
-        scalars = iterate(self)
-        if self.iteration == 3:
-            signal.raise_signal(signal.SIGINT)
-        return scalars
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ShacLearner, "iterate", interrupted)
-        assert train(ball(), config, parts, seed=1)["interrupted"]
-    torch.rand(7)
-    assert train(ball(), None, parts, resume=True)["iterations"] == 6
-    ours, theirs = (checkpoint.load(r.checkpoints / "last.pt") for r in (parts, whole))
-    assert_equal({**ours, "history": 0, "progress": 0}, {**theirs, "history": 0, "progress": 0})
+    assert_resumes_to_the_bit(ball, config, ShacLearner, 3, tmp_path, monkeypatch)
 
 
 def test_ctrl_c_in_mid_training_saves_exits_with_130_and_resumes(tmp_path):

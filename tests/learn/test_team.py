@@ -14,7 +14,7 @@ import pytest
 import torch
 from ball import Ball, BallConfig
 from installed import install_ball
-from test_resume import assert_equal
+from resuming import assert_equal
 from two_processes import CONFIG, KILLED_AT, NUM_ENVS, STOPPED_AT, ball, followed, started
 
 from robostack.learn import checkpoint
