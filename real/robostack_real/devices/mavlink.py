@@ -85,6 +85,8 @@ class Px4:
         self._asked_at = self._asked_first = 0.0
         self._since, self._silent = 0.0, False
         """of leaving"""
+        self._sent = np.zeros(4)
+        """the newest setpoint: PX4 enters OFFBOARD on one from before the policy's first"""
         self._cells = 1.0
         self._heartbeat_s = HEARTBEAT_S
         self._take_off_m: float | None = None
@@ -142,7 +144,7 @@ class Px4:
             position_m=border.position(_ned(position)),
             velocity_m_s=border.vector(_ned(position, "v")),
             attitude_wxyz=border.attitude(_quaternion(attitude)),
-            action=self._controller.applied_action if flies and self._controller else np.zeros(4),
+            action=self._sent if flies else np.zeros(4),
             supply_v=volts,
             policy_flies=flies,
             ended=self.ended,
@@ -364,6 +366,7 @@ class Px4:
 
     def _send(self, action: np.ndarray) -> None:
         """(4,) thrust share and body rates FLU."""
+        self._sent = action
         roll, pitch, yaw = rates(np.asarray(action[1:], float)).tolist()
         self.link.send(
             dialect.MAVLink_set_attitude_target_message(
