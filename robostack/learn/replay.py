@@ -71,8 +71,8 @@ class Replay:
         if here * self.bytes > (free := free_bytes(self.device)):
             each = f" in each of {here} processes" if here > 1 else ""
             raise ContractError(
-                f"replay_size: {slots * num_envs:,} transitions of this task take {self.bytes / 1e9:,.1f} GB{each}, and "
-                f"{free / 1e9:,.1f} GB are free on {self.device}; lower replay_size, or let critic.channels and "
+                f"replay_size: {slots * num_envs:,} transitions of this task take {self.bytes / 1e9:,.1f} GB{each}, "
+                f"and {free / 1e9:,.1f} GB are free on {self.device}; lower replay_size, or let critic.channels and "
                 "actor.channels name fewer channels"
             )
         self.rows = torch.zeros(slots, num_envs, columns.size, device=self.device)
