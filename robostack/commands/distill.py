@@ -75,7 +75,11 @@ class Command:
         kind, chosen = self._settings(expert, rest)
         team.join()
         if budget and team.size() > 1:
-            raise ContractError("one process looks for the student that fits a budget: start this without torchrun")
+            if team.rank() == 0:
+                what = "one process looks for the student that fits a budget: start this without torchrun"
+                print(f"robostack distill: {what}", file=sys.stderr)
+            team.wait()
+            return 1
         config = replace(chosen.learner, actor=chosen.student)
         task = kind(replace(chosen.task, device=team.device(chosen.task.device)))
         config.learner(task)  # what cannot be is refused before there is a folder
