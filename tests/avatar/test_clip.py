@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from robostack_sim.avatar.motion import quaternion as quat
+from robostack import quaternion as quat
 from robostack_sim.avatar.motion.clip import Clip, MotionError, Skeleton
 
 BODY = Skeleton(

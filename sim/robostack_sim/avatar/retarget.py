@@ -16,7 +16,7 @@ import mujoco
 import numpy as np
 
 from robostack_sim.avatar.character import Character
-from robostack_sim.avatar.motion import quaternion as quat
+from robostack import quaternion as quat
 
 ITERATIONS = 2
 REACH = 0.98

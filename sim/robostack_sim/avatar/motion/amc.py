@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from robostack_sim.avatar.motion import quaternion as quat
+from robostack import quaternion as quat
 from robostack_sim.avatar.motion.clip import Clip, MotionError, Skeleton
-from robostack_sim.avatar.motion.frames import from_y_up
+from robostack.axes import from_y_up
 
 INCH_M = 0.0254
 RATE_HZ = 120.0

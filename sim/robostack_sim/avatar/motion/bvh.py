@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from robostack_sim.avatar.motion import quaternion as quat
+from robostack import quaternion as quat
 from robostack_sim.avatar.motion.clip import Clip, MotionError, Skeleton
-from robostack_sim.avatar.motion.frames import from_y_up
+from robostack.axes import from_y_up
 
 UNITS_M = (1.0, 0.01, 0.0254, 0.0254 / 0.45)
 """a metre, a centimetre, an inch, the CMU database's length"""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robostack_sim.avatar.motion import quaternion as quat
+from robostack import quaternion as quat
 
 
 class MotionError(ValueError):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from robostack_sim.avatar.motion import quaternion as quat
+from robostack import quaternion as quat
 from robostack_sim.avatar.motion.clip import Clip, MotionError, Skeleton
-from robostack_sim.avatar.motion.frames import from_x_ahead
+from robostack.axes import from_x_ahead
 
 _SIDE = ("right", "left")
 JOINTS: tuple[tuple[str, int], ...] = (

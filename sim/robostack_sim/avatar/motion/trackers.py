@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from robostack_sim.avatar.motion import quaternion as quat
+from robostack import quaternion as quat
 from robostack_sim.avatar.motion.clip import Clip
 from robostack_sim.avatar.motion.parts import TRACKED
 

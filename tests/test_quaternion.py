@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robostack_sim.avatar.motion import quaternion as quat
+from robostack import quaternion as quat
 
 Rotation = pytest.importorskip("scipy.spatial.transform").Rotation
 
