@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import mink
-import mujoco
 import numpy as np
 
-from robostack_sim.avatar.character import Character
 from robostack import quaternion as quat
+from robostack_sim.avatar.character import Character
+from robostack_sim.avatar.wearer import HANDS, PoseValue, Wearer
 
 ITERATIONS = 2
 REACH = 0.98
@@ -27,33 +27,6 @@ COSTS: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 """of a metre and of a radian off"""
 BALANCE_COST, POSTURE_COST = 2.0, 0.02
-
-
-@dataclass(frozen=True)
-class Wearer:
-    """A person's measures, m: as they stand with their arms out to the sides (a T)."""
-
-    head_m: float
-    """height of the head"""
-    shoulder_m: float
-    """height of the shoulders"""
-    arm_m: float
-    """from a shoulder to the tracked point of its hand"""
-    shoulder_width_m: float
-
-    @classmethod
-    def of(cls, head_m: np.ndarray, left_m: np.ndarray, right_m: np.ndarray) -> Wearer:
-        """Of three points, (3,) each, in the T. Raises ValueError when they are none."""
-        span = float(np.linalg.norm((left_m - right_m)[:2]))
-        shoulder = 0.5 * float(left_m[2] + right_m[2])
-        height = float(head_m[2])
-        if not (0.8 < height < 2.4 and 0.5 * height < span < 1.4 * height and 0.6 * height < shoulder < height):
-            raise ValueError(
-                f"this is no T: head at {height:.2f} m, hands {span:.2f} m apart and {shoulder:.2f} m high; "
-                "stand upright, arms straight out to the sides, and try again"
-            )
-        width = 0.22 * height  # biacromial breadth over the height of the eyes, Drillis and Contini
-        return cls(height, shoulder, 0.5 * (span - width), width)
 
 
 @dataclass(frozen=True)
@@ -81,15 +54,14 @@ class Retargeter:
         self._limits = [mink.ConfigurationLimit(character.model)]
         rest = character.rest_m
         self._size = rest["head"][2] / wearer.head_m
-        self._arms = {hand: _arm_m(character, hand) for hand in ("left_hand", "right_hand")}
+        self._arms = {hand: _arm_m(character, hand) for hand in HANDS}
         self._shoulders = {hand: _shoulder_m(character, hand) for hand in self._arms}
-        self._posture_at_rest()
 
     @property
     def qpos(self) -> np.ndarray:
         return np.array(self._configuration.q)
 
-    def targets(self, poses: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Target]:
+    def targets(self, poses: Mapping[str, PoseValue]) -> dict[str, Target]:
         """`poses` of parts of the wearer, position (3,) and rotation (4,) away from the T, standing at the origin,
         nose along x. Parts that are not given are led where they are at rest."""
         rest, found = self.character.rest_m, {}
@@ -102,7 +74,7 @@ class Retargeter:
         for hand, side in (("left_hand", 1.0), ("right_hand", -1.0)):
             place, turn = poses[hand]
             w = self.wearer
-            below = np.array([0.0, side * 0.5 * w.shoulder_width_m, w.shoulder_m - w.head_m])
+            below = np.array([0.0, side * 0.5 * w.width_m, w.shoulder_m - w.head_m])
             reach = (place - head_m - quat.rotate(heading, below)) * self._arms[hand] / w.arm_m
             reach *= self.character.hand_scale
             size = float(np.linalg.norm(reach))
@@ -135,9 +107,6 @@ class Retargeter:
         """How far each part is from where it is led."""
         data = self._configuration.data
         return {p: float(np.linalg.norm(data.site(p).xpos - t.position_m)) for p, t in targets.items()}
-
-    def _posture_at_rest(self) -> None:
-        self._configuration.update(self.character.rest)
 
 
 def _chain(character: Character, hand: str) -> list[int]:
