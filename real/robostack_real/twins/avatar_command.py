@@ -1,0 +1,226 @@
+"""`robostack avatar`"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import tyro
+
+from robostack.spec import ContractError
+
+if TYPE_CHECKING:
+    from robostack_real.headset.poses import Headset
+    from robostack_real.twins.avatar import LiveAvatar
+    from robostack_sim.avatar.motion.clip import Clip
+
+RATE_HZ = 72.0
+FILM_HZ = 18.0
+
+
+@dataclass(frozen=True)
+class Clips:
+    """List recorded motions: how long, how planted, what does not fit; with a sheet of stick figures.
+
+    Reads AMC (with its ASF beside), BVH, DeepMimic's text and our own .npz.
+
+    Example: robostack avatar clips ~/mocap --sheet clips.html
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Folder or file."""
+    sheet: Path | None = None
+    """Page of stick figures to write."""
+    json: bool = False
+    """Print what a script can read."""
+
+    def run(self) -> int:
+        from robostack_sim.avatar.motion.reading import read_all
+        from robostack_sim.avatar.motion.sheet import described, sheet
+
+        clips = list(read_all(self.folder))
+        rows = [described(c) for c in clips]
+        if self.json:
+            print(json.dumps(rows, indent=2))
+        else:
+            from rich.console import Console
+            from rich.table import Table
+
+            table = Table("clip", "s", "Hz", "joints", "feet stand", "skate", "")
+            for r in rows:
+                stands = "–" if r["stands"] is None else f"{100 * r['stands']:.0f} %"
+                skate = "–" if r["skate_m_s"] is None else f"{100 * r['skate_m_s']:.1f} cm/s"
+                table.add_row(r["clip"], f"{r['duration_s']:.1f}", f"{r['rate_hz']:g}", str(r["joints"]), stands, skate, r["misses"])
+            Console().print(table)
+        if self.sheet is not None:
+            self.sheet.write_text(sheet(clips), encoding="utf-8")
+            print(f"stick figures: {self.sheet}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Retarget:
+    """Lead a character through a recorded motion by inverse kinematics, head, hands and feet; measure it, film it.
+
+    Example: robostack avatar retarget 02_05.amc --character dinosaur --film punch.gif
+    """
+
+    clip: Annotated[Path, tyro.conf.Positional]
+    character: str = "human"
+    """human, mouse, dinosaur, or a folder of yours with a character.toml."""
+    film: Path | None = None
+    """GIF to write, the person beside the character."""
+    seconds: float = 10.0
+    """How much of it is filmed."""
+    json: bool = False
+    """Print what a script can read."""
+
+    def run(self) -> int:
+        from robostack_sim.avatar.character import Character
+        from robostack_sim.avatar.motion.reading import read
+        from robostack_sim.avatar.reference import Reference
+        from robostack_sim.avatar.retargeted import retargeted
+
+        reference = Reference(read(self.clip), RATE_HZ)
+        character = Character.load(self.character)
+        result = retargeted(character, reference)
+        figures = {"clip": reference.clip.name, "character": character.name, **result.figures(character)}
+        if self.json:
+            print(json.dumps(figures, indent=2))
+        else:
+            _print(figures)
+        if self.film is not None:
+            _film(self.film, character, result.qpos, reference.clip, self.seconds)
+        return 0
+
+
+@dataclass(frozen=True)
+class Live:
+    """Drive a character by a headset and two controllers, now.
+
+    Stand in a T for a second to begin. What falls silent is held, then stands. Bones go out by the VMC protocol.
+
+    Example: robostack avatar live --character dinosaur --input vmc
+    Example: robostack avatar live --character human --input 02_05.amc --seconds 10
+    """
+
+    character: str = "human"
+    """human, mouse, dinosaur, or a folder of yours with a character.toml."""
+    input: str = "vmc"
+    """vmc (a UDP port for ALVR, VirtualMotionCapture and others), or a recorded motion to play."""
+    port: int = 39540
+    """UDP, for vmc."""
+    left: str = ""
+    """Serial number of the left controller, for vmc senders that do not name hands."""
+    right: str = ""
+    """Serial number of the right controller."""
+    send: str = "127.0.0.1:39539"
+    """HOST:PORT of who renders the bones; empty: nobody."""
+    rate_hz: float = RATE_HZ
+    """Periods a second."""
+    seconds: float | None = None
+    """Default: until Ctrl-C, or the end of what is played."""
+    json: bool = False
+    """Print the timing so that a script can read it."""
+
+    def run(self) -> int:
+        from robostack.runtime import loop
+        from robostack_real.headset.vmc import VmcSender
+        from robostack_real.twins.avatar import LiveAvatar
+        from robostack_sim.avatar.character import Character
+
+        if not 1.0 <= self.rate_hz <= 1000.0:
+            raise ContractError(f"--rate-hz {self.rate_hz:g}: must lie in [1, 1000]")
+        character = Character.load(self.character)
+        host, _, port = self.send.rpartition(":")
+        if self.send and not (host and port.isdigit()):
+            raise ContractError(f"--send {self.send!r}: give HOST:PORT, or nothing")
+        sender = VmcSender(host, int(port)) if self.send else None
+        with self._headset() as (headset, calibration):
+            avatar = LiveAvatar(character, headset, sender, calibration)
+            told = [""]
+
+            def tick(missed: int) -> None:
+                avatar.tick((1 + missed) / self.rate_hz)
+                for line in [*headset.told(), avatar.waits_for.partition(" for ")[0]]:
+                    if line and line != told[0]:
+                        told[0] = line
+                        print(line, flush=True)
+                if getattr(headset, "over", False):
+                    raise loop.Stop
+
+            periods = None if self.seconds is None else round(self.seconds * self.rate_hz)
+            loop.run(tick, 1.0 / self.rate_hz, stop=lambda: None, periods=periods)
+        if sender is not None:
+            sender.close()
+        self._report(avatar)
+        return 0
+
+    @contextmanager
+    def _headset(self) -> Iterator[tuple[Headset, Any]]:
+        from robostack_real.headset.vmc import VmcHeadset
+
+        if self.input == "vmc":
+            with VmcHeadset(self.port, left=self.left, right=self.right) as headset:
+                print(f"listening for VMC at {headset.where}", flush=True)
+                yield headset, None
+            return
+        from robostack_real.headset.played import PlayedHeadset
+        from robostack_sim.avatar.motion.reading import read
+        from robostack_sim.avatar.reference import worn
+
+        if not Path(self.input).exists():
+            raise ContractError(f"--input {self.input}: neither vmc nor a motion file")
+        tracked, calibration = worn(read(Path(self.input)), self.rate_hz)
+        played = PlayedHeadset(self.input, tracked.time_s, tracked.position_m, tracked.rotation, tracked.seen)
+        with played as headset:
+            yield headset, calibration
+
+    def _report(self, avatar: LiveAvatar) -> None:
+        if not avatar.timing.rows:
+            return
+        found = {f"p{p:g}": avatar.timing.percentile_s(p) for p in (50.0, 99.0)}
+        if self.json:
+            print(json.dumps({"periods": len(avatar.timing.rows), **found}, indent=2))
+            return
+        for name, stages in found.items():
+            print(f"{name}: " + ", ".join(f"{stage} {1e3 * s:.2f} ms" for stage, s in stages.items()))
+
+
+Command = (
+    Annotated[Clips, tyro.conf.subcommand("clips")]
+    | Annotated[Retarget, tyro.conf.subcommand("retarget")]
+    | Annotated[Live, tyro.conf.subcommand("live")]
+)
+
+
+def _print(figures: dict[str, Any]) -> None:
+    for name, value in figures.items():
+        print(f"{name:<28}{value if isinstance(value, str) else format(value, '.4g')}")
+
+
+def _film(path: Path, character: Any, qpos: np.ndarray, clip: Clip, seconds: float) -> None:
+    import mujoco
+    from rich.progress import track
+
+    from robostack_sim.avatar.film import Camera, beside, picture, save_gif, stick_figure
+
+    camera = Camera()
+    data = mujoco.MjData(character.model)
+    step = max(1, round(clip.rate_hz / FILM_HZ))
+    frames = []
+    began = time.monotonic()
+    for k in track(range(0, min(len(qpos), round(seconds * clip.rate_hz)), step), f"film {path.name}"):
+        data.qpos[:] = qpos[k]
+        mujoco.mj_kinematics(character.model, data)
+        frames.append(
+            beside([stick_figure(clip.skeleton, clip.position_m[k], camera), picture(character.model, data, camera)])
+        )
+    save_gif(path, frames, clip.rate_hz / step)
+    print(f"film: {path}, {len(frames)} frames in {time.monotonic() - began:.1f} s")
