@@ -113,9 +113,13 @@ class Live:
     character: str = "human"
     """human, mouse, dinosaur, or a folder of yours with a character.toml."""
     input: str = "vmc"
-    """vmc (a UDP port for ALVR, VirtualMotionCapture and others), or a recorded motion to play."""
-    port: int = 39540
-    """UDP, for vmc."""
+    """webxr (a page for the headset's own browser), vmc (a UDP port for ALVR, VirtualMotionCapture and others), or a
+    recorded motion to play."""
+    host: str = "127.0.0.1"
+    """Address to listen at: this machine's own where the headset is on the network. WebXR then needs HTTPS; a
+    certificate is made, which the headset's browser has to accept once."""
+    port: int | None = None
+    """Default: 39540 (UDP) for vmc, 8443 for webxr."""
     left: str = ""
     """Serial number of the left controller, for vmc senders that do not name hands."""
     right: str = ""
@@ -126,6 +130,8 @@ class Live:
     """Periods a second."""
     seconds: float | None = None
     """Default: until Ctrl-C, or the end of what is played."""
+    root: Path = Path("logs")
+    """Folder where the certificate is kept."""
     json: bool = False
     """Print the timing so that a script can read it."""
 
@@ -164,11 +170,17 @@ class Live:
 
     @contextmanager
     def _headset(self) -> Iterator[tuple[Headset, Any]]:
-        from robostack_real.headset.vmc import VmcHeadset
+        from robostack_real.headset import vmc, webxr
 
-        if self.input == "vmc":
-            with VmcHeadset(self.port, left=self.left, right=self.right) as headset:
-                print(f"listening for VMC at {headset.where}", flush=True)
+        if self.input in ("vmc", "webxr"):
+            listening: Any
+            if self.input == "vmc":
+                port = self.port or vmc.PERFORMER_PORT
+                listening = vmc.VmcHeadset(port, left=self.left, right=self.right, host=self.host)
+            else:
+                listening = webxr.WebXrHeadset(self.host, self.port or webxr.PORT, self.root / "webxr.pem")
+            with listening as headset:
+                print(f"waiting for a headset at {headset.where}", flush=True)
                 yield headset, None
             return
         from robostack_real.headset.played import PlayedHeadset
@@ -176,7 +188,7 @@ class Live:
         from robostack_sim.avatar.reference import worn
 
         if not Path(self.input).exists():
-            raise ContractError(f"--input {self.input}: neither vmc nor a motion file")
+            raise ContractError(f"--input {self.input}: neither webxr nor vmc nor a motion file")
         tracked, calibration = worn(read(Path(self.input)), self.rate_hz)
         played = PlayedHeadset(self.input, tracked.time_s, tracked.position_m, tracked.rotation, tracked.seen)
         with played as headset:
