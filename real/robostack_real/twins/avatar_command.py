@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,37 +65,43 @@ class Clips:
 
 @dataclass(frozen=True)
 class Retarget:
-    """Lead a character through a recorded motion by inverse kinematics, head, hands and feet; measure it, film it.
+    """Lead characters through a recorded motion by inverse kinematics, head, hands and feet; measure it, film it.
 
-    Example: robostack avatar retarget 02_05.amc --character dinosaur --film punch.gif
+    Example: robostack avatar retarget punch --film punch.gif
+    Example: robostack avatar retarget 02_05.amc --characters dinosaur
     """
 
-    clip: Annotated[Path, tyro.conf.Positional]
-    character: str = "human"
-    """human, mouse, dinosaur, or a folder of yours with a character.toml."""
+    clip: Annotated[str, tyro.conf.Positional]
+    """A motion file, or one that comes along (punch)."""
+    characters: tuple[str, ...] = ("human", "mouse", "dinosaur")
+    """Of ours, or folders of yours with a character.toml."""
     film: Path | None = None
-    """GIF to write, the person beside the character."""
+    """GIF to write, the person beside the characters."""
     seconds: float = 10.0
     """How much of it is filmed."""
     json: bool = False
     """Print what a script can read."""
 
     def run(self) -> int:
+        from rich.progress import track
+
         from robostack_sim.avatar.character import Character
-        from robostack_sim.avatar.motion.reading import read
+        from robostack_sim.avatar.motion.reading import named
         from robostack_sim.avatar.reference import Reference
         from robostack_sim.avatar.retargeted import retargeted
 
-        reference = Reference(read(self.clip), RATE_HZ)
-        character = Character.load(self.character)
-        result = retargeted(character, reference)
-        figures = {"clip": reference.clip.name, "character": character.name, **result.figures(character)}
+        reference = Reference(named(self.clip), RATE_HZ)
+        characters = [Character.load(name) for name in self.characters]
+        steps = track(characters, f"{len(reference)} frames each", disable=self.json)
+        results = [retargeted(character, reference) for character in steps]
+        figures = {c.name: r.figures(c) for c, r in zip(characters, results, strict=True)}
         if self.json:
-            print(json.dumps(figures, indent=2))
+            print(json.dumps({"clip": reference.clip.name, "characters": figures}, indent=2))
         else:
-            _print(figures)
+            _print(reference.clip.name, figures)
         if self.film is not None:
-            _film(self.film, character, result.qpos, reference.clip, self.seconds)
+            poses = [(c, r.qpos) for c, r in zip(characters, results, strict=True)]
+            _film(self.film, poses, reference.clip, self.seconds)
         return 0
 
 
@@ -107,14 +112,14 @@ class Live:
     Stand in a T for a second to begin. What falls silent is held, then stands. Bones go out by the VMC protocol.
 
     Example: robostack avatar live --character dinosaur --input vmc
-    Example: robostack avatar live --character human --input 02_05.amc --seconds 10
+    Example: robostack avatar live --character human --input punch --seconds 10
     """
 
     character: str = "human"
     """human, mouse, dinosaur, or a folder of yours with a character.toml."""
     input: str = "vmc"
     """webxr (a page for the headset's own browser), vmc (a UDP port for ALVR, VirtualMotionCapture and others), or a
-    recorded motion to play."""
+    recorded motion to play (a file, or punch, which comes along)."""
     host: str = "127.0.0.1"
     """Address to listen at: this machine's own where the headset is on the network. WebXR then needs HTTPS; a
     certificate is made, which the headset's browser has to accept once."""
@@ -184,12 +189,10 @@ class Live:
                 yield headset, None
             return
         from robostack_real.headset.played import PlayedHeadset
-        from robostack_sim.avatar.motion.reading import read
+        from robostack_sim.avatar.motion.reading import named
         from robostack_sim.avatar.reference import worn
 
-        if not Path(self.input).exists():
-            raise ContractError(f"--input {self.input}: neither webxr nor vmc nor a motion file")
-        tracked, calibration = worn(read(Path(self.input)), self.rate_hz)
+        tracked, calibration = worn(named(self.input), self.rate_hz)
         played = PlayedHeadset(self.input, tracked.time_s, tracked.position_m, tracked.rotation, tracked.seen)
         with played as headset:
             yield headset, calibration
@@ -212,27 +215,32 @@ Command = (
 )
 
 
-def _print(figures: dict[str, Any]) -> None:
-    for name, value in figures.items():
-        print(f"{name:<28}{value if isinstance(value, str) else format(value, '.4g')}")
+def _print(clip: str, figures: dict[str, dict[str, float]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(clip, *figures)
+    for name in next(iter(figures.values())):
+        table.add_row(name, *(f"{found[name]:.3g}" for found in figures.values()))
+    Console().print(table)
 
 
-def _film(path: Path, character: Any, qpos: np.ndarray, clip: Clip, seconds: float) -> None:
+def _film(path: Path, poses: list[tuple[Any, np.ndarray]], clip: Clip, seconds: float) -> None:
     import mujoco
     from rich.progress import track
 
     from robostack_sim.avatar.film import Camera, beside, picture, save_gif, stick_figure
 
-    camera = Camera()
-    data = mujoco.MjData(character.model)
     step = max(1, round(clip.rate_hz / FILM_HZ))
+    cameras = [Camera.of(float(c.rest_m["head"][2])) for c, _ in poses]
+    datas = [mujoco.MjData(c.model) for c, _ in poses]
     frames = []
-    began = time.monotonic()
-    for k in track(range(0, min(len(qpos), round(seconds * clip.rate_hz)), step), f"film {path.name}"):
-        data.qpos[:] = qpos[k]
-        mujoco.mj_kinematics(character.model, data)
-        frames.append(
-            beside([stick_figure(clip.skeleton, clip.position_m[k], camera), picture(character.model, data, camera)])
-        )
+    for k in track(range(0, min(len(clip), round(seconds * clip.rate_hz)), step), f"film {path.name}"):
+        row = [stick_figure(clip.skeleton, clip.position_m[k], Camera.of(1.6))]
+        for (character, qpos), camera, data in zip(poses, cameras, datas, strict=True):
+            data.qpos[:] = qpos[k]
+            mujoco.mj_kinematics(character.model, data)
+            row.append(picture(character.model, data, camera))
+        frames.append(beside(row))
     save_gif(path, frames, clip.rate_hz / step)
-    print(f"film: {path}, {len(frames)} frames in {time.monotonic() - began:.1f} s")
+    print(f"film: {path}, {len(frames)} frames")

@@ -26,7 +26,12 @@ class Camera:
     elevation_rad: float = 0.2
     middle_m: tuple[float, float, float] = (0.0, 0.0, 0.85)
     height_m: float = 2.2
-    size: tuple[int, int] = (480, 480)
+    size: tuple[int, int] = (320, 320)
+
+    @classmethod
+    def of(cls, head_m: float) -> Camera:
+        """For one whose head is so high."""
+        return cls(middle_m=(0.0, 0.0, 0.55 * head_m), height_m=1.45 * head_m)
 
     def axes(self) -> np.ndarray:
         """(3, 3) rows: right, up, and away from the camera."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.resources import as_file, files
 from pathlib import Path
 
 from robostack_sim.avatar.motion.amc import read_amc
@@ -10,6 +11,7 @@ from robostack_sim.avatar.motion.bvh import read_bvh
 from robostack_sim.avatar.motion.clip import Clip, MotionError
 from robostack_sim.avatar.motion.deepmimic import read_deepmimic
 
+CLIPS = files("robostack_sim.avatar") / "clips"
 READERS = {".amc": read_amc, ".bvh": read_bvh, ".txt": read_deepmimic, ".json": read_deepmimic, ".npz": Clip.load}
 
 
@@ -18,6 +20,22 @@ def read(path: Path) -> Clip:
     if path.suffix.lower() not in READERS:
         raise MotionError(f"{path}: not a motion file; {', '.join(READERS)} are read")
     return READERS[path.suffix.lower()](path)
+
+
+def shipped() -> list[str]:
+    """Names of the clips that come along."""
+    return sorted(p.name[:-4] for p in CLIPS.iterdir() if p.name.endswith(".npz"))
+
+
+def named(name_or_path: str) -> Clip:
+    """A clip that comes along, or any file. Raises MotionError."""
+    if name_or_path in shipped():
+        with as_file(CLIPS / f"{name_or_path}.npz") as path:
+            return Clip.load(path)
+    path = Path(name_or_path)
+    if not path.exists():
+        raise MotionError(f"{name_or_path}: no such file, and none of the clips that come along ({', '.join(shipped())})")
+    return read(path)
 
 
 def read_all(folder: Path) -> Iterator[Clip]:
