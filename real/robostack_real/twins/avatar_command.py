@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from robostack.spec import ContractError
 if TYPE_CHECKING:
     from robostack_real.headset.poses import Headset
     from robostack_real.twins.avatar import LiveAvatar
+    from robostack_real.twins.avatar_view import AvatarView
     from robostack_sim.avatar.motion.clip import Clip
 
 RATE_HZ = 72.0
 FILM_HZ = 18.0
+VIEW_HZ = 30.0
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,8 @@ class Live:
     """Serial number of the right controller."""
     send: str = "127.0.0.1:39539"
     """HOST:PORT of who renders the bones; empty: nobody."""
+    view: int = 8080
+    """Port of a web page that shows it, on --host; 0: none."""
     rate_hz: float = RATE_HZ
     """Periods a second."""
     seconds: float | None = None
@@ -155,7 +160,8 @@ class Live:
         sender = VmcSender(host, int(port)) if self.send else None
         with self._headset() as (headset, calibration):
             avatar = LiveAvatar(character, headset, sender, calibration)
-            told = [""]
+            view = self._view(avatar)
+            told, shown_s = [""], [0.0]
 
             def tick(missed: int) -> None:
                 avatar.tick((1 + missed) / self.rate_hz)
@@ -163,15 +169,29 @@ class Live:
                     if line and line != told[0]:
                         told[0] = line
                         print(line, flush=True)
+                if view and time.monotonic() - shown_s[0] > 1.0 / VIEW_HZ:
+                    shown_s[0] = time.monotonic()
+                    view.show(avatar.qpos, avatar.targets, avatar.waits_for)
                 if getattr(headset, "over", False):
                     raise loop.Stop
 
             periods = None if self.seconds is None else round(self.seconds * self.rate_hz)
             loop.run(tick, 1.0 / self.rate_hz, stop=lambda: None, periods=periods)
+            if view:
+                view.close()
         if sender is not None:
             sender.close()
         self._report(avatar)
         return 0
+
+    def _view(self, avatar: LiveAvatar) -> AvatarView | None:
+        if not self.view:
+            return None
+        from robostack_real.twins.avatar_view import AvatarView
+
+        view = AvatarView(avatar.character, avatar.recalibrate, host=self.host, port=self.view)
+        print(f"see it at {view.where}", flush=True)
+        return view
 
     @contextmanager
     def _headset(self) -> Iterator[tuple[Headset, Any]]:
