@@ -60,7 +60,7 @@ def test_it_can_be_made_to_start_at_the_origin_ahead(clip):
     turn = quat.from_rotation_vector(np.array([0.0, 0.0, 2.0]))
     rotation = clip.rotation.copy()
     rotation[:, 0] = turn
-    away = replace(clip, root_m=quat.rotate(turn, clip.root_m) + [3.0, -4.0, 0.0], rotation=rotation)
+    away = replace(clip, root_m=quat.rotate(turn, clip.root_m) + np.array([3.0, -4.0, 0.0]), rotation=rotation)
     assert away.facing_ahead().position_m == pytest.approx(clip.position_m)
 
 

@@ -46,7 +46,12 @@ def test_a_wearer_is_measured_by_bones_as_in_a_t(waving):
 
 @pytest.mark.parametrize(
     ("part", "place"),
-    [("left_hand", (0.0, 0.2, 1.0)), ("head", (0.0, 0.0, 0.3)), ("right_hand", (0.0, -0.7, 0.8)), ("head", (0.0, 0.0, np.nan))],
+    [
+        ("left_hand", (0.0, 0.2, 1.0)),
+        ("head", (0.0, 0.0, 0.3)),
+        ("right_hand", (0.0, -0.7, 0.8)),
+        ("head", (0.0, 0.0, np.nan)),
+    ],
 )
 def test_what_is_no_t_is_said(part, place):
     with pytest.raises(ValueError, match="this is no T"):
@@ -55,7 +60,7 @@ def test_what_is_no_t_is_said(part, place):
 
 def test_a_wearer_anywhere_who_looks_anywhere_is_taken_to_the_origin():
     turn = quat.from_rotation_vector(np.array([0.0, 0.0, 2.0]))
-    moved = {p: (quat.rotate(turn, x) + [3.0, 1.0, 0.0], quat.multiply(turn, q)) for p, (x, q) in T.items()}
+    moved = {p: (quat.rotate(turn, x) + np.array([3.0, 1.0, 0.0]), quat.multiply(turn, q)) for p, (x, q) in T.items()}
     calibration = Calibration.of(moved)
     for part, (place, away) in calibration.poses(moved).items():
         assert place == pytest.approx(T[part][0]) and away == pytest.approx(quat.IDENTITY)
@@ -81,13 +86,21 @@ def test_what_is_played_leads_like_the_clip_that_it_is(waving):
     tracked, calibration = worn(waving, 72.0)
     reference = Reference(waving, 72.0)
     for k, poses in enumerate(reference):
-        there = calibration.poses({p: (tracked.position_m[k, i], tracked.rotation[k, i]) for i, p in enumerate(("head", "left_hand", "right_hand"))})
+        there = calibration.poses(
+            {
+                p: (tracked.position_m[k, i], tracked.rotation[k, i])
+                for i, p in enumerate(("head", "left_hand", "right_hand"))
+            }
+        )
         assert there["left_hand"][1] == pytest.approx(poses["left_hand"][1], abs=1e-6)
         away = there["left_hand"][0] - poses["left_hand"][0]
         assert np.abs(away).max() < 0.1, "off by the headset's mount"
 
 
 def test_a_clip_without_a_head_is_refused(waving):
-    names = tuple("skull" if n == "Head" else "top" if n == "Head_end" else "nape" if n == "Neck" else n for n in waving.skeleton.names)
+    names = tuple(
+        "skull" if n == "Head" else "top" if n == "Head_end" else "nape" if n == "Neck" else n
+        for n in waving.skeleton.names
+    )
     with pytest.raises(MotionError, match="known to be head"):
         Reference(replace(waving, skeleton=replace(waving.skeleton, names=names)))

@@ -44,7 +44,9 @@ def test_silence_is_held_then_stood(steady):
     led = run(steady, SILENT_S + HOLD_S, live(0.4), silent=True)
     assert led == pytest.approx([0.4] * len(led)) and steady.lead is Lead.HOLD
     # its age goes on where it was
-    led = [float(steady.step(live(0.4), SILENT_S + HOLD_S + k * DT_S, DT_S)[0][0]) for k in range(round(RAMP_S / DT_S) + 2)]
+    led = [
+        float(steady.step(live(0.4), SILENT_S + HOLD_S + k * DT_S, DT_S)[0][0]) for k in range(round(RAMP_S / DT_S) + 2)
+    ]
     assert led == sorted(led, reverse=True) and led[-1] == 0.0
 
 

@@ -98,9 +98,9 @@ def test_a_whole_skeleton_is_followed_from_the_hips_on(heard):
         heard.hear(datagram("Bone/Pos", bone, *numbers))
     heard.hear(datagram("Bone/Pos", "Head", *at(0.1, 0.0, 0.3)))
     poses = heard.read()
-    assert poses["head"].position_m == pytest.approx([0.0, 0.1, 1.6])
+    assert poses["head"].position_m == pytest.approx([0.0, 0.1, 1.6], abs=1e-6)
     heard.hear(datagram("Bone/Pos", "LeftHand", *at(0.0, 0.5, 0.0)))
-    assert heard.read()["left_hand"].position_m == pytest.approx([-0.7, 0.0, 1.5])
+    assert heard.read()["left_hand"].position_m == pytest.approx([-0.7, 0.0, 1.5], abs=1e-6)
 
 
 def test_what_we_send_comes_back_as_it_was(headset, free_port):
@@ -109,7 +109,9 @@ def test_what_we_send_comes_back_as_it_was(headset, free_port):
     sender.send((np.zeros(3), quat.IDENTITY), {"Head": (np.array([0.1, 0.2, 1.5]), turn)})
     until(lambda: "head" in headset.read())
     pose = headset.read()["head"]
-    assert pose.position_m == pytest.approx([0.1, 0.2, 1.5], abs=1e-6) and pose.rotation == pytest.approx(turn, abs=1e-6)
+    assert pose.position_m == pytest.approx([0.1, 0.2, 1.5], abs=1e-6) and pose.rotation == pytest.approx(
+        turn, abs=1e-6
+    )
     assert pose.age_s < 1.0
     sender.close()
 

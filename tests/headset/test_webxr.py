@@ -1,4 +1,4 @@
-"""Claims: a browser gets the page and its poses arrive in our axes; a second headset and bad messages change nothing."""
+"""Claims: a browser gets the page and its poses arrive in our axes; a second headset and nonsense change nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-websockets = pytest.importorskip("websockets.sync.client")
+pytest.importorskip("websockets")
+
+from websockets.sync.client import connect
 
 from robostack import quaternion as quat
 from robostack_real.headset.webxr import WebXrHeadset
@@ -51,7 +53,7 @@ def test_the_page_is_there_and_nothing_else(headset):
 
 
 def test_poses_arrive_in_our_axes(headset, port):
-    with websockets.connect(f"ws://127.0.0.1:{port}/") as page:
+    with connect(f"ws://127.0.0.1:{port}/") as page:
         # one metre to the right, 1.6 up, two ahead
         page.send(json.dumps({"head": [1.0, 1.6, -2.0, *LOOKS_AHEAD], "left_hand": None}))
         until(lambda: "head" in headset.read())
@@ -62,13 +64,13 @@ def test_poses_arrive_in_our_axes(headset, port):
 
 
 def test_who_lost_the_line_may_come_back_and_a_second_one_is_sent_away(headset, port):
-    with websockets.connect(f"ws://127.0.0.1:{port}/") as first:
+    with connect(f"ws://127.0.0.1:{port}/") as first:
         first.send(json.dumps({"head": [0.0, 1.6, 0.0, *LOOKS_AHEAD]}))
         until(lambda: "head" in headset.read())
-        with websockets.connect(f"ws://127.0.0.1:{port}/") as second, pytest.raises(Exception, match="another headset"):
+        with connect(f"ws://127.0.0.1:{port}/") as second, pytest.raises(Exception, match="another headset"):
             second.recv(timeout=3)
     time.sleep(0.2)
-    with websockets.connect(f"ws://127.0.0.1:{port}/") as again:
+    with connect(f"ws://127.0.0.1:{port}/") as again:
         again.send(json.dumps({"head": [0.0, 1.7, 0.0, *LOOKS_AHEAD]}))
         until(lambda: headset.read()["head"].position_m[2] == pytest.approx(1.7))
 

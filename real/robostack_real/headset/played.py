@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -47,7 +47,7 @@ class PlayedHeadset:
             if np.isfinite(self._arrival_s[k, i])
         }
 
-    def told(self) -> Sequence[str]:
+    def told(self) -> list[str]:
         return []
 
     def __enter__(self) -> Self:

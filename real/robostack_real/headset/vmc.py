@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 import numpy as np
@@ -177,10 +178,8 @@ class VmcSender:
         bundle.add_content(_message("/VMC/Ext/Root/Pos", "root", *_numbers(*root)))
         for name, pose in bones.items():
             bundle.add_content(_message("/VMC/Ext/Bone/Pos", name, *_numbers(*pose)))
-        try:
+        with suppress(ConnectionRefusedError):
             self._socket.sendto(bundle.build().dgram, self._to)
-        except ConnectionRefusedError:
-            pass
 
     def close(self) -> None:
         self._socket.close()

@@ -1,8 +1,8 @@
 """A headset's own browser as the sender: a page over HTTP(S) that reads WebXR and sends poses back by a websocket.
 
-Browsers give WebXR to secure pages only. On loopback plain HTTP counts as one (`adb reverse tcp:8443 tcp:8443` makes the
-computer the headset's loopback, over a cable); from elsewhere it takes HTTPS, with a certificate of our own making that
-the wearer has to accept once.
+Browsers give WebXR to secure pages only. On loopback plain HTTP counts as one (`adb reverse tcp:8443 tcp:8443` makes
+the computer the headset's loopback, over a cable); from elsewhere it takes HTTPS, with a certificate of our own making
+that the wearer has to accept once.
 """
 
 from __future__ import annotations
@@ -152,8 +152,6 @@ def make_certificate(path: Path, host: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         + made.public_bytes(serialization.Encoding.PEM)
     )

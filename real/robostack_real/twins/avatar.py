@@ -1,4 +1,4 @@
-"""A character that is driven live: a headset's poses -> calibration -> retargeting -> bones out, a stage after the other.
+"""A character that is driven live: a headset's poses -> calibration -> retargeting -> bones out, stage after stage.
 
 Each part is led by `Steady`: what falls silent is held, then stood. Nothing here waits for a headset; a period is a
 period. The time of each stage is kept.
@@ -44,7 +44,11 @@ class LiveAvatar:
     """
 
     def __init__(
-        self, character: Character, headset: Headset, send: VmcSender | None = None, calibration: Calibration | None = None
+        self,
+        character: Character,
+        headset: Headset,
+        send: VmcSender | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.character, self.headset, self._send = character, headset, send
         self.timing = Timing()

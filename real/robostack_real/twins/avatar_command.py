@@ -58,7 +58,15 @@ class Clips:
             for r in rows:
                 stands = "–" if r["stands"] is None else f"{100 * r['stands']:.0f} %"
                 skate = "–" if r["skate_m_s"] is None else f"{100 * r['skate_m_s']:.1f} cm/s"
-                table.add_row(r["clip"], f"{r['duration_s']:.1f}", f"{r['rate_hz']:g}", str(r["joints"]), stands, skate, r["misses"])
+                table.add_row(
+                    r["clip"],
+                    f"{r['duration_s']:.1f}",
+                    f"{r['rate_hz']:g}",
+                    str(r["joints"]),
+                    stands,
+                    skate,
+                    r["misses"],
+                )
             Console().print(table)
         if self.sheet is not None:
             self.sheet.write_text(sheet(clips), encoding="utf-8")

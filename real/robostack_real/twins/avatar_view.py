@@ -1,4 +1,4 @@
-"""A web page of a character that is driven, with where its parts are led; by viser, on this machine alone by default."""
+"""A web page of a character that is driven, with where its parts are led; by viser, on loopback by default."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEGMENTS = 16
 
 
 class AvatarView:
-    """Enter nothing; `show` at any rate, `close` at the end. `recalibrate` is called when somebody presses the button."""
+    """`show` at any rate, `close` at the end. `recalibrate` is called when somebody presses the button."""
 
     def __init__(
         self, character: Character, recalibrate: Callable[[], None], *, host: str = "127.0.0.1", port: int = PORT
@@ -64,7 +64,8 @@ class AvatarView:
         if mesh is None or model.geom_rgba[geom, 3] < 0.05:
             return
         body = model.body(model.geom_bodyid[geom]).name
-        mesh.visual.face_colors = (255 * model.geom_rgba[geom]).astype(np.uint8)
+        rgba = (255 * model.geom_rgba[geom]).astype(np.uint8)
+        mesh.visual = trimesh.visual.ColorVisuals(mesh, face_colors=np.tile(rgba, (len(mesh.faces), 1)))
         self._server.scene.add_mesh_trimesh(
             f"/character/{body}/{geom}", mesh, position=model.geom_pos[geom], wxyz=model.geom_quat[geom]
         )

@@ -74,7 +74,9 @@ def _parts(path: Path, text: dict[str, Any]) -> dict[str, Part]:
     given = text.get("parts", {})
     for name in PARTS:
         if "body" not in given.get(name, {}):
-            raise ContractError(f'{path}: no body is its {name}; add the line  {name} = {{ body = "..." }}  below [parts]')
+            raise ContractError(
+                f'{path}: no body is its {name}; add the line  {name} = {{ body = "..." }}  below [parts]'
+            )
     if strange := given.keys() - set(PARTS):
         raise ContractError(f"{path}: {sorted(strange)[0]!r} is no part; there are {', '.join(PARTS)}")
     return {n: Part(p["body"], tuple(map(float, p.get("point_m", (0, 0, 0))))) for n, p in given.items()}  # type: ignore[arg-type]
@@ -99,11 +101,12 @@ def _made(
     scale: dict[str, float],
 ) -> Character:  # fmt: skip
     """Adds the sites, and finds how it stands."""
+    sites = {}
     for part, of in parts.items():
         body = spec.body(of.body)
         if body is None:
             raise ContractError(f"{path}: {part} is body {of.body!r}, which its model does not have")
-        body.add_site(name=part, pos=of.point_m)
+        sites[part] = body.add_site(name=part, pos=of.point_m)
     model = spec.compile()
     qpos = model.qpos0.copy()
     for joint, angle in rest.items():
@@ -111,8 +114,8 @@ def _made(
             qpos[model.joint(joint).qposadr[0]] = np.deg2rad(angle)
         except KeyError as error:
             raise ContractError(f"{path}: rest_deg has {joint!r}, which is no joint of its model") from error
-    root = model.joint(model.body(parts["hips"].body).jntadr[0])
-    if root.type[0] != mujoco.mjtJoint.mjJNT_FREE:
+    root = model.body(parts["hips"].body).jntadr[0]
+    if root < 0 or model.jnt_type[root] != mujoco.mjtJoint.mjJNT_FREE:
         raise ContractError(f"{path}: its hips, {parts['hips'].body!r}, do not move freely; give that body a freejoint")
     half = np.deg2rad(-0.5 * faces_deg)
     turned = np.zeros(4)
@@ -124,8 +127,6 @@ def _made(
     sole = min(data.site(p).xpos[2] for p in ("left_foot", "right_foot"))
     middle = 0.5 * (data.site("left_foot").xpos + data.site("right_foot").xpos)
     qpos[:3] -= [middle[0], middle[1], sole]
-    for part in parts:
-        back = np.zeros(4)
-        mujoco.mju_negQuat(back, data.xquat[model.site(part).bodyid[0]])
-        model.site(part).quat[:] = back
-    return Character(name, model, qpos, scale.get("head", 1.0), scale.get("hands", 1.0))
+    for part, site in sites.items():
+        mujoco.mju_negQuat(site.quat, data.xquat[model.site(part).bodyid[0]])
+    return Character(name, spec.compile(), qpos, scale.get("head", 1.0), scale.get("hands", 1.0))

@@ -99,7 +99,7 @@ def _paper(camera: Camera) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     size = OVERSAMPLING * camera.size[0], OVERSAMPLING * camera.size[1]
     image = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(image)
-    corners = np.array([[-1.2, -1.2, 0.0], [1.2, -1.2, 0.0], [1.2, 1.2, 0.0], [-1.2, 1.2, 0.0]])
+    corners = 0.4 * camera.height_m * np.array([[-1.0, -1.0, 0.0], [1.0, -1.0, 0.0], [1.0, 1.0, 0.0], [-1.0, 1.0, 0.0]])
     middle = np.array([camera.middle_m[0], camera.middle_m[1], 0.0])
     there, _ = camera.pixels(corners + middle)
     draw.polygon([tuple(p) for p in there], fill=FLOOR)
@@ -108,7 +108,7 @@ def _paper(camera: Camera) -> tuple[Image.Image, ImageDraw.ImageDraw]:
 
 def _solid(draw: ImageDraw.ImageDraw, model: mujoco.MjModel, data: mujoco.MjData, geom: int, camera: Camera) -> None:
     place, turn, size = data.geom_xpos[geom], data.geom_xmat[geom].reshape(3, 3), model.geom_size[geom]
-    kind = model.geom_type[geom]
+    kind = mujoco.mjtGeom(model.geom_type[geom])
     rgb = np.clip(model.geom_rgba[geom, :3], 0.05, 1.0)
     if kind in (mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_CYLINDER):
         ends, _ = camera.pixels(place + np.outer([-size[1], size[1]], turn[:, 2]))

@@ -12,9 +12,9 @@ from robostack_sim.avatar.motion.clip import Clip, Skeleton
 from robostack_sim.avatar.motion.contacts import on_floor
 from robostack_sim.avatar.motion.parts import FEET, TRACKED, parts_of
 from robostack_sim.avatar.motion.trackers import PERFECT, Tracked, TrackerModel, track
-from robostack_sim.avatar.wearer import HANDS, Calibration, PoseValue, Wearer
+from robostack_sim.avatar.wearer import HANDS, Calibration, PoseValue, Wearer, about_up, ankle_m
 
-LED = ("head", *HANDS, "left_foot", "right_foot")
+LED = ("hips", "head", *HANDS, "left_foot", "right_foot")
 
 
 class Reference:
@@ -29,22 +29,27 @@ class Reference:
         self.clip = on_floor(clip.at(rate_hz), feet).facing_ahead()
         self.wearer = Wearer.of_skeleton(clip.skeleton, self.parts)
         self.from_t = {p: _from_t(clip.skeleton, self.parts, p) for p in LED}
-        rest = clip.skeleton.rest_m()
-        floor = min(rest[f][2] for f in feet)
-        self._feet_m = {p: rest[self.parts[p]] * [1.0, 1.0, 0.0] + [0.0, 0.0, rest[self.parts[p]][2] - floor] for p in LED[3:]}
+        rest = {p: clip.skeleton.rest_m()[i] for p, i in self.parts.items()}
+        middle = 0.5 * (rest["left_hip"] + rest["right_hip"])
+        self._stands_m = {
+            f"{side}_foot": (rest[f"{side}_hip"] - middle) * [0.0, 1.0, 0.0] + [0.0, 0.0, ankle_m(rest)]
+            for side in ("left", "right")
+        }
 
     def __len__(self) -> int:
         return len(self.clip)
 
     def __iter__(self) -> Iterator[Mapping[str, PoseValue]]:
-        """Each frame's poses; of the feet, ways from where they are at rest."""
+        """Each frame's poses; of a foot, its way from where it would stand below its hip."""
         place, turn = self.clip.position_m, self.clip.orientation
         for k in range(len(self)):
-            found = {}
-            for part in LED:
-                at = self.parts[part]
-                there = place[k, at] - self._feet_m.get(part, np.zeros(3))
-                found[part] = there, quat.multiply(turn[k, at], self.from_t[part])
+            found = {
+                part: (place[k, self.parts[part]], quat.multiply(turn[k, self.parts[part]], self.from_t[part]))
+                for part in LED
+            }
+            heading = about_up(float(quat.yaw(found["hips"][1])))
+            for foot, stands in self._stands_m.items():
+                found[foot] = found[foot][0] - quat.rotate(heading, stands), found[foot][1]
             yield found
 
 
@@ -61,16 +66,14 @@ def worn(clip: Clip, rate_hz: float, model: TrackerModel = PERFECT, seed: int = 
 
 
 def _from_t(skeleton: Skeleton, parts: Mapping[str, int], part: str) -> np.ndarray:
-    """(4,) from the T to the skeleton's rest, of one part: nothing but for hands whose arms hang at rest."""
-    if part not in HANDS:
+    """(4,) of one part, from a T, arms out and legs down, to the skeleton at rest: arms may hang, legs be spread."""
+    side, _, what = part.partition("_")
+    if what not in ("hand", "foot"):
         return quat.IDENTITY
-    side = part.removesuffix("_hand")
     rest = skeleton.rest_m()
-    arm = rest[parts[part]] - rest[parts[f"{side}_shoulder"]]
-    arm = arm / np.linalg.norm(arm)
-    out = np.array([0.0, 1.0 if side == "left" else -1.0, 0.0])
-    axis = np.cross(out, arm)
+    limb = rest[parts[part]] - rest[parts[f"{side}_{'shoulder' if what == 'hand' else 'hip'}"]]
+    limb = limb / np.linalg.norm(limb)
+    in_a_t = np.array([0.0, 1.0 if side == "left" else -1.0, 0.0] if what == "hand" else [0.0, 0.0, -1.0])
+    axis = np.cross(in_a_t, limb)
     size = float(np.linalg.norm(axis))
-    if size < 1e-6:
-        return quat.IDENTITY
-    return quat.from_rotation_vector(axis / size * np.arctan2(size, float(out @ arm)))
+    return quat.from_rotation_vector(axis / max(size, 1e-9) * np.arctan2(size, float(in_a_t @ limb)))

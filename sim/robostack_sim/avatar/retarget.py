@@ -1,13 +1,15 @@
-"""Kinematic retargeting: head and hands (and, of a whole clip, feet) of a person lead a character by inverse kinematics.
+"""Kinematic retargeting: a person's head and hands (of a clip, feet too) lead a character by inverse kinematics.
 
 What a person's part does away from where it was at rest, the character's part does away from where its own is at rest:
-turns as they are, ways scaled by size. Sizes are heights of the head for the head and the feet, lengths of the arms for
-the hands, which are led about the character's own shoulders. Solved as a quadratic program with the joints' limits inside
+turns as they are, ways scaled by size, in a frame that goes and turns with the hips where they are known. Sizes are
+heights of the head for the head and the feet, lengths of the arms for the hands, which are led about the character's
+own shoulders. Solved as a quadratic program with the joints' limits inside
 (`mink`), from the last frame's pose on.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,17 +18,20 @@ import numpy as np
 
 from robostack import quaternion as quat
 from robostack_sim.avatar.character import Character
-from robostack_sim.avatar.wearer import HANDS, PoseValue, Wearer
+from robostack_sim.avatar.wearer import HANDS, PoseValue, Wearer, about_up
 
 ITERATIONS = 2
 REACH = 0.98
 """of an arm's length, that a hand is led at most"""
 COSTS: dict[str, tuple[float, float]] = {
-    "head": (10.0, 1.0), "left_hand": (10.0, 0.2), "right_hand": (10.0, 0.2),
-    "left_foot": (10.0, 2.0), "right_foot": (10.0, 2.0),
+    "head": (10.0, 0.1), "left_hand": (10.0, 0.02), "right_hand": (10.0, 0.02),
+    "left_foot": (10.0, 0.2), "right_foot": (10.0, 0.2),
 }  # fmt: skip
-"""of a metre and of a radian off"""
-BALANCE_COST, POSTURE_COST = 2.0, 0.02
+"""of a metre and of a radian off: places come first, and turns as far as they leave room"""
+BALANCE_COST, POSTURE_COST = 0.5, 0.02
+"""of a metre of the centre of mass off the middle of the feet, and of a radian off rest: where there is a choice"""
+FASTEST_RAD_S = 20.0
+"""of a joint, as an elbow in a punch"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ class Retargeter:
         self._posture = mink.PostureTask(character.model, cost=POSTURE_COST)
         self._posture.set_target(character.rest)
         self._balance = mink.ComTask(cost=np.array([BALANCE_COST, BALANCE_COST, 0.0]))
-        self._limits = [mink.ConfigurationLimit(character.model)]
+        hinges = {character.model.joint(j).name: FASTEST_RAD_S / ITERATIONS for j in range(1, character.model.njnt)}
+        self._limits = [mink.ConfigurationLimit(character.model), mink.VelocityLimit(character.model, hinges)]
         rest = character.rest_m
         self._size = rest["head"][2] / wearer.head_m
         self._arms = {hand: _arm_m(character, hand) for hand in HANDS}
@@ -62,31 +68,30 @@ class Retargeter:
         return np.array(self._configuration.q)
 
     def targets(self, poses: Mapping[str, PoseValue]) -> dict[str, Target]:
-        """`poses` of parts of the wearer, position (3,) and rotation (4,) away from the T, standing at the origin,
-        nose along x. Parts that are not given are led where they are at rest."""
-        rest, found = self.character.rest_m, {}
+        """`poses` of parts of the wearer away from the T, standing at the origin, nose along x (see `Reference` for
+        hips and feet). Without hips the body stays where it began; feet that are not given stand at rest."""
+        rest, w = self.character.rest_m, self.wearer
+        place, turn = poses.get("hips", (np.zeros(3), quat.IDENTITY))
+        middle, heading = place * [1.0, 1.0, 0.0], about_up(float(quat.yaw(turn)))
+        back = quat.inverse(heading)
+
+        def led(local: np.ndarray, turn: np.ndarray) -> Target:
+            return Target(self._size * middle + quat.rotate(heading, local), turn)
+
         head_m, head_turn = poses["head"]
-        yaw = 0.5 * float(quat.yaw(head_turn))
-        heading = np.array([np.cos(yaw), 0.0, 0.0, np.sin(yaw)])
-        away = head_m - np.array([0.0, 0.0, self.wearer.head_m])
-        head = rest["head"] + self.character.head_scale * self._size * away
-        found["head"] = Target(head, head_turn)
-        for hand, side in (("left_hand", 1.0), ("right_hand", -1.0)):
-            place, turn = poses[hand]
-            w = self.wearer
-            below = np.array([0.0, side * 0.5 * w.width_m, w.shoulder_m - w.head_m])
-            reach = (place - head_m - quat.rotate(heading, below)) * self._arms[hand] / w.arm_m
-            reach *= self.character.hand_scale
-            size = float(np.linalg.norm(reach))
-            reach *= min(1.0, REACH * self._arms[hand] / max(size, 1e-9))
-            shoulder = head + quat.rotate(heading, self._shoulders[hand] - rest["head"])
-            found[hand] = Target(shoulder + reach, turn)
+        head = quat.rotate(back, head_m - middle)
+        away = head - np.array([0.0, 0.0, w.head_m])
+        head_local = rest["head"] + self.character.head_scale * self._size * away
+        found = {"head": led(head_local, head_turn)}
+        for hand, side in zip(HANDS, (1.0, -1.0), strict=True):
+            hand_m, hand_turn = poses[hand]
+            shoulder = head + np.array([0.0, side * 0.5 * w.width_m, w.shoulder_m - w.head_m])
+            reach = self.character.hand_scale * (quat.rotate(back, hand_m - middle) - shoulder) / w.arm_m
+            reach *= self._arms[hand] * min(1.0, REACH / max(float(np.linalg.norm(reach)), 1e-9))
+            found[hand] = led(head_local + self._shoulders[hand] - rest["head"] + reach, hand_turn)
         for foot in ("left_foot", "right_foot"):
-            if foot in poses:
-                place, turn = poses[foot]
-                found[foot] = Target(rest[foot] + self._size * place, turn)
-            else:
-                found[foot] = Target(rest[foot], quat.IDENTITY)
+            foot_m, foot_turn = poses.get(foot, (np.zeros(3), quat.IDENTITY))
+            found[foot] = led(rest[foot] + self._size * quat.rotate(back, foot_m - middle), foot_turn)
         return found
 
     def solve(self, targets: Mapping[str, Target], dt_s: float) -> np.ndarray:
@@ -133,4 +138,4 @@ def _arm_m(character: Character, hand: str) -> float:
     chain = _chain(character, hand)
     shoulder = next(i for i, b in reversed(list(enumerate(chain))) if model.body_dofnum[b] >= 3)
     points = [data.site(hand).xpos, *(data.xpos[b] for b in chain[: shoulder + 1])]
-    return float(sum(np.linalg.norm(a - b) for a, b in zip(points[:-1], points[1:], strict=True)))
+    return float(sum(np.linalg.norm(a - b) for a, b in itertools.pairwise(points)))

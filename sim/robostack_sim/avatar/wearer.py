@@ -1,7 +1,8 @@
-"""Who wears the headset: measures, where they stand and look, and their poses away from a T, in the character's frame."""
+"""Who wears the headset: measures, where they stand and look, and their poses away from a T."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,7 +39,9 @@ class Wearer:
         height, shoulder = float(head[2]), 0.5 * float(left[2] + right[2])
         span = float(np.linalg.norm((left - right)[:2]))
         level = abs(float(left[2] - right[2])) < 0.15 * height
-        if not (0.8 < height < 2.4 and 0.6 * height < span < 1.4 * height and 0.65 * height < shoulder < height and level):
+        if not (
+            0.8 < height < 2.4 and 0.6 * height < span < 1.4 * height and 0.65 * height < shoulder < height and level
+        ):
             raise ValueError(
                 f"this is no T: the head is at {height:.2f} m, the hands are {span:.2f} m apart at {left[2]:.2f} and "
                 f"{right[2]:.2f} m; stand upright, arms straight out to the sides"
@@ -48,25 +51,30 @@ class Wearer:
 
     @classmethod
     def of_skeleton(cls, skeleton: Skeleton, parts: Mapping[str, int]) -> Wearer:
-        """By its bones: no T is needed."""
-        rest = skeleton.rest_m()
-        lowest = min(rest[parts[p]][2] for p in ("left_toes", "right_toes", "left_foot", "right_foot"))
-        shoulders = rest[parts["left_shoulder"]], rest[parts["right_shoulder"]]
-        arm = sum(
-            float(np.linalg.norm(rest[parts[f"left_{b}"]] - rest[parts[f"left_{a}"]]))
-            for a, b in (("shoulder", "elbow"), ("elbow", "hand"))
-        )
+        """By its bones, its legs straight down: no T is needed."""
+        rest = {p: skeleton.rest_m()[i] for p, i in parts.items()}
+
+        def along(*names: str) -> float:
+            return float(sum(np.linalg.norm(rest[b] - rest[a]) for a, b in itertools.pairwise(names)))
+
+        hips = along("left_hip", "left_knee", "left_foot") + ankle_m(rest)
+        above = hips - rest["left_hip"][2]
         return cls(
-            float(rest[parts["head"]][2] - lowest),
-            float(0.5 * (shoulders[0][2] + shoulders[1][2]) - lowest),
-            arm,
-            float(np.linalg.norm(shoulders[0] - shoulders[1])),
+            float(rest["head"][2] + above),
+            float(0.5 * (rest["left_shoulder"][2] + rest["right_shoulder"][2]) + above),
+            along("left_shoulder", "left_elbow", "left_hand"),
+            along("left_shoulder", "right_shoulder"),
         )
+
+
+def ankle_m(rest: Mapping[str, np.ndarray]) -> float:
+    """Height of an ankle over its toes, of a skeleton's parts (3,)."""
+    return float(max(rest["left_foot"][2] - rest["left_toes"][2], 0.0))
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Takes poses from the room to a wearer who stands at the origin, nose along x, and turns to those away from a T."""
+    """Takes poses from the room to a wearer who stands at the origin, nose along x, turns to those away from a T."""
 
     wearer: Wearer
     origin_m: np.ndarray
@@ -85,8 +93,7 @@ class Calibration:
             if part not in poses:
                 raise ValueError(f"no {part.replace('_', ' ')} was seen yet")
         head_m, head_turn = poses["head"]
-        half = 0.5 * float(quat.yaw(head_turn))
-        heading = np.array([np.cos(half), 0.0, 0.0, np.sin(half)])
+        heading = about_up(float(quat.yaw(head_turn)))
         origin = head_m * np.array([1.0, 1.0, 0.0])
         there = {p: _seen_from(origin, heading, pose) for p, pose in poses.items()}
         swapped = bool(there["left_hand"][0][1] < there["right_hand"][0][1])
@@ -103,6 +110,11 @@ class Calibration:
             place, turn = _seen_from(self.origin_m, self.heading, pose)
             found[part] = place, quat.multiply(turn, quat.inverse(self.at_rest[part]))
         return found
+
+
+def about_up(angle_rad: float) -> np.ndarray:
+    """(4,) a turn about z."""
+    return np.array([np.cos(0.5 * angle_rad), 0.0, 0.0, np.sin(0.5 * angle_rad)])
 
 
 def _seen_from(origin: np.ndarray, heading: np.ndarray, pose: PoseValue) -> PoseValue:

@@ -1,7 +1,7 @@
 """ASF skeletons and AMC motions of optical motion capture (Acclaim; the CMU database's form), y up, z ahead, x left.
 
-A bone's rotation is given about axes of its own: L = C M C^-1, with C the bone's `axis` turn and M the frame's angles in
-the order of `dof` (http://graphics.cs.cmu.edu/nsp/course/cs229/info/ACCLAIMdef.html).
+A bone's rotation is given about axes of its own: L = C M C^-1, with C the bone's `axis` turn and M the frame's angles
+in the order of `dof` (http://graphics.cs.cmu.edu/nsp/course/cs229/info/ACCLAIMdef.html).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from robostack import quaternion as quat
-from robostack_sim.avatar.motion.clip import Clip, MotionError, Skeleton
 from robostack.axes import from_y_up
+from robostack_sim.avatar.motion.clip import Clip, MotionError, Skeleton
 
 INCH_M = 0.0254
 RATE_HZ = 120.0
@@ -80,8 +80,8 @@ class Asf:
 
 
 def read_amc(path: Path, asf: Path | None = None) -> Clip:
-    """`asf` is the skeleton's file; by default the only one beside the motion, or the one whose name the motion's begins
-    with (02.asf for 02_05.amc). Raises MotionError."""
+    """`asf` is the skeleton's file; by default the only one beside the motion, or the one whose name the motion's
+    begins with (02.asf for 02_05.amc). Raises MotionError."""
     body = Asf.read(asf or _beside(path))
     skeleton = body.skeleton()
     frames = list(_frames(path))

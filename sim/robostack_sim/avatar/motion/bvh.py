@@ -1,8 +1,8 @@
 """BVH motions: a hierarchy of joints with channels, then a line of numbers a frame.
 
-A joint's rotation is the product of its channels' turns in their order, each about the axes as the one before left them;
-at rest all frames are the file's own. By custom y is up and z ahead. A BVH has no unit: it is guessed from how tall the
-skeleton stands, and can be said.
+A joint's rotation is the product of its channels' turns in their order, each about the axes as the one before left
+them; at rest all frames are the file's own. By custom y is up and z ahead. A BVH has no unit: it is guessed from how
+tall the skeleton stands, and can be said.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from robostack import quaternion as quat
-from robostack_sim.avatar.motion.clip import Clip, MotionError, Skeleton
 from robostack.axes import from_y_up
+from robostack_sim.avatar.motion.clip import Clip, MotionError, Skeleton
 
 UNITS_M = (1.0, 0.01, 0.0254, 0.0254 / 0.45)
 """a metre, a centimetre, an inch, the CMU database's length"""

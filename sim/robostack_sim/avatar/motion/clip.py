@@ -1,8 +1,8 @@
 """One motion in one form, whatever file it came from.
 
-World frame: x ahead at the start by the format's custom, y left, z up; metres, seconds. At rest, all rotations identity,
-every joint's frame is the world's: an offset is read off in the same axes at every joint. A joint is named for the bone
-that it moves; ends of bones (toes, fingertips, the top of the head) are joints that do not turn.
+World frame: x ahead at the start by the format's custom, y left, z up; metres, seconds. At rest, all rotations
+identity, every joint's frame is the world's: an offset is read off in the same axes at every joint. A joint is named
+for the bone that it moves; ends of bones (toes, fingertips, the top of the head) are joints that do not turn.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -122,7 +123,9 @@ class Clip:
         before = np.minimum(where.astype(int), len(self) - 2)
         share = where - before
         rotation = quat.continuous(self.rotation)
-        turned = quat.slerp(rotation[before], rotation[before + 1], np.broadcast_to(share[:, None], (len(where), rotation.shape[1])))
+        turned = quat.slerp(
+            rotation[before], rotation[before + 1], np.broadcast_to(share[:, None], (len(where), rotation.shape[1]))
+        )
         root = self.root_m[before] + share[:, None] * (self.root_m[before + 1] - self.root_m[before])
         return replace(self, rate_hz=rate_hz, root_m=root, rotation=turned)
 
@@ -179,5 +182,5 @@ class Clip:
                 )
                 rotation = quat.normalise(file["rotation"].astype(float))
                 return cls(str(file["name"]), skeleton, float(file["rate_hz"]), file["root_m"].astype(float), rotation)
-        except (OSError, KeyError, ValueError, EOFError) as error:
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
             raise MotionError(f"{path} is no clip of ours: {error}") from error

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from robostack import quaternion as quat
-from robostack_sim.avatar.motion.clip import Clip, MotionError, Skeleton
 from robostack.axes import from_x_ahead
+from robostack_sim.avatar.motion.clip import Clip, MotionError, Skeleton
 
 _SIDE = ("right", "left")
 JOINTS: tuple[tuple[str, int], ...] = (
@@ -42,9 +42,10 @@ def _skeleton() -> Skeleton:
     names, parents, offsets = ["root"], [-1], [(0.0, 0.0, 0.0)]
     for side in _SIDE:
         for name, (parent, (x, y, z)) in BODY.items():
-            if name in names:
+            mine = name.replace("right", side)
+            if mine in names:
                 continue
-            names.append(name.replace("right", side))
+            names.append(mine)
             parents.append(names.index(parent.replace("right", side)))
             offsets.append((x, y, z if side == "right" else -z))
     return Skeleton(tuple(names), tuple(parents), from_x_ahead(np.array(offsets)))

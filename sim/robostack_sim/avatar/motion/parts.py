@@ -37,7 +37,9 @@ def parts_of(skeleton: Skeleton, more: Path | None = None) -> dict[str, int]:
     joints = {_plain(name): i for i, name in reversed(list(enumerate(skeleton.names)))}
     found = {}
     for part, names in known.items():
-        here = next((joints[_plain(n)] for n in ([names] if isinstance(names, str) else names) if _plain(n) in joints), None)
+        here = next(
+            (joints[_plain(n)] for n in ([names] if isinstance(names, str) else names) if _plain(n) in joints), None
+        )
         if here is None:
             close = difflib.get_close_matches(part, skeleton.names, n=1, cutoff=0.0)
             raise MotionError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from robostack_sim.avatar.motion.clip import Clip, MotionError
 from robostack_sim.avatar.motion.deepmimic import read_deepmimic
 
 CLIPS = files("robostack_sim.avatar") / "clips"
-READERS = {".amc": read_amc, ".bvh": read_bvh, ".txt": read_deepmimic, ".json": read_deepmimic, ".npz": Clip.load}
+READERS: dict[str, Callable[[Path], Clip]] = {
+    ".amc": read_amc, ".bvh": read_bvh, ".txt": read_deepmimic, ".json": read_deepmimic, ".npz": Clip.load,
+}  # fmt: skip
 
 
 def read(path: Path) -> Clip:
@@ -34,7 +36,9 @@ def named(name_or_path: str) -> Clip:
             return Clip.load(path)
     path = Path(name_or_path)
     if not path.exists():
-        raise MotionError(f"{name_or_path}: no such file, and none of the clips that come along ({', '.join(shipped())})")
+        raise MotionError(
+            f"{name_or_path}: no such file, and none of the clips that come along ({', '.join(shipped())})"
+        )
     return read(path)
 
 

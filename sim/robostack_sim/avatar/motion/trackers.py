@@ -1,4 +1,4 @@
-"""What a headset and two controllers would have seen of a motion: three poses, off the joints, noisy, late, with gaps."""
+"""What a headset and two controllers would have seen of a motion: three poses, noisy, late, with gaps."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class Tracked:
     """(T, 3); what is not seen stays where it was last"""
 
 
-def track(clip: Clip, parts: Mapping[str, int], model: TrackerModel = PERFECT, *, rate_hz: float = 72.0, seed: int = 0) -> Tracked:
+def track(
+    clip: Clip, parts: Mapping[str, int], model: TrackerModel = PERFECT, *, rate_hz: float = 72.0, seed: int = 0
+) -> Tracked:
     """`parts` as of `parts_of(clip.skeleton)`. Arrival is counted from the clip's start."""
     random = np.random.default_rng(seed)
     joints = [parts[name] for name in TRACKED]
@@ -75,4 +77,6 @@ def _with_gaps(tracked: Tracked, model: TrackerModel, rate_hz: float, random: np
             seen[max(start, 1) : start + round(random.uniform(*model.gap_s) * rate_hz), hand] = False
     newest = np.maximum.accumulate(np.where(seen, np.arange(len(seen))[:, None], 0), axis=0)
     device = np.arange(3)
-    return replace(tracked, position_m=tracked.position_m[newest, device], rotation=tracked.rotation[newest, device], seen=seen)
+    return replace(
+        tracked, position_m=tracked.position_m[newest, device], rotation=tracked.rotation[newest, device], seen=seen
+    )
