@@ -7,7 +7,7 @@ RUN := logs/$(TASK)/$(shell date +%Y-%m-%d_%H-%M-%S)_fly
 # $(call stage,what it does,verb and options): announced, timed, and the end of `make` when it fails
 stage = printf '\n\033[1m%s\033[0m\n' "$(1)"; start=$$(date +%s); $(RS) $(2) && echo "done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help fly test check isaaclab-test bench tables picture setup clean
+.PHONY: help fly avatar test check isaaclab-test bench tables picture setup clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -19,6 +19,11 @@ fly:  ## train a quadrotor policy, export it, prove it, fly it on an emulated bo
 	@$(call stage,3/5 verify: every port computes the same actions,verify $(RUN))
 	@$(call stage,4/5 fly: the firmware closes the loop with the simulator,fly $(RUN))
 	@$(call stage,5/5 report,report $(RUN))
+
+avatar:  ## lead a human, a mouse and a dinosaur through a recorded motion; a table and a film
+	@./setup.sh avatar
+	@mkdir -p logs/avatar
+	@$(RS) avatar retarget punch --film logs/avatar/punch.gif
 
 # What flies in real time wants the machine for itself; the rest is shared out to both cores.
 REAL_TIME := tests/devices tests/evaluate tests/launch tests/link tests/nodes tests/record tests/twins
