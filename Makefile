@@ -7,7 +7,7 @@ RUN := logs/$(TASK)/$(shell date +%Y-%m-%d_%H-%M-%S)_fly
 # $(call stage,what it does,verb and options): announced, timed, and the end of `make` when it fails
 stage = printf '\n\033[1m%s\033[0m\n' "$(1)"; start=$$(date +%s); $(RS) $(2) && echo "done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help fly test check isaaclab-test bench tables picture setup clean
+.PHONY: help fly avatar test check isaaclab-test bench tables picture setup clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -20,6 +20,11 @@ fly:  ## train a quadrotor policy, export it, prove it, fly it on an emulated bo
 	@$(call stage,4/5 fly: the firmware closes the loop with the simulator,fly $(RUN))
 	@$(call stage,5/5 report,report $(RUN))
 
+avatar:  ## lead a human, a mouse and a dinosaur through a recorded motion; a table and a film
+	@./setup.sh avatar
+	@mkdir -p logs/avatar
+	@$(RS) avatar retarget punch --film logs/avatar/punch.gif
+
 # What flies in real time wants the machine for itself; the rest is shared out to both cores.
 REAL_TIME := tests/devices tests/evaluate tests/launch tests/link tests/nodes tests/record tests/twins
 
@@ -28,7 +33,7 @@ test: check  ## everything CI runs
 	$(PY) -m pytest $(REAL_TIME)
 
 check:
-	@./setup.sh --test-tools train dev beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers
+	@./setup.sh --test-tools train dev avatar beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
@@ -55,7 +60,7 @@ picture:  ## README's picture, from the newest run's report (needs chromium)
 		--screenshot=docs/images/report.png file://$(CURDIR)/logs/$(TASK)/latest/report.html
 
 setup:  ## install every extra and tool
-	@./setup.sh --test-tools train dev beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers bench
+	@./setup.sh --test-tools train dev avatar beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers bench
 
 clean:  ## remove what was built, keep logs/
 	rm -rf .venv .venv-isaaclab build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

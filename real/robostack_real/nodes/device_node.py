@@ -190,9 +190,7 @@ class DeviceNode(Node):
             return
         wishes = self.supervisors.wishing("arm")
         if self.state == "disarmed" and wishes:
-            self.refused = self.supervisors.refusal(self._interface_hash) or self._refusal(
-                wishes[0].values["policy"]
-            )
+            self.refused = self.supervisors.refusal(self._interface_hash) or self._refusal(wishes[0].values["policy"])
             if not self.refused:
                 self.supervisors.session, self._policy = wishes[0].session, wishes[0].values["policy"]
                 self.why, self.state = "", "armed"
