@@ -4,6 +4,8 @@ Between the lattice's points a distance is linear: near a surface of radius R it
 edge by up to half a spacing. Off the lattice, whose margin is two spacings, it is a lower bound of the distance.
 """
 
+# mypy: disable-error-code="valid-type, no-untyped-def"  (of the kernel, which Warp checks)
+
 from __future__ import annotations
 
 import hashlib
