@@ -85,16 +85,16 @@ class ForceField:
         self._load = torch.zeros(num_envs, num_pads, 3, device=self.device)
         self._taxels = pad.taxels(self.device)
         rows = num_envs * num_pads
-        self._field, self._anchors = (columns(pad.num_taxels, 3 * rows, self.device) for _ in range(2))
+        self.forces, self._anchors = (columns(pad.num_taxels, 3 * rows, self.device) for _ in range(2))
         self._heights = columns(pad.num_taxels, rows, self.device)
         self._blocks = num_threads(pad.num_taxels, self.device)
         self._launches = {loaded: self._record(loaded) for loaded in (False, True)}
-        self._forces = as_rows(self._field, self.shape)
+        self._seen = as_rows(self.forces, self.shape)
 
     def _record(self, loaded: bool) -> list[Any]:
         per_pad = [wp.from_torch(t.flatten(0, 1)) for t in (self.grip.relative, self.material)]
-        taxels, field = as_lanes(self._taxels), as_lanes(self._field)
-        pads = self._field.shape[1] // 3
+        taxels, field = as_lanes(self._taxels), as_lanes(self.forces)
+        pads = self.forces.shape[1] // 3
         where: dict[str, Any] = {"device": wp.device_from_torch(self.device), "record_cmd": True}
         both = (pads, self._blocks)
         if isinstance(self.law, Penalty):
@@ -116,11 +116,11 @@ class ForceField:
             self._load.copy_(load)
         for launch in self._launches[load is not None]:
             launch.launch(current_stream(self.device))
-        return self._forces
+        return self._seen
 
     def reset(self, env_ids: Tensor | slice = slice(None)) -> None:
         """Forgets what the taxels of these environments (all by default) were sheared by."""
-        self._forces[env_ids] = 0.0
+        self._seen[env_ids] = 0.0
 
 
 def as_rows(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
