@@ -1,7 +1,7 @@
 """The tactile force fields in vectorised NumPy, float32: what the Warp kernels are held against, for time and result.
 
-Arrays are (pads, taxels); `relative`, `material` and `loads` are rows a pad, as the kernels have them. One kind of solid
-a call, so that no mask is needed.
+Arrays are (pads, taxels); `relative`, `material` and `loads` are rows a pad, as the kernels have them. A call is of one
+kind of solid, so that no mask is needed.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 1,024 environments of two fingers with 14 x 10 taxels each, about a solid that is tilted, turned and pressed 0.6 mm in;
 each call has other poses than the one before, and both sides begin with the pose of the solid in each pad's frame.
 `penalty` is TacSL's law; `bristle` the elastic foundation with memory, which looks for each taxel's height first;
-`loaded` makes it carry a given force. TacSL's figure is from its paper: its own NumPy-like baseline on a CPU, 10 x 10.
+`loaded` makes it carry a given force. TacSL's figure is from its paper: its own baseline on a CPU, 10 x 10.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Claims: a sensor's faults are those that its model names, and a tare takes away what is there when nothing presses."""
+"""Claims: a sensor's faults are those that its model names, and a tare takes away what is there without a touch."""
 
 from __future__ import annotations
 

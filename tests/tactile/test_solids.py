@@ -129,7 +129,9 @@ def test_an_octagonal_peg_is_as_wide_across_its_flats_as_a_round_one_and_wider_a
     corner = [[0.008 / math.cos(eighth) * math.cos(eighth), 0.008 / math.cos(eighth) * math.sin(eighth), 0.0]]
     assert abs(ask(octagonal_peg(0.016, 0.05), np.array([[0.008, 0.0, 0.0]]))[0][0]) < 1e-8
     assert abs(ask(octagonal_peg(0.016, 0.05), np.array(corner))[0][0]) < 1e-8
-    assert ask(round_peg(0.016, 0.05), np.array(corner))[0][0] == pytest.approx(0.008 / math.cos(eighth) - 0.008, abs=1e-8)
+    assert ask(round_peg(0.016, 0.05), np.array(corner))[0][0] == pytest.approx(
+        0.008 / math.cos(eighth) - 0.008, abs=1e-8
+    )
 
 
 def test_environments_have_solids_of_their_own() -> None:

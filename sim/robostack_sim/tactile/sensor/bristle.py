@@ -84,10 +84,9 @@ def bristle_kernel(
     mu = material[i, 2]
     level = float(0.0)
     if loaded == 1:
+        level = -FOUND
         if loads[i, 2] > 0.0:
             level = sink(loads[i, 2], kn, blocks, taxels, heights, i)
-        else:
-            level = -FOUND
 
     pressed = type(get(taxels, 2, 0))(0.0)
     touched = type(get(taxels, 2, 0))(0.0)

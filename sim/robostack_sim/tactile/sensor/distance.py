@@ -211,8 +211,8 @@ def distance(
     elif kind == 4:
         d = lattice(numbers, cells, values, e, x, y, z)
     else:
-        flat, gx, gy = section(numbers, e, kind, x, y)
-        d, along, across = both(flat, size(z) - type(x)(numbers[e, 2]))
+        flat, _gx, _gy = section(numbers, e, kind, x, y)
+        d, _along, _across = both(flat, size(z) - type(x)(numbers[e, 2]))
     return d
 
 

@@ -103,7 +103,17 @@ class ForceField:
         reach, heights = self.law.thickness_m, as_lanes(self._heights)
         looked = [*self.indenters.arrays(), per_pad[0], reach, reach, taxels, heights]
         loads, missing = (wp.from_torch(t.flatten(0, 1)) for t in (self._load, self.missing))
-        arguments = [*per_pad, loads, int(loaded), self._blocks, taxels, heights, as_lanes(self._anchors), field, missing]
+        arguments = [
+            *per_pad,
+            loads,
+            int(loaded),
+            self._blocks,
+            taxels,
+            heights,
+            as_lanes(self._anchors),
+            field,
+            missing,
+        ]
         return [wp.launch(heights_kernel, both, looked, **where), wp.launch(bristle_kernel, pads, arguments, **where)]
 
     def step(self, load: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""A mesh as what presses on a pad: its signed distance baked once on a lattice, kept on disk, interpolated from then on.
+"""A mesh as what presses on a pad: its signed distance, baked once on a lattice, kept on disk, interpolated from then.
 
 Between the lattice's points a distance is linear: near a surface of radius R it is off by up to spacing^2 / 4R, near an
 edge by up to half a spacing. Off the lattice, whose margin is two spacings, it is a lower bound of the distance.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,5 +55,5 @@ def _read_obj(content: bytes) -> Triangles:
         elif words[0] == "f":
             numbers = [int(word.partition("/")[0]) for word in words[1:]]
             corners = [n - 1 if n > 0 else len(points) + n for n in numbers]
-            faces += [(corners[0], b, c) for b, c in zip(corners[1:-1], corners[2:], strict=True)]
+            faces += [(corners[0], b, c) for b, c in pairwise(corners[1:])]
     return np.array(points, np.float64).reshape(-1, 3), np.array(faces, np.int64).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""From the force on a taxel to what its sensor says: gain, lag, drift, noise, limit, dead and stuck taxels, and tare."""
+"""From a force on a taxel to what its sensor says: gain, lag, drift, noise, limit, dead and stuck taxels; and tare."""
 
 from __future__ import annotations
 
