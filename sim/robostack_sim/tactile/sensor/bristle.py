@@ -74,10 +74,12 @@ def bristle_kernel(
     anchors: wp.array2d(dtype=Any),
     field: wp.array2d(dtype=Any),
     missing: wp.array2d(dtype=wp.float32),
+    levels: wp.array(dtype=wp.float32),
 ):
     """A pad a thread. `material`: kn and kt (N/m3) and mu; `loads`, where `loaded`, and `missing`: shear x, shear y,
     pressing; `taxels`: x, y, area; `anchors`: three rows a pad, in the indenter's frame; `field`: three, what it was
-    before and what it is, of which the pressing part also says who was touched before."""
+    before and what it is, of which the pressing part also says who was touched before; `levels`: by how much (m) the
+    indenter was brought closer."""
     i = wp.tid()
     kn = material[i, 0]
     kt = material[i, 1]
@@ -165,6 +167,7 @@ def bristle_kernel(
         put(field, 3 * i + 1, j, k * uy)
         sum_x = sum_x + k * ux
         sum_y = sum_y + k * uy
+    levels[i] = level
     carried = float(loaded)
     missing[i, 0] = carried * (loads[i, 0] - total(sum_x))
     missing[i, 1] = carried * (loads[i, 1] - total(sum_y))

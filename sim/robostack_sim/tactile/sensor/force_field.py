@@ -70,7 +70,8 @@ class ForceField:
     `material` (num_envs, num_pads, 3) holds the law's first three numbers and may be edited in place. With `Bristle`,
     `step(load)` makes the field carry `load` (num_envs, num_pads, 3), N, which `Grip.load` makes of a contact solver's
     force: what it cannot carry is in `missing` (num_envs, num_pads, 3): all of it where no taxel is near the
-    indenter, and the shear that the friction cone does not allow.
+    indenter, and the shear that the friction cone does not allow. `level_m` (num_envs, num_pads) is how much closer
+    than its pose says the indenter had to come.
     """
 
     def __init__(self, pad: Pad, grip: Grip, indenters: Indenters, law: Law | None = None) -> None:
@@ -82,6 +83,7 @@ class ForceField:
         numbers = torch.tensor(astuple(self.law)[:3], device=self.device)
         self.material = numbers.repeat(num_envs, num_pads, 1)
         self.missing = torch.zeros(num_envs, num_pads, 3, device=self.device)
+        self.level_m = torch.zeros(num_envs, num_pads, device=self.device)
         self._load = torch.zeros(num_envs, num_pads, 3, device=self.device)
         self._taxels = pad.taxels(self.device)
         rows = num_envs * num_pads
@@ -103,17 +105,9 @@ class ForceField:
         reach, heights = self.law.thickness_m, as_lanes(self._heights)
         looked = [*self.indenters.arrays(), per_pad[0], reach, reach, taxels, heights]
         loads, missing = (wp.from_torch(t.flatten(0, 1)) for t in (self._load, self.missing))
-        arguments = [
-            *per_pad,
-            loads,
-            int(loaded),
-            self._blocks,
-            taxels,
-            heights,
-            as_lanes(self._anchors),
-            field,
-            missing,
-        ]
+        levels = wp.from_torch(self.level_m.flatten())
+        arguments = [*per_pad, loads, int(loaded), self._blocks, taxels, heights, as_lanes(self._anchors), field]
+        arguments += [missing, levels]
         return [wp.launch(heights_kernel, both, looked, **where), wp.launch(bristle_kernel, pads, arguments, **where)]
 
     def step(self, load: Tensor | None = None) -> Tensor:
@@ -127,6 +121,15 @@ class ForceField:
         for launch in self._launches[load is not None]:
             launch.launch(current_stream(self.device))
         return self._seen
+
+    @property
+    def displacement_m(self) -> Tensor:
+        """In the field's shape: how far the skin over each taxel has gone along the pad's x, along its y, and inwards.
+        Raises ValueError under TacSL's law, which knows none."""
+        if isinstance(self.law, Penalty):
+            raise ValueError("displacement_m: TacSL's law has no stiffness in N/m; use Bristle")
+        per_area = self.material[..., [1, 1, 0]] * self.pad.pitch_m**2
+        return self._seen / per_area[..., None, None]
 
     def reset(self, env_ids: Tensor | slice = slice(None)) -> None:
         """Forgets what the taxels of these environments (all by default) were sheared by."""
