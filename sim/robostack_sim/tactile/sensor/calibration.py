@@ -36,8 +36,9 @@ def three_lights(width: int = 80, height: int = 60, bins: int = 120) -> Calibrat
     angle = (np.arange(bins) + 0.5) / (bins - 1) * math.pi / 2
     way = (np.arange(bins) + 0.5) / (bins - 1) * 2 * math.pi - math.pi
     # outward normal of a skin that is pressed in by a depth whose gradient is along `way`
-    normal = np.stack(np.broadcast_arrays(
-        np.sin(angle)[:, None] * np.cos(way), np.sin(angle)[:, None] * np.sin(way), np.cos(angle)[:, None]), -1)  # fmt: skip
+    steep = np.sin(angle)[:, None]
+    parts = (steep * np.cos(way), steep * np.sin(way), np.cos(angle)[:, None])
+    normal = np.stack(np.broadcast_arrays(*parts), -1)
     table = np.zeros((bins, bins, 3, 6), np.float32)
     rest = np.empty((height, width, 3), np.float32)
     y, x = np.mgrid[:height, :width].astype(np.float32)

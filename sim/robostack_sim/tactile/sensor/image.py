@@ -41,12 +41,11 @@ class Camera:
     def __post_init__(self) -> None:
         if self.width < LANES or self.width % LANES or self.height < 2:
             raise ValueError(
-                f"Camera: {self.width} x {self.height} pixels: the width must be a multiple of {LANES}, the height 2 or "
-                "more"
+                f"Camera: {self.width} x {self.height} pixels: width must be a multiple of {LANES}, height 2 or more"
             )
         for name in ("pitch_m", "thickness_m", "marker_radius_m"):
             if not 0.0 < getattr(self, name) < 0.1:
-                raise ValueError(f"Camera: {name} = {getattr(self, name)!r}: must be more than 0 and less than 0.1 m")
+                raise ValueError(f"Camera: {name} = {getattr(self, name)!r}: must be more than 0, less than 0.1 m")
 
 
 class TactileImage:
