@@ -88,7 +88,7 @@ def test_a_flat_face_shows_its_edges_each_in_the_colour_of_the_light_that_it_fac
 def test_a_load_makes_the_print_that_its_field_says_however_shallow_the_solver_is() -> None:
     image = looking_at(PEG)
     field = ForceField(Pad(), image.grip, image.indenters, Bristle())
-    press(image, (0.0, 0.0, 0.008 - 1e-6), LYING)
+    press(image, (0.0, 0.0, 0.0081), LYING)
     assert not image.difference().any()
     wide = []
     for load in (2.0, 15.0):
@@ -101,11 +101,11 @@ def test_a_load_makes_the_print_that_its_field_says_however_shallow_the_solver_i
 def test_markers_go_with_the_shear() -> None:
     image = looking_at(PEG, camera=Camera(markers=(8, 6)))
     field = ForceField(Pad(), image.grip, image.indenters, Bristle())
-    press(image, (0.0, 0.0, 0.0073), LYING)
+    press(image, (0.0, 0.0, 0.0068), LYING)
     field.step()
     plain = image.render(field)[0, 0].clone().float()
     assert (plain < 0.5 * image.calibration.rest.min()).any()
-    press(image, (3e-4, 0.0, 0.0073), LYING)
+    press(image, (3e-4, 0.0, 0.0068), LYING)
     field.step()
     image.render(field)
     moved = image._middles[0, 0].clone()
@@ -136,7 +136,7 @@ def test_drawn_colours_are_a_swap_a_gain_and_an_offset_of_each_cameras_own() -> 
     assert len(orders) == 6
     image.draw_colours(swap=False, contrast=0.2, brightness=0.1, generator=torch.Generator().manual_seed(0))
     matrix = image.colours[3, 0].numpy()
-    expected = np.clip(matrix[0, 0] * plain + matrix[0, 3], 0, 255)
+    expected = np.clip(plain @ matrix[:, :3].T + matrix[:, 3], 0, 255)
     assert np.abs(image.render()[3, 0].numpy() - expected).max() <= 1.5
     assert (image.colours[:, 0, 0, 0].std() > 0.05) and (image.colours[:, 0, 0, 3].std() > 5.0)
 

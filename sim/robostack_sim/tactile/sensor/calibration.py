@@ -33,7 +33,7 @@ def three_lights(width: int = 80, height: int = 60, bins: int = 120) -> Calibrat
 
     Our own default, of no real sensor: matt skin, so that a colour changes with the cosine to its light.
     """
-    angle = (np.arange(bins) + 0.5) / (bins - 1) * math.pi / 2
+    angle = np.arange(bins) / (bins - 1) * math.pi / 2  # each bin as its least, so that a level skin has no colour
     way = (np.arange(bins) + 0.5) / (bins - 1) * 2 * math.pi - math.pi
     # outward normal of a skin that is pressed in by a depth whose gradient is along `way`
     steep = np.sin(angle)[:, None]
