@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from robostack_sim.tactile.sensor.solids import C, Kind
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 TINY, FAR = np.float32(1e-12), np.float32(1.0)
 
 

@@ -168,7 +168,7 @@ class Indenters:
         self.solids, self.num_envs, self.device = tuple(solids), num_envs, torch.device(device)
         cells, lattices, begin = [], [], 0
         for solid in self.solids:
-            lattice = solid.lattice if solid.kind == Kind.MESH else np.zeros((0, 0, 0), np.float32)
+            lattice = np.zeros((0, 0, 0), np.float32) if isinstance(solid, Solid) else solid.lattice
             cells.append([begin, *lattice.shape])
             lattices.append(lattice.ravel())
             begin += lattice.size
