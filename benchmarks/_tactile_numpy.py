@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robostack_sim.tactile.sensor.heights import DEEPEST_M
 from robostack_sim.tactile.sensor.solids import C, Kind
 
 Array = NDArray[Any]
@@ -137,7 +138,7 @@ class Bristles:
 
     def step(self, relative: Array, loads: Array | None = None) -> Array:
         """(pads, 3, taxels)"""
-        h = heights(self.kind, self.numbers, relative, self.thickness_m, self.thickness_m, self.taxels)
+        h = heights(self.kind, self.numbers, relative, DEEPEST_M, self.thickness_m, self.taxels)
         r, (kn, kt, mu) = np.ascontiguousarray(relative.T[..., None]), self.material.T[..., None]
         x, y, area = (self.taxels[None, :, k] for k in range(3))
         level: Any = np.float32(0.0)
@@ -151,7 +152,7 @@ class Bristles:
                 if (level >= edge - 1e-9).all():
                     break
                 edge = np.minimum(edge, level)
-        push = kn * area * np.maximum(level - h, 0)
+        push = kn * area * np.clip(level - h, 0, np.float32(self.thickness_m))
         here = inward(r, x, y, np.zeros_like(x))
         anchor, before = here, np.zeros_like(push, bool)
         if self.state:

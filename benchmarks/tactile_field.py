@@ -101,7 +101,7 @@ def difference(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
 def seconds_each(calls: list[Field], seconds: float) -> list[float]:
     """Of one call of each, the median, measured turn by turn; on a core that others may share."""
     spent: list[list[float]] = [[] for _ in calls]
-    while min(sum(s) for s in spent) < seconds or len(spent[0]) < 5:
+    while max(sum(s) for s in spent) < seconds or len(spent[0]) < 5:
         for call, times in zip(calls, spent, strict=True):
             start = time.process_time()
             call()

@@ -21,7 +21,7 @@ ARGUMENTS = {
     distance_kernel: [*SOLID, ROWS, ROWS],
     heights_kernel: [*SOLID, ROWS, float, float, ROWS, ROWS],
     penalty_kernel: [*SOLID, *[ROWS] * 4],
-    bristle_kernel: [*[ROWS] * 3, int, int, *[ROWS] * 5, VALUES],
+    bristle_kernel: [*[ROWS] * 3, int, float, int, *[ROWS] * 5, VALUES],
     relate_kernel: None,
     sensing_kernel: [INTS, *[float] * 5, *[ROWS] * 6],
 }

@@ -68,6 +68,7 @@ def bristle_kernel(
     material: wp.array2d(dtype=wp.float32),
     loads: wp.array2d(dtype=wp.float32),
     loaded: int,
+    thickness: float,
     blocks: int,
     taxels: wp.array2d(dtype=Any),
     heights: wp.array2d(dtype=Any),
@@ -77,9 +78,9 @@ def bristle_kernel(
     levels: wp.array(dtype=wp.float32),
 ):
     """A pad a thread. `material`: kn and kt (N/m3) and mu; `loads`, where `loaded`, and `missing`: shear x, shear y,
-    pressing; `taxels`: x, y, area; `anchors`: three rows a pad, in the indenter's frame; `field`: three, what it was
-    before and what it is, of which the pressing part also says who was touched before; `levels`: by how much (m) the
-    indenter was brought closer."""
+    pressing; no column is pressed further than `thickness` (m); `taxels`: x, y, area; `anchors`: three rows a pad, in
+    the indenter's frame; `field`: three, what it was before and what it is, of which the pressing part also says who
+    was touched before; `levels`: by how much (m) the indenter was brought closer."""
     i = wp.tid()
     kn = material[i, 0]
     kt = material[i, 1]
@@ -98,7 +99,7 @@ def bristle_kernel(
         area = get(taxels, 2, j)
         zero = type(x)(0.0)
         one = type(x)(1.0)
-        push = kn * (area * upper(type(x)(level) - get(heights, i, j), zero))
+        push = kn * (area * lower(upper(type(x)(level) - get(heights, i, j), zero), type(x)(thickness)))
         before = reaches(get(field, 3 * i + 2, j), type(x)(LEAST_FORCE))
         fresh = one - before
         # who is touched now and was not is anchored where it is

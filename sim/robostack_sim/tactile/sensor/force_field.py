@@ -14,7 +14,7 @@ from robostack import warp_start
 from robostack.lanes import as_lanes, columns, num_threads, stored
 from robostack.recorded import current_stream
 from robostack_sim.tactile.sensor.bristle import bristle_kernel
-from robostack_sim.tactile.sensor.heights import heights_kernel
+from robostack_sim.tactile.sensor.heights import DEEPEST_M, heights_kernel
 from robostack_sim.tactile.sensor.pads import Grip, Pad
 from robostack_sim.tactile.sensor.penalty import penalty_kernel
 from robostack_sim.tactile.sensor.solids import Indenters
@@ -103,11 +103,11 @@ class ForceField:
             arguments = [*self.indenters.arrays(), *per_pad, taxels, field]
             return [wp.launch(penalty_kernel, both, arguments, **where)]
         reach, heights = self.law.thickness_m, as_lanes(self._heights)
-        looked = [*self.indenters.arrays(), per_pad[0], reach, reach, taxels, heights]
+        looked = [*self.indenters.arrays(), per_pad[0], DEEPEST_M, reach, taxels, heights]
         loads, missing = (wp.from_torch(t.flatten(0, 1)) for t in (self._load, self.missing))
         levels = wp.from_torch(self.level_m.flatten())
-        arguments = [*per_pad, loads, int(loaded), self._blocks, taxels, heights, as_lanes(self._anchors), field]
-        arguments += [missing, levels]
+        arguments = [*per_pad, loads, int(loaded), reach, self._blocks, taxels, heights]
+        arguments += [as_lanes(self._anchors), field, missing, levels]
         return [wp.launch(heights_kernel, both, looked, **where), wp.launch(bristle_kernel, pads, arguments, **where)]
 
     def step(self, load: Tensor | None = None) -> Tensor:

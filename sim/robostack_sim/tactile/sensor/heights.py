@@ -20,6 +20,8 @@ STEPS = wp.constant(12)
 TOLERANCE = wp.constant(1.0e-6)
 """m: steps end when none of a thread's is longer"""
 LEAST_SLOPE = wp.constant(0.2)
+DEEPEST_M = 0.01
+"""below a pad's surface, where rays begin: deeper than a gel, since a contact solver may sink a solid further"""
 FAR = wp.constant(1.0)
 """m: the height where the ray meets nothing within its reach"""
 

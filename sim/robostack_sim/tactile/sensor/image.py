@@ -16,7 +16,7 @@ from robostack.lanes import LANES, as_lanes, columns, num_threads, stored
 from robostack.recorded import current_stream
 from robostack_sim.tactile.sensor.calibration import Calibration, three_lights
 from robostack_sim.tactile.sensor.force_field import ForceField
-from robostack_sim.tactile.sensor.heights import heights_kernel
+from robostack_sim.tactile.sensor.heights import DEEPEST_M, heights_kernel
 from robostack_sim.tactile.sensor.imaging import blur_across_kernel, blur_down_kernel, marker_kernel, shade_kernel
 from robostack_sim.tactile.sensor.pads import Grip
 from robostack_sim.tactile.sensor.solids import Indenters
@@ -97,14 +97,14 @@ class TactileImage:
         relative, levels = (wp.from_torch(t.flatten(0, 1)) for t in (self.grip.relative, self._levels))
         heights, down, deep = map(as_lanes, (self._heights, self._down, self._deep))
         table, rest, places = self._tables
-        looked = [*self.indenters.arrays(), relative, reach, reach, as_lanes(self._places), heights]
+        looked = [*self.indenters.arrays(), relative, DEEPEST_M, reach, as_lanes(self._places), heights]
         colours, image = (wp.from_torch(t.flatten(0, 1)) for t in (self.colours, self.image))
         shaded = [1.0 / self.camera.pitch_m, wp.from_torch(table), wp.from_torch(rest, dtype=wp.vec3),
                   wp.from_torch(places, dtype=wp.vec2), colours, wp.from_torch(stored(self._deep)), image]  # fmt: skip
         both = (rows, threads)
         steps: list[tuple[Any, Sequence[int], list[Any]]] = [
             (heights_kernel, both, looked),
-            (blur_down_kernel, both, [levels, threads // height, height, heights, down]),
+            (blur_down_kernel, both, [levels, reach, threads // height, height, heights, down]),
             (blur_across_kernel, both, [width, down, deep]),
             (shade_kernel, (rows, height, width), shaded),
         ]

@@ -42,30 +42,31 @@ def beside(rows: wp.array2d(dtype=float), column: int, i: int, shift: int, width
 
 
 @wp.func
-def sunk(heights: wp.array2d(dtype=Any), i: int, j: int, level: float):
+def sunk(heights: wp.array2d(dtype=Any), i: int, j: int, level: float, thickness: float):
     h = get(heights, i, j)
-    return upper(type(h)(level) - h, type(h)(0.0))
+    return lower(upper(type(h)(level) - h, type(h)(0.0)), type(h)(thickness))
 
 
 @wp.kernel(enable_backward=False)
 def blur_down_kernel(
     levels: wp.array(dtype=wp.float32),
+    thickness: float,
     per_row: int,
     height: int,
     heights: wp.array2d(dtype=Any),
     blurred: wp.array2d(dtype=Any),
 ):
     """Also from the indenter's height above a pad at rest to how deep it is in the gel, once it is brought closer by
-    the pad's level (m). `per_row` threads a row of pixels."""
+    the pad's level (m), and never deeper than `thickness`. `per_row` threads a row of pixels."""
     i, j = wp.tid()
     y = j // per_row
     x = j - y * per_row
     level = levels[i]
-    near = sunk(heights, i, wp.max(y - 1, 0) * per_row + x, level)
-    near = near + sunk(heights, i, wp.min(y + 1, height - 1) * per_row + x, level)
-    far = sunk(heights, i, wp.max(y - 2, 0) * per_row + x, level)
-    far = far + sunk(heights, i, wp.min(y + 2, height - 1) * per_row + x, level)
-    put(blurred, i, j, 0.375 * sunk(heights, i, j, level) + 0.25 * near + 0.0625 * far)
+    near = sunk(heights, i, wp.max(y - 1, 0) * per_row + x, level, thickness)
+    near = near + sunk(heights, i, wp.min(y + 1, height - 1) * per_row + x, level, thickness)
+    far = sunk(heights, i, wp.max(y - 2, 0) * per_row + x, level, thickness)
+    far = far + sunk(heights, i, wp.min(y + 2, height - 1) * per_row + x, level, thickness)
+    put(blurred, i, j, 0.375 * sunk(heights, i, j, level, thickness) + 0.25 * near + 0.0625 * far)
 
 
 @wp.kernel(enable_backward=False)
