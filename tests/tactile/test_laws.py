@@ -35,6 +35,7 @@ class Solver:
 
     MODEL = """
     <mujoco><option timestep="0.002" gravity="0 0 0" cone="elliptic" impratio="10"/>
+      <default><geom solref="{}"/></default>
       <worldbody>
         <geom name="pad" type="box" size=".01 .014 .005" pos="0 0 -.005"/>
         <body name="peg" pos="0 0 .0081" euler="-90 0 0">
@@ -44,8 +45,8 @@ class Solver:
       </worldbody>
     </mujoco>"""
 
-    def __init__(self) -> None:
-        self.model = mujoco.MjModel.from_xml_string(self.MODEL)
+    def __init__(self, solref: str) -> None:
+        self.model = mujoco.MjModel.from_xml_string(self.MODEL.format(solref))
         self.data = mujoco.MjData(self.model)
 
     def run(self, seconds: float, press_n: float, pull_n: float = 0.0) -> Iterator[None]:
@@ -72,11 +73,14 @@ class Solver:
         return press(position, quat, velocity, load_n=self.load() if loaded else None)
 
 
-def per_newton(law: Law) -> np.ndarray:
+SOFTNESS = pytest.mark.parametrize("solref", ["0.02 1", "-250000 -800"], ids=["MuJoCo's default", "direct and stiff"])
+
+
+def per_newton(law: Law, solref: str) -> np.ndarray:
     """Summed pressing over the load, at each of LOADS_N."""
     found = []
     for load in LOADS_N:
-        solver, press = Solver(), Press(PEG, law)
+        solver, press = Solver(solref), Press(PEG, law)
         for _ in solver.run(0.4, load):
             field = solver.feel(press, isinstance(law, Bristle))
         assert solver.load()[2] == pytest.approx(load, rel=0.01)
@@ -84,26 +88,29 @@ def per_newton(law: Law) -> np.ndarray:
     return np.array(found)
 
 
-def test_summed_over_its_taxels_the_foundation_is_linear_in_the_solvers_load_and_tacsls_law_is_not() -> None:
-    ours, theirs = per_newton(GEL), per_newton(Penalty())
-    assert np.abs(ours - 1.0).max() < 0.01  # and it is the load, in N
-    assert np.abs(ours / ours[-1] - 1.0).max() < 0.1
-    assert np.abs(theirs / theirs[-1] - 1.0).max() > 0.5
+@SOFTNESS
+def test_summed_over_its_taxels_the_foundation_is_the_solvers_load_and_tacsls_law_is_not_even_linear(solref) -> None:
+    ours, theirs = per_newton(GEL, solref), per_newton(Penalty(), solref)
+    assert np.abs(ours - 1.0).max() < 1e-4  # in N
+    if theirs.any():
+        assert theirs.max() / theirs.min() > 1.25
+    else:  # a stiff contact leaves the peg above the middle of every taxel, at 20 N too
+        assert solref == "-250000 -800"
 
 
-def test_shear_holds_for_a_second_under_a_steady_pull_and_tacsls_is_gone() -> None:
-    solver, ours, theirs = Solver(), Press(PEG, GEL), Press(PEG, Penalty())
+@SOFTNESS
+def test_shear_holds_for_a_second_under_a_steady_pull_and_tacsls_does_not(solref: str) -> None:
+    solver, ours, theirs = Solver(solref), Press(PEG, GEL), Press(PEG, Penalty())
     for _ in solver.run(0.4, 10.0):
         solver.feel(ours, True)
-    held, lost, most = [], [], []
+    held, lost = [], []
     for _ in solver.run(1.2, 10.0, 3.0):
         held.append(summed(solver.feel(ours, True))[0])
-        field = solver.feel(theirs, False)
-        lost.append(summed(field)[0])
-        most.append(Penalty().friction * summed(field)[2])
+        lost.append(summed(solver.feel(theirs, False))[0])
     last_second = slice(-62, None)
-    assert np.abs(np.array(held[last_second]) - 3.0).max() < 0.1 * 3.0
-    assert np.abs(np.array(lost[last_second])).max() < 0.02 * most[-1]
+    assert np.abs(np.array(held[last_second]) - 3.0).max() < 0.01 * 3.0
+    steady = np.abs(np.array(lost[last_second]) - np.mean(lost[last_second])).max() < 0.1 * np.mean(lost[last_second])
+    assert not steady  # where it feels anything, it is how fast the solver's friction creeps
 
 
 # ---- the law of TacSL
