@@ -138,7 +138,7 @@ def draw_kernel(noise: wp.array(dtype=Any)):
     noise[i] = normal(noise[i], wp.uint32(7), wp.uint32(9), i)
 
 
-@wp.kernel
+@wp.kernel(module="unique")
 def fold_kernel(x: wp.array2d(dtype=Any), out: wp.array2d(dtype=wp.float32)):
     i = wp.tid()
     out[0, i] = 2.0 * total(get(x, 0, i))

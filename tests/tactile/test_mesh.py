@@ -38,11 +38,11 @@ def test_a_meshs_distance_and_normal_are_the_solids_but_for_its_lattice(baked: M
     true_d, true_g = Indenters([SAME], 1).distance(at)
     assert (d - true_d).abs().max().item() < 0.5 * SPACING  # at edges
     flat = (at[0].abs() < torch.tensor([0.004, 0.005, 0.003])).sum(1) == 2  # before one face and away from its edges
-    flat &= true_d[0] > -0.0015
+    flat &= true_d[0] > -0.0006
     assert flat.sum() > 30
     assert (d - true_d)[0, flat].abs().max().item() < 1e-6
     flat &= true_d[0] < 0.0005  # the gradient looks half a spacing around, and must not look beyond the lattice
-    assert (g - true_g)[0, flat].abs().max().item() < 1e-3
+    assert (g - true_g)[0, flat].abs().max().item() < 0.01
 
 
 def test_outside_its_lattice_a_mesh_is_further_away_than_nothing_and_no_further_than_it_is(baked: Mesh) -> None:

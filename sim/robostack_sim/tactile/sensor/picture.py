@@ -27,7 +27,7 @@ CELL, LEFT, TOP = 18, 130, 46
 def gripped() -> dict[str, list[Tensor]]:
     """Fields and images of one pad, moving and still: the peg is turned a little in the grip and pulled along it."""
     grip = Grip(1, 1)
-    indenters = Indenters([octagonal_peg(0.016, 0.014)], 1)
+    indenters = Indenters([octagonal_peg(0.016, 0.05)], 1)
     fields = {
         "bristle": ForceField(Pad(), grip, indenters, Bristle()),
         "TacSL's law": ForceField(Pad(), grip, indenters, Penalty()),
