@@ -27,7 +27,7 @@ CELL, LEFT, TOP = 18, 130, 46
 def gripped() -> dict[str, list[Tensor]]:
     """Fields and images of one pad, moving and still: the peg is turned a little in the grip and pulled along it."""
     grip = Grip(1, 1)
-    indenters = Indenters([octagonal_peg(0.016, 0.05)], 1)
+    indenters = Indenters([octagonal_peg(0.02, 0.05)], 1)
     fields = {
         "bristle": ForceField(Pad(), grip, indenters, Bristle()),
         "TacSL's law": ForceField(Pad(), grip, indenters, Penalty()),
@@ -39,7 +39,7 @@ def gripped() -> dict[str, list[Tensor]]:
         moving = 1.0 if 0 < k <= STEPS else 0.0
         share = min(k, STEPS) / STEPS
         turn = 0.02 * share
-        pose = torch.tensor([[0.0, 3e-4 * share, 0.008 - DEPTH_M, HALF, HALF, HALF * turn / 2, HALF * turn / 2]])
+        pose = torch.tensor([[0.0, 3e-4 * share, 0.01 - DEPTH_M, HALF, HALF, HALF * turn / 2, HALF * turn / 2]])
         twist = moving * torch.tensor([[0.0, 3e-4, 0.0, 0.0, 0.0, 0.02]]) / (STEPS * DT)
         grip.update(pad, pose, None, twist)
         felt = {name: field.step()[0, 0].clone() for name, field in fields.items()}
