@@ -110,7 +110,7 @@ def heights(kind: Kind, numbers: Array, relative: Array, deepest: float, reach: 
     """(pads, taxels)"""
     r = np.ascontiguousarray(relative.T[..., None])
     n = turned(numbers, len(relative) // len(numbers))
-    z = np.full((len(relative), len(taxels)), -deepest, np.float32)
+    z: Array = np.full((len(relative), len(taxels)), -deepest, np.float32)
     p = inward(r, taxels[None, :, 0], taxels[None, :, 1], z)
     d, slope = distance(kind, n, *p)[0], np.float32(1.0)
     for _ in range(12):

@@ -11,7 +11,7 @@ from robostack_sim.tactile.sensor.picture import draw, gripped
 def test_the_foundation_holds_what_tacsls_law_loses_once_the_peg_is_still() -> None:
     found = gripped()
     pulled, held = found["bristle"]
-    assert pulled[:2].abs().max() > 0 and (pulled - held).abs().max() < 1e-6 * pulled.abs().max()
+    assert pulled[:2].abs().max() > 0 and (pulled - held).abs().max() < 1e-5 * pulled.abs().max()
     pulled, held = found["TacSL's law"]
     assert held[:2].norm() < 0.2 * pulled[:2].norm()
 

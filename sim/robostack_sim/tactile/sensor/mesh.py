@@ -4,8 +4,6 @@ Between the lattice's points a distance is linear: near a surface of radius R it
 edge by up to half a spacing. Off the lattice, whose margin is two spacings, it is a lower bound of the distance.
 """
 
-# mypy: disable-error-code="valid-type, no-untyped-def"  (of the kernel, which Warp checks)
-
 from __future__ import annotations
 
 import hashlib
@@ -20,6 +18,7 @@ import warp as wp
 from numpy.typing import NDArray
 
 from robostack import warp_start
+from robostack_sim.tactile.sensor.baking import bake_kernel
 from robostack_sim.tactile.sensor.mesh_file import read_mesh
 from robostack_sim.tactile.sensor.solids import C, Kind
 
@@ -28,20 +27,6 @@ warp_start.start()
 MARGIN = 2
 """lattice points around the mesh on each side"""
 MOST_POINTS = 2**24
-
-
-@wp.kernel(enable_backward=False)
-def bake_kernel(
-    mesh: wp.uint64,
-    first: wp.vec3,
-    spacing: float,
-    furthest: float,
-    lattice: wp.array3d(dtype=wp.float32),
-):
-    i, j, k = wp.tid()
-    p = first + spacing * wp.vec3(float(i), float(j), float(k))
-    near = wp.mesh_query_point_sign_winding_number(mesh, p, furthest)
-    lattice[i, j, k] = near.sign * wp.length(p - wp.mesh_eval_position(mesh, near.face, near.u, near.v))
 
 
 @dataclass(frozen=True, eq=False)
