@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from pressing import LYING, UPRIGHT
 
-from robostack_sim.tactile.sensor.calibration import Calibration, three_lights
+from robostack_sim.tactile.sensor.calibration import Calibration, from_taxim, three_lights
 from robostack_sim.tactile.sensor.force_field import Bristle, ForceField
 from robostack_sim.tactile.sensor.image import Camera, TactileImage
 from robostack_sim.tactile.sensor.pads import Grip, Pad
@@ -96,6 +98,23 @@ def test_a_load_makes_the_print_that_its_field_says_however_shallow_the_solver_i
         image.render(field)
         wide.append(image.difference()[0, 0, 30].abs().amax(-1).nonzero().numel())
     assert 4 < wide[0] < wide[1]
+
+
+def test_a_folder_of_taxims_is_read_with_its_colours_in_their_places(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        from_taxim(tmp_path)
+    draw = np.random.default_rng(0)
+    table = {f"grad_{c}": draw.normal(size=(9, 9, 6)) for c in "rgb"}
+    rest = draw.integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    np.savez(tmp_path / "polycalib.npz", bins=9, **table)
+    np.savez(tmp_path / "dataPack.npz", f0=rest)
+    found = from_taxim(tmp_path)
+    assert np.array_equal(found.table[:, :, 0], table["grad_b"].astype(np.float32))
+    assert np.array_equal(found.rest[..., 0], rest[..., 2])
+    assert press(looking_at(BALL, found), (0.0, 0.0, 0.0035)).shape == (60, 80, 3)
+    np.savez(tmp_path / "dataPack.npz", background=rest)
+    with pytest.raises(ValueError, match=r"dataPack\.npz: has no 'f0', but background"):
+        from_taxim(tmp_path)
 
 
 def test_markers_go_with_the_shear() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,30 @@ class Calibration:
             raise ValueError(f"Calibration: table is {self.table.shape}, must be (bins, bins, 3, 6)")
         if self.rest.ndim != 3 or self.rest.shape[2] != 3 or min(self.rest.shape) < 2:
             raise ValueError(f"Calibration: rest is {self.rest.shape}, must be (height, width, 3)")
+
+
+def from_taxim(folder: Path | None = None) -> Calibration:
+    """A folder of Taxim's calibration files, polycalib.npz and dataPack.npz; by default the GelSight Mini's, which come
+    with `taxim` (PyPI; numpy is all that this needs of it).
+
+    Raises FileNotFoundError, ImportError, and ValueError naming the file that is not as Taxim writes it.
+    """
+    if folder is None:
+        from taxim import CALIB_GELSIGHT_MINI
+
+        folder = Path(CALIB_GELSIGHT_MINI)
+    # the files are OpenCV's: blue, green, red; and of its channels the table calls the first red
+    table = [_read(folder / "polycalib.npz", name) for name in ("grad_b", "grad_g", "grad_r")]
+    rest = _read(folder / "dataPack.npz", "f0")
+    return Calibration(np.stack(table, 2).astype(np.float32), rest[..., ::-1].astype(np.float32))
+
+
+def _read(path: Path, name: str) -> NDArray[Any]:
+    with np.load(path) as file:
+        if name not in file.files:
+            raise ValueError(f"{path}: has no {name!r}, but {', '.join(file.files)}")
+        found: NDArray[Any] = file[name]
+        return found
 
 
 def three_lights(width: int = 80, height: int = 60, bins: int = 120) -> Calibration:

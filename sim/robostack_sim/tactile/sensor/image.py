@@ -51,8 +51,9 @@ class Camera:
 class TactileImage:
     """Images of `grip`'s pads, pressed by `indenters`.
 
-    `colours` (num_envs, num_pads, 3, 4) is what a camera makes of red, green, blue and 1; `draw_colours` draws it
-    anew, and it may be edited in place.
+    `colours` (num_envs, num_pads, 3, 4) is what a camera makes of red, green, blue and 1; `draw_colours` draws it anew,
+    and it may be edited in place. `heights` is each pixel's height above the pad at rest (m), as `lanes.columns` stores
+    it; `force_field.as_rows` shows it as images.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class TactileImage:
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         middle = torch.tensor([0.5 * (width - 1), 0.5 * (height - 1)])
         self._places.copy_((torch.stack([x, y], -1).flatten(0, 1) - middle) * camera.pitch_m)
-        self._heights, self._down, self._deep = (columns(pixels, rows, self.device) for _ in range(3))
+        self.heights, self._down, self._deep = (columns(pixels, rows, self.device) for _ in range(3))
         self._tables = self._scaled(x, y)
         self._rest: Tensor | None = None
         self._launches = self._record()
@@ -93,9 +94,9 @@ class TactileImage:
 
     def _record(self) -> list[Any]:
         height, width, reach = self.camera.height, self.camera.width, self.camera.thickness_m
-        rows, threads = self._heights.shape[1], num_threads(height * width, self.device)
+        rows, threads = self.heights.shape[1], num_threads(height * width, self.device)
         relative, levels = (wp.from_torch(t.flatten(0, 1)) for t in (self.grip.relative, self._levels))
-        heights, down, deep = map(as_lanes, (self._heights, self._down, self._deep))
+        heights, down, deep = map(as_lanes, (self.heights, self._down, self._deep))
         table, rest, places = self._tables
         looked = [*self.indenters.arrays(), relative, DEEPEST_M, reach, as_lanes(self._places), heights]
         colours, image = (wp.from_torch(t.flatten(0, 1)) for t in (self.colours, self.image))
