@@ -301,6 +301,17 @@ def test_material_is_an_environments_own_and_may_be_drawn_anew() -> None:
     torch.testing.assert_close(after[1], 2.0 * before[1])
 
 
+def test_an_environment_whose_simulator_blew_up_feels_again_once_it_is_reset_and_the_others_never_stopped() -> None:
+    grip, field = scene(GEL)
+    sound = grip.relative[1].clone()
+    before = field.step().clone()
+    grip.relative[1] = math.nan
+    torch.testing.assert_close(field.step()[[0, 2]], before[[0, 2]], rtol=0, atol=1e-6)
+    grip.relative[1] = sound
+    field.reset(torch.tensor([1]))
+    torch.testing.assert_close(field.step(), before, rtol=0, atol=1e-6)
+
+
 def test_a_reset_environment_forgets_and_the_others_do_not() -> None:
     grip, field = scene(GEL)
     field.step()

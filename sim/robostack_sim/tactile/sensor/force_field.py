@@ -91,7 +91,7 @@ class ForceField:
         self._heights = columns(pad.num_taxels, rows, self.device)
         self._blocks = num_threads(pad.num_taxels, self.device)
         self._launches = {loaded: self._record(loaded) for loaded in (False, True)}
-        self._seen = as_rows(self.forces, self.shape)
+        self._seen, self._tips = (as_rows(t, self.shape) for t in (self.forces, self._anchors))
 
     def _record(self, loaded: bool) -> list[Any]:
         per_pad = [wp.from_torch(t.flatten(0, 1)) for t in (self.grip.relative, self.material)]
@@ -134,6 +134,7 @@ class ForceField:
     def reset(self, env_ids: Tensor | slice = slice(None)) -> None:
         """Forgets what the taxels of these environments (all by default) were sheared by."""
         self._seen[env_ids] = 0.0
+        self._tips[env_ids] = 0.0  # that are no numbers, perhaps
 
 
 def as_rows(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -64,6 +64,7 @@ class Grip:
         self.relative[..., [0, 4, 8]] = 1.0
         self.relative[..., 11] = 1.0  # a metre away
         self._pad_poses = torch.zeros(num_envs, num_pads, 7, device=self.device)
+        self._pad_poses[..., 3] = 1.0
         self._pad_twists = torch.zeros(num_envs, num_pads, 6, device=self.device)
         self._poses = torch.zeros(num_envs, 7, device=self.device)
         self._twists = torch.zeros(num_envs, 6, device=self.device)
