@@ -165,6 +165,7 @@ def test_drawn_colours_are_a_swap_a_gain_and_an_offset_of_each_cameras_own() -> 
     [
         (lambda: Camera(100, 60), "100 x 60 pixels: width must be a multiple of 16"),
         (lambda: Camera(pitch_m=3.0), "pitch_m = 3.0"),
+        (lambda: Camera(markers=(8, 0)), r"markers = \(8, 0\): at least one"),
         (lambda: Calibration(np.zeros((3, 4, 3, 6)), np.zeros((60, 80, 3))), r"table is \(3, 4, 3, 6\)"),
         (lambda: Calibration(np.zeros((4, 4, 3, 6)), np.zeros((60, 80))), r"rest is \(60, 80\)"),
         (lambda: TactileImage(Camera(), Grip(2), Indenters([BALL], 3)), "2 grips, but 3 indenters"),

@@ -43,6 +43,8 @@ class Camera:
             raise ValueError(
                 f"Camera: {self.width} x {self.height} pixels: width must be a multiple of {LANES}, height 2 or more"
             )
+        if self.markers and min(self.markers) < 1:
+            raise ValueError(f"Camera: markers = {self.markers}: at least one each way, or None")
         for name in ("pitch_m", "thickness_m", "marker_radius_m"):
             if not 0.0 < getattr(self, name) < 0.1:
                 raise ValueError(f"Camera: {name} = {getattr(self, name)!r}: must be more than 0, less than 0.1 m")
