@@ -11,6 +11,8 @@ from robostack import warp_start
 from robostack_sim.tactile.sensor.bristle import bristle_kernel
 from robostack_sim.tactile.sensor.distance import distance_kernel
 from robostack_sim.tactile.sensor.heights import heights_kernel
+from robostack_sim.tactile.sensor.imaging import blur_across_kernel, blur_down_kernel, marker_kernel, shade_kernel
+from robostack_sim.tactile.sensor.magnetic import magnetic_kernel
 from robostack_sim.tactile.sensor.penalty import penalty_kernel
 from robostack_sim.tactile.sensor.relating import relate_kernel
 from robostack_sim.tactile.sensor.sensing import sensing_kernel
@@ -23,6 +25,11 @@ ARGUMENTS = {
     penalty_kernel: [*SOLID, *[ROWS] * 4],
     bristle_kernel: [*[ROWS] * 3, int, float, int, *[ROWS] * 5, VALUES],
     relate_kernel: None,
+    blur_down_kernel: [VALUES, float, int, int, ROWS, ROWS],
+    blur_across_kernel: [int, ROWS, ROWS],
+    shade_kernel: None,
+    marker_kernel: None,
+    magnetic_kernel: [ROWS, float, float, int, *[ROWS] * 3, wp.array3d(dtype=wp.float32)],
     sensing_kernel: [INTS, *[float] * 5, *[ROWS] * 6],
 }
 
