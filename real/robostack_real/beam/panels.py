@@ -65,10 +65,10 @@ def orbits(m: Material) -> str:
         own = [f for f in flights if f.about["machine"] == entry["machine"]]
         own.sort(key=lambda f: [*TONES].index(f.about["controller"]), reverse=True)  # the policy on top
         before = own[0]["true_orbit"][0]
-        series = _planes(before, Line([], [], "muted", "before", dashed=True))
+        series = _planes(before, "muted", "before")
         for f in own:
-            name = CONTROLLERS[f.about["controller"]]
-            series += _planes(f["true_orbit"][-1], Line([], [], TONES[f.about["controller"]], name, points=True))
+            controller = f.about["controller"]
+            series += _planes(f["true_orbit"][-1], TONES[controller], CONTROLLERS[controller])
         svg = chart.lines(
             series,
             x_label="BPM, horizontal and vertical",
@@ -150,14 +150,13 @@ def _curve(flight: Flight) -> Any:
     return flight["rms"][: flight.about["moves"] + 1, 0]
 
 
-def _planes(orbit_m: Any, like: Line) -> list[Line]:
+def _planes(orbit_m: Any, tone: str, label: str) -> list[Line]:
     """(R,) x and y of each BPM as two lines side by side."""
-    n = len(orbit_m) // 2
+    n, before = len(orbit_m) // 2, tone == "muted"
     return [
-        Line(np.arange(1, n + 1) + i * (n + 1), PER_MM * orbit_m[i::2], like.tone, like.label, like.dashed,
-             points=like.points)
+        Line(np.arange(1, n + 1) + i * (n + 1), PER_MM * orbit_m[i::2], tone, label, dashed=before, points=not before)
         for i in (0, 1)
-    ]  # fmt: skip
+    ]
 
 
 def _places(bpms: int) -> list[tuple[float, str]]:

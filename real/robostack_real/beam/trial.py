@@ -71,8 +71,9 @@ class Trial:
             log = [e for path in folder.glob("epics/*/puts.jsonl") for e in _lines(path)]
             orbits = [e for e in log if e.get("event") == "orbit"]
             if done.returncode not in (0, HELD, HELD_BLIND) or not orbits:
-                said = (done.stderr or done.stdout).strip().splitlines()[-1:]
-                raise ContractError(f"machine {seed}, {CONTROLLERS[controller]}: not corrected: {' '.join(said)}")
+                said = [line for line in done.stderr.splitlines() if line.startswith("robostack:")]  # and not libca
+                why = said[-1] if said else f"exit status {done.returncode}: {done.stderr.strip()[-400:]}"
+                raise ContractError(f"machine {seed}, {CONTROLLERS[controller]}: not corrected: {why}")
             held = next((e["why"] for e in log if e.get("event") == "hold"), "")
             wrong, *seen = _lines(truth)
             return self._flight(seed, controller, orbits, held, wrong, seen)
