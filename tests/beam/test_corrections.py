@@ -1,4 +1,4 @@
-"""Claims: what is said of live corrections counts moves as operators do, and its panels need no machine and no trainer."""
+"""Claims: live corrections are counted in moves as operators count, and their panels need no machine and no trainer."""
 
 from __future__ import annotations
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 class Command:
     """Correct the orbits of unknown machines live, by a policy and by classical controllers, and compare.
 
-    Each machine is drawn by a seed: offsets, gains, polarities, perhaps a dead BPM, which nobody is told. It is an EPICS
-    IOC in a process of its own at a private port (`robostack twin beam`), new for each controller, and corrected over
-    Channel Access by `robostack run --live`, several at a time. Figures are the true orbit's. A run keeps them in its
-    metrics.json and the orbits in flights/, and `robostack report` shows them.
+    Each machine is drawn by a seed: offsets, gains, polarities, perhaps a dead BPM, which nobody is told. It is an
+    EPICS IOC in a process of its own at a private port (`robostack twin beam`), new for each controller, and corrected
+    over Channel Access by `robostack run --live`, several at a time. Figures are the true orbit's. A run keeps them in
+    its metrics.json and the orbits in flights/, and `robostack report` shows them.
 
     Example: robostack trial logs/beam_orbit/latest --machines 10
     """

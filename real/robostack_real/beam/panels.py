@@ -110,7 +110,8 @@ def convergence(m: Material) -> str:
     spent = percentiles(flights, "move_s")
     why = "RMS of the true orbit at the BPMs that live."
     if spent:
-        why += f" A move, with its ramp, settling and reading, took {number(spent['p50'])} s, p99 {number(spent['p99'])} s."
+        took = f"{number(spent['p50'])} s, p99 {number(spent['p99'])} s"
+        why += f" A move, with its ramp, settling and reading, took {took}."
     return section("Convergence", why, chart.legend(marks) + row(charts))
 
 
@@ -131,8 +132,8 @@ def currents(m: Material) -> str:
         svg = chart.lines(series, x_label="moves", y_label="setpoint, A", y_range=(-top, top), size=(360, 230))
         charts.append(f"<h3>{escape(CONTROLLERS[controller])}</h3>{svg}")
     why = (
-        f"Of the machine that was furthest off, number {worst['machine']}. A run ends with a move back to the best orbit "
-        "that it saw, where its last is worse."
+        f"Of the machine that was furthest off, number {worst['machine']}. A run whose last orbit is worse than its best "
+        "ends with a move back to that one."
     )
     return section("Corrector currents", why, row(charts))
 

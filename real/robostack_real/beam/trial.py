@@ -1,8 +1,8 @@
 """Controllers tried live on beam machines that nobody described to them.
 
 A correction is `robostack run --live` as an operator gives it, in a process and with a libca of its own, on a twin of
-its own: every controller meets the same machine as it was at first. Where the beam really was the twin tells afterwards,
-so a figure here is the true orbit's, and not what a dead BPM shows.
+its own: every controller meets the same machine as it was at first. Where the beam really was the twin tells
+afterwards, so a figure here is the true orbit's, and not what a dead BPM shows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Claims: a machine that nobody described is corrected live by each controller, alike at first, and the run keeps it."""
+"""Claims: each controller corrects the same machine, which nobody described, live; and the run keeps its orbits."""
 
 from __future__ import annotations
 
