@@ -17,6 +17,7 @@ from robostack.spec import ContractError
 
 if TYPE_CHECKING:
     from robostack.evaluate.flight import Flight
+    from robostack_real.beam.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Command:
             _print(result)
         return 0
 
-    def _correct(self, trial: Any) -> list[Flight]:
+    def _correct(self, trial: Trial) -> list[Flight]:
         from rich.console import Console
         from rich.progress import track
 

@@ -132,8 +132,8 @@ def currents(m: Material) -> str:
         svg = chart.lines(series, x_label="moves", y_label="setpoint, A", y_range=(-top, top), size=(360, 230))
         charts.append(f"<h3>{escape(CONTROLLERS[controller])}</h3>{svg}")
     why = (
-        f"Of the machine that was furthest off, number {worst['machine']}. A run whose last orbit is worse than its best "
-        "ends with a move back to that one."
+        f"Of the machine that was furthest off, number {worst['machine']}. A run whose last orbit is worse than its "
+        "best ends with a move back to that one."
     )
     return section("Corrector currents", why, row(charts))
 
