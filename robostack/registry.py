@@ -1,4 +1,4 @@
-"""What is installed: tasks, devices, hosts, guards, boards, stacks, extra commands, a task's report panels; by Python entry points.
+"""What is installed: tasks, devices, hosts, guards, boards, stacks, commands, report panels; by Python entry points.
 
 A third party adds a task without touching robostack, by one line in its own pyproject.toml:
 

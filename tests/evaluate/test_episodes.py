@@ -12,7 +12,7 @@ import torch
 
 from robostack import cli
 from robostack.evaluate.episodes import UNSEEN, fly_episodes
-from robostack.export.onnx import LoadedPolicy, load_policy
+from robostack.export.onnx import LoadedPolicy
 from robostack.learn.judge import judge
 from robostack.learn.shac import SHAC
 from robostack.learn.trained import export_actor, task_of_policy

@@ -100,9 +100,7 @@ def convergence(m: Material) -> str:
         whole = [_curve(f) for f in own if len(_curve(f)) == f.about["moves"] + 1]
         if whole:
             series.append(Line(np.arange(len(whole[0])), PER_MM * np.median(whole, 0), "ink", "median"))
-        svg = chart.lines(
-            series, x_label="moves", y_label="RMS, mm", y_range=(0.0, top), levels=[BAR], size=(360, 230)
-        )
+        svg = chart.lines(series, x_label="moves", y_label="RMS, mm", y_range=(0.0, top), levels=[BAR], size=(360, 230))
         charts.append(f"<h3>{escape(CONTROLLERS[controller])}</h3>{svg}")
     marks = [*((TONES[c], CONTROLLERS[c]) for c in _controllers(flights)), ("ink", "median of the machines")]
     if any("cut_short" in f.about for f in flights):
