@@ -48,12 +48,8 @@ class Command:
         task, run = task_of_policy(policy), RunFolder.of_policy(path)
         with run.stage("evaluate") if run else nullcontext():
             found = fly_episodes(policy, task, self.episodes, self.seed)
-            result = {
-                "policy_hash": policy.policy_hash,
-                "episodes": self.episodes,
-                "seed": self.seed,
-                "rows": [*found.rows(), *task.judge_episodes(found.ends)],
-            }
+            rows = [*found.rows(), *task.judge_episodes(found.ends)]
+            result = {"policy_hash": policy.policy_hash, "episodes": self.episodes, "seed": self.seed, "rows": rows}
             if run:
                 run.record(evaluate=result)
         if self.json:
@@ -61,5 +57,5 @@ class Command:
         else:
             from robostack.commands.report import print_rows
 
-            print_rows(result["rows"])
+            print_rows(rows)
         return 0

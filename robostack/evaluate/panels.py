@@ -11,15 +11,8 @@ from dataclasses import dataclass
 
 from robostack import registry
 from robostack.evaluate.material import Material
-from robostack.evaluate.panels_figures import Tile, summary, training
-from robostack.evaluate.panels_flights import (
-    errors,
-    figure_eights,
-    flight_tiles,
-    recoveries,
-    rotors,
-    timing,
-)
+from robostack.evaluate.panels_figures import summary, training
+from robostack.evaluate.panels_flights import Tile, errors, figure_eights, flight_tiles, recoveries, rotors, timing
 from robostack.evaluate.panels_proof import contract, machine, ports
 
 Panel = Callable[[Material], str]
