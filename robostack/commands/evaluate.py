@@ -49,7 +49,8 @@ class Command:
         with run.stage("evaluate") if run else nullcontext():
             found = fly_episodes(policy, task, self.episodes, self.seed)
             rows = [*found.rows(), *task.judge_episodes(found.ends)]
-            result = {"policy_hash": policy.policy_hash, "episodes": self.episodes, "seed": self.seed, "rows": rows}
+            asked = {"policy_hash": policy.policy_hash, "episodes": self.episodes, "seed": self.seed}
+            result = {**asked, "rows": rows, "return": found.return_rows()}
             if run:
                 run.record(evaluate=result)
         if self.json:
@@ -57,5 +58,5 @@ class Command:
         else:
             from robostack.commands.report import print_rows
 
-            print_rows(rows)
+            print_rows([*rows, *found.return_rows()])
         return 0

@@ -50,9 +50,12 @@ class Episodes:
             _row(f"episodes that succeed, of {len(self.steps)}", 100.0 * self.success.mean(), "%", "higher"),
             _row("steps of an episode, mean", self.steps.mean(), "", "higher"),
             _row("episodes in which the envelope took over", 100.0 * self.fell_back.mean(), "%", "lower"),
-            _row("return, mean", self.returns.mean(), "", "higher"),
-            *(_row(f"return, its part {name}", value.mean(), "", "higher") for name, value in self.terms.items()),
         ]
+
+    def return_rows(self) -> list[dict[str, Any]]:
+        """The return and its terms, which mean something to who trains."""
+        parts = {"return": self.returns, **{f"return, its part {name}": value for name, value in self.terms.items()}}
+        return [_row(f"{name}, mean", value.mean(), "", "higher") for name, value in parts.items()]
 
 
 @torch.no_grad()

@@ -68,5 +68,5 @@ class Material:
 
 def figures(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The rows of every stage that judges a policy."""
-    found = (metrics.get(stage) for stage in ("evaluate", "fly", "trial"))
+    found = (metrics.get(stage) for stage in ("trial", "fly", "evaluate"))
     return [row for section in found if isinstance(section, dict) for row in section.get("rows") or []]

@@ -41,19 +41,20 @@ def summary(m: Material) -> str:
     cut = nothing(f"The flight was cut short: {escape(str(lost))}") if lost else ""
     if not rows:
         return section("Summary", "", cut or nothing("Nothing was judged yet: <code>robostack evaluate</code>"))
-    head = ("what", "measured", "bar", "", "reference")
+    barred = any(r.get("bar") is not None for r in rows)
+    head = ("what", "measured", *(("bar", "") if barred else ()), "reference")
     body = [
         [
             escape(str(r.get("what", ""))),
             _value(r, "value"),
-            _bar_text(r),
-            _bullet(r),
+            *((_bar_text(r), _bullet(r)) if barred else ()),
             f'<span class="soft">{escape(reference(r))}</span>',
         ]
         for r in rows
     ]
-    why = "Each figure against the bar it has to reach, the vertical mark. The envelope was on in all of them."
-    return section("Summary", why, cut + table(head, body, numeric=(1, 2), bar=3))
+    why = "Each figure against the bar it has to reach, the vertical mark. " * barred
+    shown = table(head, body, numeric=(1, 2) if barred else (1,), bar=3 if barred else -1)
+    return section("Summary", f"{why}The envelope was on in all of them.", cut + shown)
 
 
 def training(m: Material) -> str:

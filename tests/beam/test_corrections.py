@@ -63,12 +63,12 @@ def test_a_machine_is_one_entry_with_every_controller() -> None:
 
 def test_figures_are_shares_and_medians_of_the_machines() -> None:
     found = {r["what"]: r for r in rows(FLIGHTS)}
-    share = found["live, policy: under 1 mm within 4 moves"]
-    assert share["value"] == 100.0 and share["reference"] == "of 2 machines; median 1.5 moves"
-    svd = found["live, SVD, nominal matrix: under 1 mm within 4 moves"]
+    share = found["live, policy: under 1 mm in 4 moves"]
+    assert share["value"] == 100.0 and share["reference"] == "of 2, median 1.5 moves"
+    svd = found["live, SVD, nominal matrix: under 1 mm in 4 moves"]
     assert svd["value"] == 0.0 and "most never" in svd["reference"]
-    end = found["live, policy: RMS at the end, median"]
-    assert end["value"] == pytest.approx(0.55) and end["reference"].startswith("before 3.50 mm; true orbit at all")
+    end = found["live, policy: RMS then, median"]
+    assert end["value"] == pytest.approx(0.55) and end["reference"] == "from 3.50 mm; all BPMs 1.10 mm"
 
 
 @pytest.fixture

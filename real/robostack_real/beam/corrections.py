@@ -53,10 +53,10 @@ def rows(flights: Sequence[Flight]) -> list[dict[str, Any]]:
             for column, i in (("rms", 0), ("rms", -1), ("rms_all", -1))
         )
         share = 100.0 * float(np.isfinite(moves).mean())
-        what = f"live, {name}: under 1 mm within {own[0].about['moves']} moves"
-        found.append(_row(what, share, "%", "higher", f"of {len(own)} machines; {said}"))
-        told = f"before {before:.2f} mm; true orbit at all BPMs {everywhere:.2f} mm"
-        found.append(_row(f"live, {name}: RMS at the end, median", after, "mm", "lower", told))
+        what = f"live, {name}: under 1 mm in {own[0].about['moves']} moves"
+        found.append(_row(what, share, "%", "higher", f"of {len(own)}, {said}"))
+        told = f"from {before:.2f} mm; all BPMs {everywhere:.2f} mm"
+        found.append(_row(f"live, {name}: RMS then, median", after, "mm", "lower", told))
     return found
 
 

@@ -65,6 +65,7 @@ def orbits(m: Material) -> str:
         own = [f for f in flights if f.about["machine"] == entry["machine"]]
         own.sort(key=lambda f: [*TONES].index(f.about["controller"]), reverse=True)  # the policy on top
         before = own[0]["true_orbit"][0]
+        ends = PER_MM * np.concatenate([before, *(f["true_orbit"][-1] for f in own)])
         series = _planes(before, "muted", "before")
         for f in own:
             controller = f.about["controller"]
@@ -74,7 +75,8 @@ def orbits(m: Material) -> str:
             x_label="BPM, horizontal and vertical",
             y_label="true orbit, mm",
             x_ticks=_places(len(before) // 2),
-            size=(360, 210),
+            y_range=(float(ends.min() - 0.06 * np.ptp(ends)), float(ends.max() + 0.2 * np.ptp(ends))),  # room for words
+            size=(360, 250),
         )
         charts.append(f"<h3>{escape(_title(entry))}</h3>{svg}")
     marks = [("muted", "before"), *((TONES[c], CONTROLLERS[c]) for c in _controllers(flights))]
@@ -87,7 +89,7 @@ def convergence(m: Material) -> str:
     if not flights:
         return ""
     charts = []
-    top = 1.05 * PER_MM * max(float(_curve(f).max()) for f in flights)
+    top = 1.2 * PER_MM * max(float(_curve(f).max()) for f in flights)
     for controller in _controllers(flights):
         own = [f for f in flights if f.about["controller"] == controller]
         series = []
@@ -102,7 +104,7 @@ def convergence(m: Material) -> str:
             series.append(Line(np.arange(len(whole[0])), PER_MM * np.median(whole, 0), "ink", "median"))
         svg = chart.lines(series, x_label="moves", y_label="RMS, mm", y_range=(0.0, top), levels=[BAR], size=(360, 230))
         charts.append(f"<h3>{escape(CONTROLLERS[controller])}</h3>{svg}")
-    marks = [*((TONES[c], CONTROLLERS[c]) for c in _controllers(flights)), ("ink", "median of the machines")]
+    marks = [("ink", "median of the machines")]
     if any("cut_short" in f.about for f in flights):
         marks.append(("bad", "ended in a hold"))
     spent = percentiles(flights, "move_s")
@@ -119,7 +121,7 @@ def currents(m: Material) -> str:
         return ""
     worst = max(machines(flights), key=lambda e: float(e["before_m"]))
     shown = {f.about["controller"]: f for f in flights if f.about["machine"] == worst["machine"]}
-    top = 1.1 * max(float(np.abs(f["corrector_current"]).max()) for f in shown.values()) or 1.0
+    top = 1.3 * max(float(np.abs(f["corrector_current"]).max()) for f in shown.values()) or 1.0
     charts = []
     for controller in _controllers([*shown.values()]):
         column = shown[controller].columns["corrector_current"]

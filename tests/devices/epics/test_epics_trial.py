@@ -35,7 +35,7 @@ def test_each_controller_meets_the_same_machine_and_the_run_keeps_true_orbits(
         assert np.abs(shown - true).max() < 5e-4, "what lives shows the beam, but for noise"
     assert not filtered["corrector_current"][0].any() and filtered["corrector_current"][-1].any()
     assert cli.main(["report", str(run.path)]) == 0
-    assert "live, gain filter: under 1 mm within 5 moves" in capsys.readouterr().out
+    assert "live, gain filter: under 1 mm in 5 moves" in capsys.readouterr().out
     assert 'id="orbits"' in run.report.read_text(encoding="utf-8")
 
 
