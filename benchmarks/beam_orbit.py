@@ -147,11 +147,7 @@ def main() -> None:
         for name, c in found.items():
             bar = BARS.get(title) if name == POLICY else None
             what = f"{title}: {name}, under 1 mm within {setting.moves} moves"
-            said = about(c)
-            if setting.config.dead_share:
-                live, every = (1e3 * rms[setting.moves].median().item() for rms in (c.rms_m, c.rms_all_m))
-                said += f"; true orbit {live:.2f} mm, at the dead BPM too {every:.2f} mm"
-            rows.append(row(what, 100 * c.within(setting.moves), "%", bar, better="higher", reference=said))
+            rows.append(row(what, 100 * c.within(setting.moves), "%", bar, better="higher", reference=about(c)))
         mine, peer = found[POLICY], found[RLS]
         median_mm = 1e3 * mine.rms_m[setting.moves].median().item()
         bar = 0.5 if title.startswith("offsets alone") else None
@@ -172,7 +168,9 @@ def about(c: Correction) -> str:
     steps = f"median {first:.0f} moves" if np.isfinite(first) else "most never"
     peak, travel = 1e3 * c.peak_m.quantile(0.95).item(), c.travel_a.median().item()
     lost = f", {100 * c.lost.float().mean().item():.1f} % lost" if c.lost.any() else ""
-    return f"{steps}; after {MOVES} {100 * c.held(MOVES):.1f} %; peak {peak:.1f} mm; travel {travel:.0f} A{lost}"
+    live, every = (1e3 * rms[MOVES].median().item() for rms in (c.rms_m, c.rms_all_m))
+    dead = f", RMS {live:.2f} mm, at the dead BPM too {every:.2f} mm" if every != live else ""
+    return f"{steps}; after {MOVES} {100 * c.held(MOVES):.1f} %{dead}; peak {peak:.1f} mm; travel {travel:.0f} A{lost}"
 
 
 if __name__ == "__main__":
