@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
@@ -27,6 +28,7 @@ from robostack_real.beam.corrections import CONTROLLERS, KIND
 from robostack_real.devices.epics.command import HELD, HELD_BLIND
 from robostack_real.devices.epics.device import fitted
 from robostack_real.devices.epics.machine_file import MachineFile
+from robostack_real.link.errors import LinkError
 from robostack_real.twins.beam_machine import VirtualBeamMachine, client_environment, free_ports
 
 
@@ -36,6 +38,8 @@ class Trial:
 
     def __init__(self, policy: LoadedPolicy, path: Path, machine: Path, moves: int) -> None:
         self.path, self.machine, self.moves = path, machine, moves
+        self._given_up = threading.Event()
+        """by Ctrl-C, or as one failed: what has not begun yet shall not"""
         self.file = fitted(MachineFile.read(machine), policy.spec, policy.origin)
         self._lattice = str(policy.spec.provenance.get("settings", {}).get("lattice", "cafe2_cm1"))
 
@@ -55,6 +59,7 @@ class Trial:
             for done in as_completed([pool.submit(self.correct, *job) for job in jobs]):
                 yield done.result()
         finally:
+            self._given_up.set()
             pool.shutdown(cancel_futures=True)
 
     def correct(self, seed: int, controller: str, port: int) -> Flight:
@@ -66,6 +71,8 @@ class Trial:
             with VirtualBeamMachine(
                 folder, seed=seed, port=port, machine=self.machine, lattice=self._lattice, truth=truth
             ):
+                if self._given_up.is_set():
+                    raise LinkError(f"machine {seed}: given up before its first move")
                 environment = {**os.environ, **client_environment(port)}
                 done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
             log = [e for path in folder.glob("epics/*/puts.jsonl") for e in _lines(path)]
