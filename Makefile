@@ -11,7 +11,7 @@ ORBIT := --learner.iterations 3600 --learner.horizon 10 --learner.learning-rate 
 # $(call stage,what it does,verb and options): announced, timed, and the end of `make` when it fails
 stage = printf '\n\033[1m%s\033[0m\n' "$(1)"; start=$$(date +%s); $(RS) $(2) && echo "done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help fly beam test check isaaclab-test bench tables picture setup clean
+.PHONY: help fly avatar beam test check isaaclab-test bench tables picture setup clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -33,6 +33,11 @@ beam:  ## train an orbit controller, export it, prove it, correct ten unknown ma
 	@$(call stage,5/6 trial: ten unknown machines live beside the classical controllers,trial $(BEAM))
 	@$(call stage,6/6 report,report $(BEAM))
 
+avatar:  ## lead a human, a mouse and a dinosaur through a recorded motion; a table and a film
+	@./setup.sh avatar
+	@mkdir -p logs/avatar
+	@$(RS) avatar retarget punch --film logs/avatar/punch.gif
+
 # What flies in real time wants the machine for itself; the rest is shared out to both cores.
 REAL_TIME := tests/devices tests/evaluate tests/launch tests/link tests/nodes tests/record tests/twins
 
@@ -41,7 +46,7 @@ test: check  ## everything CI runs
 	$(PY) -m pytest $(REAL_TIME)
 
 check:
-	@./setup.sh --test-tools train dev beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers
+	@./setup.sh --test-tools train dev avatar beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
@@ -68,7 +73,7 @@ picture:  ## README's picture, from the newest run's report (needs chromium)
 		--screenshot=docs/images/report.png file://$(CURDIR)/logs/$(TASK)/latest/report.html
 
 setup:  ## install every extra and tool
-	@./setup.sh --test-tools train dev beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers bench
+	@./setup.sh --test-tools train dev avatar beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers bench
 
 clean:  ## remove what was built, keep logs/
 	rm -rf .venv .venv-isaaclab build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

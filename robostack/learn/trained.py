@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from robostack.learn import checkpoint
-from robostack.learn.algorithms import settings_of
+from robostack.learn.algorithms import name_of, settings_of
+from robostack.learn.curriculum import name_of as curriculum_name
 from robostack.learn.curriculum import settings_of as curriculum_of
 from robostack.learn.curriculum.curriculum import CurriculumSettings
 from robostack.learn.learner import Algorithm
@@ -59,6 +60,15 @@ class RunSettings:
         except ValidationError as error:
             raise ContractError(f"{run.path / 'config.json'}: {_first(error)}") from error
         return cls(kind, task, learner, int(config["seed"]), taught)
+
+
+def keep_settings(
+    run: RunFolder, task: Task, learner: Algorithm, seed: int, curriculum: CurriculumSettings | None = None
+) -> None:
+    """Writes config.json, as `RunSettings.of` reads it."""
+    asked = {"task": task.name, "settings": task.config, "algorithm": name_of(learner), "learner": learner}
+    taught = {"curriculum": curriculum_name(curriculum), "curriculum_settings": curriculum} if curriculum else {}
+    run.write_config({**asked, "seed": seed, **taught})
 
 
 def task_of(run: RunFolder) -> Task:
