@@ -23,6 +23,8 @@ from robostack.spec import ContractError, PolicySpec, State
 from robostack.task import Task
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from robostack.export.onnx import LoadedPolicy
     from robostack.export.self_test import Reference
 
@@ -56,9 +58,7 @@ class RunSettings:
             learner = TypeAdapter(algorithm).validate_python(config["learner"])
             taught = name and TypeAdapter(curriculum_of(name)).validate_python(config["curriculum_settings"])
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ContractError(f"{run.path / 'config.json'}: {where}: {first['msg']}") from error
+            raise ContractError(f"{run.path / 'config.json'}: {_first(error)}") from error
         return cls(kind, task, learner, int(config["seed"]), taught)
 
 
@@ -75,6 +75,22 @@ def task_of(run: RunFolder) -> Task:
     """The task of a run, rebuilt from its config."""
     settings = RunSettings.of(run)
     return settings.kind(settings.task)
+
+
+def task_of_policy(policy: LoadedPolicy) -> Task:
+    """The task that a policy file was trained on, on the CPU; one with defaults where the file does not say its
+    settings. Raises ContractError for settings that the installed task does not know."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from robostack import registry
+
+    kind = registry.load("task", policy.spec.task)
+    try:
+        config = TypeAdapter(kind.Config).validate_python(policy.spec.provenance.get("settings", {}))
+    except ValidationError as error:
+        raise ContractError(f"{policy.origin}: provenance.settings: {_first(error)}") from error
+    task: Task = kind(dataclasses.replace(config, device="cpu"))
+    return task
 
 
 def load_run(run: RunFolder) -> tuple[Task, Actor]:
@@ -155,6 +171,11 @@ def as_reference(actor: Actor) -> Reference:
         return action.numpy(), following.numpy() if state is not None else None
 
     return reference
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def misfit(path: Path, error: Exception) -> ContractError:
