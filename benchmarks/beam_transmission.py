@@ -49,7 +49,9 @@ def machines(count: int, seed: int) -> BeamTransmission:
     return task
 
 
-def searched(make: Callable[[np.ndarray, float], Search], size: float, task: BeamTransmission, seed: int) -> torch.Tensor:
+def searched(
+    make: Callable[[np.ndarray, float], Search], size: float, task: BeamTransmission, seed: int
+) -> torch.Tensor:
     """(MOVES + 1, N) true transmission of what a search holds."""
     task.reset(seed)
     noise = np.random.default_rng(seed)
@@ -104,7 +106,9 @@ def main() -> None:
     for name, t in found.items():
         mine = name.startswith("policy")
         about = {"better": "higher", "reference": describe(t)}
-        rows.append(row(f"{name}: of the best, after {MOVES} moves", 100 * t.share(MOVES), "%", 97.0 if mine else None, **about))
+        rows.append(
+            row(f"{name}: of the best, after {MOVES} moves", 100 * t.share(MOVES), "%", 97.0 if mine else None, **about)
+        )
         can = f"{name}: at {100 * aim:.0f} % or more after {MOVES} moves, of the machines whose best is"
         rows.append(row(can, 100 * t.wherever_it_can(MOVES), "%", 100.0 if mine else None, better="higher"))
         rows.append(row(f"{name}: of the best, after {HALFWAY} moves", 100 * t.share(HALFWAY), "%", better="higher"))

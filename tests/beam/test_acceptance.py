@@ -27,12 +27,27 @@ def test_a_matched_beam_in_the_middle_is_taken_in_but_for_its_tail() -> None:
         assert found == pytest.approx((1 - math.exp(-over / 2)) ** 2, abs=1e-5)
 
 
+@pytest.mark.parametrize(("alpha", "beta_m"), [(1.2, 0.05), (1.2, 0.2), (0.0, 0.01), (-2.0, 0.05)])
+def test_a_beam_of_any_mismatch_is_the_same_in_more_nodes(
+    alpha: float, beta_m: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rays = beam((RFQ.area_m / 25,) * 2, (alpha,) * 2, (beta_m,) * 2)
+    centroid = torch.tensor([[1.2e-3, -0.01, -5e-4, 0.02]], dtype=F64)
+    found = RFQ.share(rays, centroid).item()
+    monkeypatch.setattr("robostack_sim.beam.acceptance.NODES", 200)
+    fine = Acceptance(RFQ.alpha, RFQ.beta_m, RFQ.area_m).share(rays, centroid).item()
+    assert found == pytest.approx(fine, abs=1e-4)
+
+
 @pytest.mark.parametrize("centroid", [(0.0, 0.0, 0.0, 0.0), (1e-3, -0.03, -5e-4, 0.04), (3e-3, 0.0, 0.0, 0.0)])
 def test_it_is_what_counting_particles_gives(centroid: tuple[float, ...]) -> None:
     rays = beam((2e-5, 5e-5), (0.3, 2.5), (0.08, 0.09))
     torch.manual_seed(0)
     seed = torch.randn(400_000, 2, 2, dtype=F64)
-    x, slope = ((seed * r).sum(-1) + c for r, c in zip(rays, (torch.tensor(centroid[k::2]) for k in (0, 1)), strict=True))
+    x, slope = (
+        (seed * r).sum(-1) + c
+        for r, c in zip(rays, (torch.tensor(centroid[k::2], dtype=F64) for k in (0, 1)), strict=True)
+    )
     gamma = (1 + RFQ.alpha**2) / RFQ.beta_m
     inside = gamma * x**2 + 2 * RFQ.alpha * x * slope + RFQ.beta_m * slope**2 <= RFQ.area_m
     counted = inside.all(1).double().mean().item()

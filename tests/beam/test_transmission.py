@@ -1,5 +1,5 @@
-"""Claims: the task draws the machines it says, hides what it says, its two ways of stepping are one, and a policy learns
-to tune by gradients through the machines."""
+"""Claims: the task draws the machines it says, hides what it says, its two ways of stepping are one, and a policy
+learns to tune by gradients through the machines."""
 
 from __future__ import annotations
 

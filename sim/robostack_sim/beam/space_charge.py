@@ -12,7 +12,7 @@ charge: K (1 - f) acts.
 What is integrated is not X, which is stiff where the beam is narrow, but two rays a plane whose squares add up to the
 second moments. A slice is the exact map of its magnet, with the linear push of the beam's charge, 2 K x / (X (X + Y)),
 in its middle: second order in the slice's length, symplectic, so emittances are kept to rounding, and without
-charge exactly the transfer matrix. The centre of charge feels no force of its own beam; images in the pipe are left out.
+charge exactly the transfer matrix. The centre of charge feels no force of its own beam; images are left out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SLICE_M = 0.06
 
 
 class Rays(NamedTuple):
-    """Two rays in each plane, (N, 2 planes, 2): second moments are <xx> = sum x^2, <xx'> = sum x x', <x'x'> = sum x'^2."""
+    """Two rays in each plane, (N, 2 planes, 2), with second moments <xx> = sum x^2, <xx'> = sum x x', <x'x'> = sum x'^2."""
 
     x_m: Tensor
     slope: Tensor

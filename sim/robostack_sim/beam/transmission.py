@@ -1,10 +1,10 @@
 """Transmission through an RFQ: two solenoids and their steerers, found from current transformers alone.
 
-TBSAC's second task (Chen et al., arXiv 2305.13869) moves the two solenoids of a light-particle injector; Zou et al. (Nucl.
-Sci. Tech. 30, 2019) move two solenoids and four steerers, as here. A policy sees what a machine measures: the share
-of the source's current that leaves the RFQ, that current, and its magnets. The beam itself, its neutralisation, its
-path, the magnets' calibrations and the steerers' polarities are drawn anew in every episode and stay hidden, so that
-whoever tunes has to find out while tuning, within the moves of two minutes. The physics is `lebt.transmission`.
+TBSAC's second task (Chen et al., arXiv 2305.13869) moves the two solenoids of a light-particle injector; Zou et al.
+(Nucl. Sci. Tech. 30, 2019) move two solenoids and four steerers, as here. A policy sees what a machine measures: the
+share of the source's current that leaves the RFQ, that current, and its magnets. The beam itself, its neutralisation,
+its path, the magnets' calibrations and the steerers' polarities are drawn anew in every episode and stay hidden, so
+that whoever tunes has to find out while tuning, within the moves of two minutes. The physics is `lebt.transmission`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from robostack_sim.beam.transmission_config import BeamTransmissionConfig
 
 REMEMBERED = 24
 """readings and moves that features keep"""
+PER_READING = 5.0
+"""features are of the order of 1, so that a network needs no normaliser"""
 FAINT = 0.02
 """transmission below which the reward's slope no longer grows"""
 
@@ -45,7 +47,7 @@ def channels(lebt: Lebt, config: BeamTransmissionConfig) -> tuple[Channel, ...]:
     margin = 0.01 * lebt.solenoid_max_a
     return (
         Channel(name="transmission", shape=(1,), elements=("rfq",), low=(-0.2,), high=(1.5,), max_age_s=age,
-                noise_std=(config.noise,), sign="current behind the RFQ over current behind the source"),
+                noise_std=(config.noise,), frame="current behind the RFQ over that behind the source"),
         Channel(name="source_current", shape=(1,), elements=("source",), unit="A", max_age_s=age,
                 low=(-lebt.current_a,), high=(10.0 * lebt.current_a,), noise_std=(config.noise * lebt.current_a,)),
         Channel(name="magnet_current", shape=(len(names),), elements=names, unit="A", max_age_s=age,
@@ -70,8 +72,8 @@ def features(lebt: Lebt, config: BeamTransmissionConfig) -> tuple[Feature, ...]:
     groups += [(s, c, config.steerer_step_a, 0.0)] if c else []
     reading, middle = Pick("transmission"), config.success_transmission
     found: list[Feature] = [
-        Scale(reading, gain=4.0, bias=middle),
-        History(reading, REMEMBERED, reset=middle, gain=4.0, bias=middle),
+        Scale(reading, gain=PER_READING, bias=middle),
+        History(reading, REMEMBERED, reset=middle, gain=PER_READING, bias=middle),
         Scale(Pick("source_current"), gain=1.0 / lebt.current_a, bias=lebt.current_a),
     ]
     for start, count, step_a, design_a in groups:
@@ -102,9 +104,7 @@ class BeamTransmission(Task):
         self.step_dt, self.max_episode_length = c.step_dt, c.steps
         self._drawn, magnets = hidden(lebt), len(lebt.magnet_names)
         if not 0 <= c.flipped_steerers <= self._drawn["gain"]:
-            raise ContractError(
-                f"flipped_steerers = {c.flipped_steerers}: the LEBT has {self._drawn['gain']} steerers"
-            )
+            raise ContractError(f"flipped_steerers = {c.flipped_steerers}: the LEBT has {self._drawn['gain']} steerers")
         most = steps_a(lebt, c)
         self.channels = channels(lebt, c)
         self.actions = (

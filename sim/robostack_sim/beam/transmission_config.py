@@ -11,11 +11,11 @@ from robostack.spec import ContractError
 class TransmissionCosts:
     """Weights of the reward's terms."""
 
-    gain: float = 3.0
+    gain: float = 5.0
     """of what a move adds to the transmission"""
-    level: float = 0.3
+    level: float = 0.5
     """of the logarithm of the transmission: a beam that is nearly gone has a slope to climb too"""
-    short: float = 0.3
+    short: float = 0.2
     """of how surely the transmission is below `success_transmission`"""
     travel: float = 0.02
     """of a move, mean over the magnets, each in shares of its largest"""
