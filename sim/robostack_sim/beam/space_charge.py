@@ -34,7 +34,7 @@ SLICE_M = 0.06
 
 
 class Rays(NamedTuple):
-    """Two rays in each plane, (N, 2 planes, 2), with second moments <xx> = sum x^2, <xx'> = sum x x', <x'x'> = sum x'^2."""
+    """Two rays in each plane, (N, 2 planes, 2): <xx> = sum of x^2 over them, <xx'> of x x', <x'x'> of x'^2."""
 
     x_m: Tensor
     slope: Tensor
