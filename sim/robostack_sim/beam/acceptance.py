@@ -13,7 +13,7 @@ from torch import Tensor
 from robostack_sim.beam.space_charge import Rays
 
 NODES = 20
-"""of the quadrature: right to 1e-4 while the acceptance is under 25 rms emittances, whatever the mismatch"""
+"""of the quadrature: right to 2e-4 while the acceptance is under 25 rms emittances, whatever the mismatch"""
 
 
 @dataclass(frozen=True)
