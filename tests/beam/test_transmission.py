@@ -15,7 +15,8 @@ from robostack.learn.trained import export_actor
 from robostack.nets.actor import Actor, ActorConfig
 from robostack.runtime.runner import Runner
 from robostack.spec import ContractError
-from robostack_sim.beam.transmission import BeamTransmission, BeamTransmissionConfig
+from robostack_sim.beam.transmission import BeamTransmission
+from robostack_sim.beam.transmission_config import BeamTransmissionConfig
 from robostack_sim.beam.transmission_trials import Tuning, best_known, tune
 
 SMALL = BeamTransmissionConfig(num_envs=16, steps=4)
