@@ -33,7 +33,8 @@ from robostack_sim.beam.transmission import BeamTransmission
 from robostack_sim.beam.transmission_config import BeamTransmissionConfig
 from robostack_sim.beam.transmission_trials import Tuning, best_known, tune
 
-LEARNER = SHAC(iterations=1500, horizon=30, learning_rate=3e-3, gradient_clip=0.5, actor=ActorConfig(hidden=(192, 128)))
+ACTOR = ActorConfig(hidden=(192, 128), normalise=False)
+LEARNER = SHAC(iterations=700, horizon=30, learning_rate=3e-3, gradient_clip=0.5, actor=ACTOR)
 MOVES, HALFWAY = 30, 15
 TUNED_ON, JUDGED_ON = 7, 99
 SIZES = (0.5, 1.0, 1.5)
@@ -106,10 +107,8 @@ def main() -> None:
                     reference=f"worst of {count} machines", reference_value=100 * best.min().item()))  # fmt: skip
     for name, t in found.items():
         bars = (97.0, 100.0) if name.startswith("policy") else (None, None)
-        of_best, at_aim = (
-            f"{name}: of the best, after",
-            f"{name}: at {100 * aim:.0f} % or more, where the best is, after",
-        )
+        of_best = f"{name}: of the best, after"
+        at_aim = f"{name}: at {100 * aim:.0f} % or more, where the best is, after"
         rows += [
             row(f"{of_best} {MOVES} moves", 100 * t.share(MOVES), "%", bars[0], better="higher", reference=about(t)),
             row(f"{of_best} {HALFWAY} moves", 100 * t.share(HALFWAY), "%", better="higher"),
