@@ -23,8 +23,11 @@ def as_designed(lebt: Lebt, count: int = 1) -> Machine:
     zeros = lambda *shape: torch.zeros(count, *shape, dtype=F64)  # noqa: E731
     twiss = (zeros(2) + v for v in (lebt.emittance_m, lebt.alpha, lebt.beta_m))
     bare = perveance(lebt.lattice.beam, torch.tensor(lebt.current_a, dtype=F64))
-    return Machine(Rays.of_twiss(*twiss), zeros(4), 0.14 * bare.expand(count), 1.0 + zeros(2), zeros(2, 2), zeros(2, 2),
-                   1.0 + zeros(4), 1.0 + zeros())  # fmt: skip
+    return Machine(
+        rays=Rays.of_twiss(*twiss), entrance=zeros(4), current_a=lebt.current_a + zeros(),
+        perveance=0.14 * bare.expand(count), calibration=1.0 + zeros(2), offset_m=zeros(2, 2), tilt_rad=zeros(2, 2),
+        gain=1.0 + zeros(4), capture=1.0 + zeros(),
+    )  # fmt: skip
 
 
 def design(count: int = 1) -> Tensor:

@@ -15,6 +15,7 @@ from robostack.learn.trained import export_actor
 from robostack.nets.actor import Actor, ActorConfig
 from robostack.runtime.runner import Runner
 from robostack.spec import ContractError
+from robostack_sim.beam.space_charge import perveance
 from robostack_sim.beam.transmission import BeamTransmission
 from robostack_sim.beam.transmission_config import BeamTransmissionConfig
 from robostack_sim.beam.transmission_trials import Tuning, best_known, tune
@@ -108,8 +109,9 @@ def test_machines_are_drawn_as_asked() -> None:
     m = task.machines
     assert set((m.gain < 0).sum(1).tolist()) == {0, 1, 2}
     assert m.gain.abs().min() >= 0.8 and m.gain.abs().max() <= 1.2
-    bare = m.perveance / (task.observe()["source_current"][:, 0] / 0.01)
-    assert 0.97e-3 * 0.1 * 0.9 < bare.quantile(0.02) < bare.quantile(0.98) < 1.0e-3 * 0.2 * 1.1
+    left = m.perveance / perveance(task.lebt.lattice.beam, m.current_a)
+    assert 0.1 <= left.min() < 0.105 and 0.195 < left.max() <= 0.2
+    assert 0.7 <= m.current_a.min() / 0.01 < 0.72 and torch.corrcoef(torch.stack([m.current_a, left]))[0, 1].abs() < 0.1
     assert 0.94 <= m.capture.min() < 0.945 and 0.995 < m.capture.max() <= 1.0
     assert m.offset_m.abs().max() <= 0.6e-3 and 0.97 <= m.calibration.min() < 0.98
 

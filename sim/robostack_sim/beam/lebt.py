@@ -86,6 +86,8 @@ class Machine:
     """of the beam where the line begins"""
     entrance: Tensor
     """(N, 4) its centroid there: x, x', y, y' in m and rad"""
+    current_a: Tensor
+    """(N,) of that beam"""
     perveance: Tensor
     """(N,) what neutralisation leaves of it"""
     calibration: Tensor

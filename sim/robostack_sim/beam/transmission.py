@@ -171,20 +171,18 @@ class BeamTransmission(Task):
             lebt.beta_m * (1.0 + c.twiss_error * drawn["beta"]),
         )
         entrance = torch.stack([c.entrance_offset_m * drawn["entrance"], c.entrance_slope_rad * drawn["slope"]], -1)
-        bare = perveance(lebt.lattice.beam, self._source_a(drawn["current"][:, 0]))
+        current_a = lebt.current_a * (1.0 + c.current_error * drawn["current"][:, 0])
         return Machine(
             rays,
             entrance.flatten(1),
-            bare * (1.0 - between("compensation", c.compensation)),
+            current_a,
+            perveance(lebt.lattice.beam, current_a) * (1.0 - between("compensation", c.compensation)),
             1.0 + c.optics_error * drawn["calibration"],
             c.magnet_offset_m * drawn["offset"].unflatten(1, (-1, 2)),
             c.magnet_tilt_rad * drawn["tilt"].unflatten(1, (-1, 2)),
             drawn["gain"],
             between("capture", c.capture),
         )
-
-    def _source_a(self, share: Tensor) -> Tensor:
-        return self.lebt.current_a * (1.0 + self.config.current_error * share)
 
     def _uniform(self, *shape: int) -> Tensor:
         return 2.0 * torch.rand(self.num_envs, *shape, generator=self._generator, device=self.device) - 1.0
@@ -195,9 +193,7 @@ class BeamTransmission(Task):
     def sense(self, magnets_a: Tensor, applied_a: Tensor, true: Tensor) -> Obs:
         """Readings with fresh noise, differentiable in all of them."""
         noise = torch.randn(self.num_envs, 2, generator=self._generator, device=self.device) * self.config.noise
-        at = list(self._drawn).index("current")
-        share = self.hidden[:, sum([*self._drawn.values()][:at])]
-        source_a = self._source_a(share) + self.lebt.current_a * noise[:, 1]
+        source_a = self.machines.current_a + self.lebt.current_a * noise[:, 1]
         readings = torch.stack([true + noise[:, 0], source_a], 1)
         return Obs(torch.cat([readings, magnets_a, applied_a, true[:, None], self.hidden], 1), self.layout)
 
