@@ -26,7 +26,7 @@ class BeamTransmissionConfig:
     """What an episode may look like. Errors are half-widths of uniform distributions; every episode is another
     machine."""
 
-    num_envs: int = 256
+    num_envs: int = 384
     device: str = "cpu"
     lebt: str = "proton_35kev"
     """a shipped name or the path of a TOML file"""
