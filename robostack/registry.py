@@ -43,6 +43,7 @@ def load(kind: Kind, name: str) -> Any:
     Raises UnknownNameError, listing what exists, or MissingExtraError, naming what to install.
     """
     known = entries(kind)
+    name = plain if (plain := name.replace("-", "_")) in known else name
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""

@@ -88,6 +88,12 @@ def test_an_unknown_task_lists_the_installed_ones():
         registry.make("quadroter")
 
 
+def test_a_tasks_name_may_be_spelled_with_hyphens(capsys):
+    assert registry.load("task", "beam-transmission") is registry.load("task", "beam_transmission")
+    assert cli.main(["train", "beam-transmission", "--task-help"]) == 0
+    assert "robostack train beam_transmission" in capsys.readouterr().out
+
+
 def test_the_extra_that_installs_a_module_is_known():
     assert registry.extra_for("torch") == "train"
     assert registry.extra_for("warp.types") == "train"

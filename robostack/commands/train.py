@@ -59,6 +59,8 @@ class Command:
 
     def run(self, rest: list[str]) -> int:
         tasks = registry.entries("task")
+        if self.task not in tasks and (plain := (self.task or "").replace("-", "_")) in tasks:
+            return replace(self, task=plain).run(rest)
         if self.task is None or (self.task not in tasks and rest and rest[0].startswith("-")):
             usage = "name the task first, its settings after it: robostack train TASK [--setting value ...]"
             return _say(f"{usage}. Installed tasks: {', '.join(tasks) or 'none'}.", status=2)
