@@ -136,7 +136,7 @@ class Command:
             machine.operator.status("waiting for Start")
             while not machine.operator.started():
                 machine.rest(0.2)
-        machine.operator.status("correcting")
+            machine.operator.status("correcting")
         controller.arm()
         orbits: list[np.ndarray] = []
         best, best_a = np.inf, machine.setpoint_a.copy()
@@ -147,8 +147,6 @@ class Command:
             if rms < best:
                 best, best_a = rms, machine.setpoint_a.copy()
             print(f"after {step:3d} moves: RMS {PER_MM * rms:.3f} mm", flush=True)
-            machine.log.say("orbit", step=step, rms_m=rms, position_m=orbits[-1].tolist())
-            machine.operator.progress(step, rms, best)
             if step < self.steps:
                 controller.applied(device.write(_tick(device, controller, samples)))
         if rms > WORSE * best:

@@ -1,0 +1,203 @@
+"""Claims: through ROS 2 a machine over EPICS is corrected, looked at, held and given back as `robostack run` does it, and
+the node tells its state all the while."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, chdir
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from running import Ear, Running
+from steering import Beam, export
+
+pytest.importorskip("epics.ca")
+pytest.importorskip("softioc.softioc")
+
+from robostack.export.onnx import load_policy
+from robostack_real.nodes import wire
+from robostack_real.stacks.beam import beam as beam_stack
+from robostack_real.stacks.stack import Request
+from robostack_real.twins.beam_machine import VirtualBeamMachine, client_environment
+from robostack_sim.beam.config import BeamOrbitConfig
+
+SEED = 0
+"""of a machine without wrong polarities or dead BPMs, which this policy knows nothing of"""
+DT_S, STATUS_GAP_S = 0.2, 0.3
+GOLDEN_M = {"bpm_2_x": 0.4e-3}
+CHANGES = {
+    "shots = 3": "shots = 2\nramp_period_s = 0.05",
+    "slew_a_per_s = 10.0": "slew_a_per_s = 2.0",
+    "max_age_s = 2.0": "max_age_s = 1.0",
+    "settle_timeout_s = 10.0": "settle_timeout_s = 2.0",
+    "[target_m]": "[target_m]\n" + "\n".join(f"{k} = {v}" for k, v in GOLDEN_M.items()),
+}
+ROOM = Path(__file__).resolve().parents[1] / "devices/epics/control_room.py"
+
+
+def two_free_ports() -> int:
+    """The first of two in a row, for TCP and UDP."""
+    for port in range(38000 + 2 * (os.getpid() % 4000), 60000, 2):
+        try:
+            with ExitStack() as held:
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    for offset in (0, 1):
+                        held.enter_context(socket.socket(socket.AF_INET, kind)).bind(("127.0.0.1", port + offset))
+        except OSError:
+            continue
+        return port
+    raise RuntimeError("no two free ports")
+
+
+class Twin:
+    """The IOC, a control room that is not ours, and what stands in its file of setpoints."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.environment = folder, client_environment(port)
+        self._room = subprocess.Popen([sys.executable, str(ROOM)], env={**os.environ, **self.environment}, text=True,
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+
+    def ask(self, name: str, *value: Any) -> Any:
+        """Gets, or puts."""
+        assert self._room.stdin and self._room.stdout
+        self._room.stdin.write(json.dumps([name, *value]) + "\n")
+        self._room.stdin.flush()
+        return json.loads(self._room.stdout.readline())
+
+    def setpoints_a(self) -> dict[str, float]:
+        file = self.folder / "setpoints.json"
+        return json.loads(file.read_text()) if file.exists() else {}
+
+    def close(self) -> None:
+        self._room.kill()
+        self._room.wait()
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
+    folder, port = tmp_path_factory.mktemp("ioc"), two_free_ports()
+    with VirtualBeamMachine(folder, seed=SEED, port=port, rate_hz=30.0):
+        found = Twin(folder, port)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = BeamOrbitConfig(num_envs=1, step_dt=DT_S)
+    return Path(export(tmp_path_factory.mktemp("policy") / "policy.onnx", config, gain=0.5).origin)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    text = files("robostack_real.devices.epics").joinpath("cafe2_cm1.toml").read_text(encoding="utf-8")
+    for before, after in CHANGES.items():
+        assert before in text
+        text = text.replace(before, after)
+    path = tmp_path_factory.mktemp("machine") / "machine.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def asked(config: Path) -> dict[str, Any]:
+    return {"target": "epics", "config": str(config)}
+
+
+@pytest.fixture(scope="module")
+def stack(
+    policy: Path, domain: int, ear: Ear, _beam: Beam, twin: Twin, asked: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Running]:  # fmt: skip
+    """Looks on at first."""
+    with chdir(tmp_path_factory.mktemp("run")), Running(
+        policy, domain, beam_stack, environment=twin.environment, **asked
+    ) as running:
+        running.await_ready(ear)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def _beam(ear: Ear, policy: Path) -> Beam:
+    return Beam(ear, load_policy(policy), GOLDEN_M)
+
+
+@pytest.fixture
+def beam(stack: Running, _beam: Beam) -> Beam:
+    _beam.on_the_ground(stack)
+    return _beam
+
+
+def test_without_live_nothing_is_put(beam: Beam, twin: Twin, stack: Running, asked: dict[str, Any]) -> None:
+    ear = beam.ear
+    assert np.abs(beam.action_a).max() > 1.0
+    ear.start()
+    ear.until(lambda: "looks on only" in ear.report("device").values["refused"], "refused")
+    ear.until(lambda: "looks on only" in ear.report("supervisor").values["why"], "said")
+    assert not twin.setpoints_a() and twin.ask("HCM1:ORBIT:Owner") == ""
+    live = {n.role: n for n in beam_stack.describe(Request(beam.policy.origin, live=True, start=False, **asked))}
+    stack.described["device"] = live["device"]
+    stack.running["device"].terminate()
+    stack.running["device"].wait()
+
+
+def test_an_estop_cuts_a_move_short_and_what_stands_is_verified(beam: Beam, twin: Twin, stack: Running) -> None:
+    ear = beam.ear
+    ear.start()
+    ear.until(twin.setpoints_a, "a move has begun")
+    ear.for_s(0.2)
+    ear.ask("estop")
+    stopped = time.monotonic()
+    ear.until(lambda: ear.state("device") == "stopped", "stopped", 0.5)
+    held = twin.setpoints_a()
+    ear.until(lambda: any("every setpoint stands where we left it" in line for line in stack.lines), "verified")
+    ear.for_s(max(0.0, stopped + 1.5 - time.monotonic()))
+    assert twin.setpoints_a() == held
+    assert 0.0 < max(map(abs, held.values())) < 1.5  # it asked for 3 A, at 2 A/s
+    assert twin.ask("HCM1:ORBIT:Owner") == ""
+
+
+def test_it_corrects_the_machine_and_tells_its_state_during_moves_that_last(beam: Beam, twin: Twin) -> None:
+    ear = beam.ear
+    told = ear.keep("device_status", wire.STATUS_TYPE)
+    before = beam.rms_mm
+    ear.start()
+    ear.until(lambda: beam.rms_mm < 0.8 and ear.state("device") == "armed", "corrected")
+    assert before > 1.0 and twin.ask("HCM1:ORBIT:Rms") < 1.0
+    assert twin.ask("HCM1:ORBIT:Status") == "correcting"
+    longest = max(np.diff([came for came, _ in beam._applied]))
+    assert longest > 3 * STATUS_GAP_S
+    assert max(np.diff([came for came, _ in told])) < STATUS_GAP_S
+
+
+def test_a_bpm_that_is_no_number_holds_until_somebody_starts_again(beam: Beam, twin: Twin, stack: Running) -> None:
+    ear = beam.ear
+    beam.move(1)
+    stack.lines.clear()
+    twin.ask("TWIN:BpmNan", 3)
+    ear.until(lambda: ear.state("device") == "fallback", "fallback")
+    assert "Bpm:2-X11 = nan: no number" in ear.report("device").values["why"]
+    held = twin.setpoints_a()
+    ear.until(lambda: any("every setpoint stands where we left it" in line for line in stack.lines), "verified")
+    twin.ask("TWIN:BpmNan", 0)
+    ear.for_s(1.0)
+    assert twin.setpoints_a() == held and ear.state("device") == "fallback"
+    beam.on_the_ground(stack)
+    beam.move(1)
+    assert ear.state("device") == "armed" and twin.setpoints_a() != held
+
+
+def test_it_ends_with_the_machine_given_back(beam: Beam, twin: Twin, stack: Running) -> None:
+    beam.move(1)
+    assert twin.ask("HCM1:ORBIT:Owner") != ""
+    stack.end()
+    assert twin.ask("HCM1:ORBIT:Owner") == "" and [p.returncode for p in stack.running.values()] == [0] * 4
