@@ -182,7 +182,7 @@ class DeviceNode(Node):
         self.lost = why
         if self.state == "armed":
             self._trip(why)
-        elif self.supervisors.wishing("arm"):
+        elif self.state == "disarmed" and self.supervisors.wishing("arm"):
             self.refused = why
         end = time.monotonic() + self.period_s
         while (left := end - time.monotonic()) > 0:
