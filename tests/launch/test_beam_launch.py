@@ -1,5 +1,5 @@
-"""Claims: the beam's launch file starts the nodes that `robostack up beam` starts, acts on a machine only when told, and
-refuses what makes no sense."""
+"""Claims: the beam's launch file starts the nodes that `robostack up beam` starts, acts on a machine only when told,
+and refuses what makes no sense."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def start(describe):
         ({"target": "epics", "config": "ITS", "live": "true"}, {"target": "epics", "config": "ITS", "live": True}),
     ],
 )
-def test_it_starts_the_nodes_that_up_starts_with_parameters_that_they_have(
-    start, policy, config, nodes, given, asked
-):
+def test_it_starts_the_nodes_that_up_starts_with_parameters_that_they_have(start, policy, config, nodes, given, asked):
     given, asked = ({k: str(config) if v == "ITS" else v for k, v in w.items()} for w in (given, asked))
     described = beam.describe(Request(policy, **asked))
     started = start(policy=str(policy), **given)

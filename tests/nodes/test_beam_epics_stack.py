@@ -1,5 +1,5 @@
-"""Claims: through ROS 2 a machine over EPICS is corrected, looked at, held and given back as `robostack run` does it, and
-the node tells its state all the while."""
+"""Claims: through ROS 2 a machine over EPICS is corrected, looked at, held and given back as `robostack run` does it,
+and the node tells its state all the while."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir
 from importlib.resources import files
@@ -26,17 +25,16 @@ pytest.importorskip("softioc.softioc")
 from robostack.export.onnx import load_policy
 from robostack_real.nodes import wire
 from robostack_real.stacks.beam import beam as beam_stack
-from robostack_real.stacks.stack import Request
 from robostack_real.twins.beam_machine import VirtualBeamMachine, client_environment
 from robostack_sim.beam.config import BeamOrbitConfig
 
-SEED = 0
+SEED = 14
 """of a machine without wrong polarities or dead BPMs, which this policy knows nothing of"""
-DT_S, STATUS_GAP_S = 0.2, 0.3
+DT_S = 0.2
 GOLDEN_M = {"bpm_2_x": 0.4e-3}
 CHANGES = {
-    "shots = 3": "shots = 2\nramp_period_s = 0.05",
-    "slew_a_per_s = 10.0": "slew_a_per_s = 2.0",
+    "shots = 3": "shots = 2",
+    "slew_a_per_s = 10.0": "slew_a_per_s = 2.5",
     "max_age_s = 2.0": "max_age_s = 1.0",
     "settle_timeout_s = 10.0": "settle_timeout_s = 2.0",
     "[target_m]": "[target_m]\n" + "\n".join(f"{k} = {v}" for k, v in GOLDEN_M.items()),
@@ -85,7 +83,7 @@ class Twin:
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
     folder, port = tmp_path_factory.mktemp("ioc"), two_free_ports()
-    with VirtualBeamMachine(folder, seed=SEED, port=port, rate_hz=30.0):
+    with VirtualBeamMachine(folder, seed=SEED, port=port, rate_hz=20.0):
         found = Twin(folder, port)
         yield found
         found.close()
@@ -109,19 +107,16 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def asked(config: Path) -> dict[str, Any]:
-    return {"target": "epics", "config": str(config)}
-
-
-@pytest.fixture(scope="module")
 def stack(
-    policy: Path, domain: int, ear: Ear, _beam: Beam, twin: Twin, asked: dict[str, Any],
+    policy: Path, domain: int, ear: Ear, _beam: Beam, twin: Twin, config: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Running]:  # fmt: skip
-    """Looks on at first."""
-    with chdir(tmp_path_factory.mktemp("run")), Running(
-        policy, domain, beam_stack, environment=twin.environment, **asked
-    ) as running:
+    """Live, not started."""
+    asked = {"target": "epics", "config": str(config), "live": True}
+    with (
+        chdir(tmp_path_factory.mktemp("run")),
+        Running(policy, domain, beam_stack, environment=twin.environment, **asked) as running,
+    ):
         running.await_ready(ear)
         yield running
 
@@ -137,17 +132,15 @@ def beam(stack: Running, _beam: Beam) -> Beam:
     return _beam
 
 
-def test_without_live_nothing_is_put(beam: Beam, twin: Twin, stack: Running, asked: dict[str, Any]) -> None:
+def test_what_speaks_against_a_start_is_said_and_nothing_is_put(beam: Beam, twin: Twin) -> None:
     ear = beam.ear
-    assert np.abs(beam.action_a).max() > 1.0
+    ear.until(lambda: np.abs(beam.action_a).max() > 1.0, "it acts in the dark")
+    twin.ask("HCM1:ORBIT:Abort", 1)
     ear.start()
-    ear.until(lambda: "looks on only" in ear.report("device").values["refused"], "refused")
-    ear.until(lambda: "looks on only" in ear.report("supervisor").values["why"], "said")
+    ear.until(lambda: "ORBIT:Abort is set" in ear.report("device").values["refused"], "refused")
+    twin.ask("HCM1:ORBIT:Abort", 0)
+    assert ear.ask("stop").success
     assert not twin.setpoints_a() and twin.ask("HCM1:ORBIT:Owner") == ""
-    live = {n.role: n for n in beam_stack.describe(Request(beam.policy.origin, live=True, start=False, **asked))}
-    stack.described["device"] = live["device"]
-    stack.running["device"].terminate()
-    stack.running["device"].wait()
 
 
 def test_an_estop_cuts_a_move_short_and_what_stands_is_verified(beam: Beam, twin: Twin, stack: Running) -> None:
@@ -155,28 +148,29 @@ def test_an_estop_cuts_a_move_short_and_what_stands_is_verified(beam: Beam, twin
     ear.start()
     ear.until(twin.setpoints_a, "a move has begun")
     ear.for_s(0.2)
+    asked_a = np.abs(beam.action_a).max()
     ear.ask("estop")
-    stopped = time.monotonic()
     ear.until(lambda: ear.state("device") == "stopped", "stopped", 0.5)
-    held = twin.setpoints_a()
     ear.until(lambda: any("every setpoint stands where we left it" in line for line in stack.lines), "verified")
-    ear.for_s(max(0.0, stopped + 1.5 - time.monotonic()))
+    held = twin.setpoints_a()
+    ear.for_s(1.0)
     assert twin.setpoints_a() == held
-    assert 0.0 < max(map(abs, held.values())) < 1.5  # it asked for 3 A, at 2 A/s
+    assert 0.0 < max(map(abs, held.values())) < 0.8 * asked_a
     assert twin.ask("HCM1:ORBIT:Owner") == ""
 
 
 def test_it_corrects_the_machine_and_tells_its_state_during_moves_that_last(beam: Beam, twin: Twin) -> None:
     ear = beam.ear
-    told = ear.keep("device_status", wire.STATUS_TYPE)
+    told = {role: ear.keep(f"{role}_status", wire.STATUS_TYPE) for role in ("device", "supervisor")}
     before = beam.rms_mm
     ear.start()
     ear.until(lambda: beam.rms_mm < 0.8 and ear.state("device") == "armed", "corrected")
     assert before > 1.0 and twin.ask("HCM1:ORBIT:Rms") < 1.0
     assert twin.ask("HCM1:ORBIT:Status") == "correcting"
-    longest = max(np.diff([came for came, _ in beam._applied]))
-    assert longest > 3 * STATUS_GAP_S
-    assert max(np.diff([came for came, _ in told])) < STATUS_GAP_S
+    move_s, device_s, other_s = (
+        max(np.diff([came for came, _ in heard])) for heard in (beam._applied, told["device"], told["supervisor"])
+    )
+    assert move_s > 1.0 and device_s < other_s + 0.2  # a busy machine of ours delays both
 
 
 def test_a_bpm_that_is_no_number_holds_until_somebody_starts_again(beam: Beam, twin: Twin, stack: Running) -> None:

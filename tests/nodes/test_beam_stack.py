@@ -23,7 +23,8 @@ from robostack_real.nodes import wire
 from robostack_real.stacks.beam import beam as beam_stack
 from robostack_sim.beam.config import BeamOrbitConfig
 
-STEP_A, DT_S = 0.5, 0.2
+STEP_A, DT_S = 0.5, 0.35
+"""a period in which a supervisor would miss a node that is only heard of once"""
 GOLDEN_M = {"bpm_1_x": 0.5e-3, "bpm_4_y": -0.3e-3}
 DESIGN = BeamOrbitConfig(num_envs=1, step_dt=DT_S, step_max_a=STEP_A, optics_error=0.0, gain_error=0.1,
                          flipped_correctors=0, dead_share=0.0, bpm_noise_m=1e-5, drift_m=0.0)  # fmt: skip
@@ -85,14 +86,14 @@ def assert_held(beam: Beam, since_a: np.ndarray) -> None:
 
 
 def test_nothing_moves_before_it_is_armed_though_the_policy_acts(beam: Beam) -> None:
-    beam.ear.for_s(3 * DT_S)
+    beam.ear.for_s(2 * DT_S)
     assert not beam.current_a.any() and beam.moves() == 0
     assert np.abs(beam.action_a).max() == pytest.approx(STEP_A)
     assert beam.rms_mm > 1.0
 
 
 def test_a_policy_knows_each_reading_once_and_what_was_made_of_each_move(beam: Beam) -> None:
-    beam.move(5)
+    beam.move(4)
     assert beam.acted_again() < 1e-5
     steps = np.array(list(beam.applied().values()))
     assert np.abs(steps).max() == pytest.approx(STEP_A)  # the envelope's: it asks for more
@@ -125,7 +126,7 @@ def test_a_stop_request_holds_and_the_next_start_goes_on_from_there(beam: Beam) 
     assert_held(beam, beam.current_a)
 
 
-def test_a_killed_supervisor_is_a_fallback_before_the_period_is_over(beam: Beam, stack: Running) -> None:
+def test_a_killed_supervisor_is_a_fallback_and_everything_holds(beam: Beam, stack: Running) -> None:
     ear = beam.ear
     beam.move(1)
     stack.running["supervisor"].send_signal(signal.SIGKILL)
@@ -157,7 +158,7 @@ def test_a_reading_that_is_no_number_is_not_acted_on(beam: Beam) -> None:
 
 
 def test_it_corrects_the_orbit_to_the_golden_one(beam: Beam) -> None:
-    beam.ear.start()
+    beam.move(2)
     beam.ear.until(lambda: beam.rms_mm < 0.3, "corrected")
     assert beam.ear.state("device") == "armed"
 

@@ -176,7 +176,7 @@ class DeviceNode(Node):
         self.get_logger().error(f"fallback: {why}")
 
     def _lose(self, why: str) -> None:
-        """The machine does not answer, or has left our commands: that latches in flight. It is asked again in a period."""
+        """The machine does not answer, or has left our commands: that latches in flight. A period passes."""
         if why != self.lost:
             self.get_logger().error(why)
         self.lost = why
@@ -193,8 +193,10 @@ class DeviceNode(Node):
         return time.time_ns()
 
     def await_answer(self, stamp_ns: int) -> None:
-        """Until the answer to this period's observation is here, or half a period has passed."""
-        end = time.monotonic() + 0.5 * self.period_s
+        """Until the answer to this period's observation is here, or half a period has passed; in flight a slow machine
+        waits for as long as an action may be old, since nothing is late there."""
+        patient = self._thread is not None and self.state == "armed"
+        end = time.monotonic() + (self._action_max_age_s if patient else 0.5 * self.period_s)
         while self._answered_ns != stamp_ns and self._policy_speaks() and (left := end - time.monotonic()) > 0:
             self.rest(left)
 
@@ -279,6 +281,7 @@ class DeviceNode(Node):
             return
         self.supervisors.session, self._policy = wish.session, wish.values["policy"]
         self.state, self._answered_ns = "armed", 0  # what was answered before is not acted on, where it is a change
+        self._action_s = time.monotonic()  # nor too old, because arming took its time
         self.controller.arm()
         self.get_logger().info(f"armed by {self.supervisors.session} for {self._policy}")
 

@@ -1,7 +1,7 @@
 """What every node does alike: parameters with descriptions, its loop, and its life from start to Ctrl-C.
 
-A node spins between the ticks of a fixed-rate loop, in one thread: what arrives is handled while the loop would sleep. One
-whose period is longer than a status may take tells its state meanwhile.
+A node spins between the ticks of a fixed-rate loop, in one thread: what arrives is handled while the loop would sleep.
+One whose period is longer than that of a status tells its state meanwhile.
 """
 
 from __future__ import annotations

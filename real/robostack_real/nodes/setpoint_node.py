@@ -25,7 +25,9 @@ class SetpointNode(Node):
         self.declare_policy("path of the policy.onnx; only its contract is read here")
         self.declare("trajectory", "hover", "hover or figure_eight")
         self.declare("period_s", 5.5, "of the figure-eight, 2 x 1 m", 1.0, 60.0)
-        self.declare("constant", "", "where no body moves: ELEMENT=VALUE,ELEMENT=VALUE; an element that is left out is 0")
+        self.declare(
+            "constant", "", "where no body moves: ELEMENT=VALUE,ELEMENT=VALUE; an element that is left out is 0"
+        )
         self.declare("rate_hz", 50.0, "how often it is told", 1.0, 500.0)
         self.state = "unconfigured"
 
@@ -120,6 +122,8 @@ def constants(text: str, channels: Sequence[Channel]) -> Values:
         except ValueError:
             number = math.nan
         if not low <= number <= high:
-            raise ContractError(f"parameter constant: {part.strip()}: needs a number in [{low:g}, {high:g}] {channel.unit}")
+            raise ContractError(
+                f"parameter constant: {part.strip()}: needs a number in [{low:g}, {high:g}] {channel.unit}"
+            )
         found[channel.name][i] = number
     return found
