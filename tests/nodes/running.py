@@ -43,12 +43,12 @@ class Ear:
         self.node.create_subscription(wire.message_type(type_name), topic, heard, wire.listened())
 
     def keep(self, topic: str, type_name: str) -> list[tuple[float, Any]]:
-        """All that comes on it, with arrival times."""
+        """All that comes on it, with the times at which it was sent, s."""
         heard: list[tuple[float, Any]] = []
         quality = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 
-        def keep(message: Any) -> None:
-            heard.append((time.monotonic(), message))
+        def keep(message: Any, info: Any) -> None:
+            heard.append((info["source_timestamp"] * 1e-9, message))
 
         self.node.create_subscription(wire.message_type(type_name), topic, keep, quality)
         return heard

@@ -102,7 +102,7 @@ class Beam:
         for role in stack.ended():
             stack.again(role)
         ear.until(lambda: all(r and r.age_s() < 0.3 for r in map(ear.report, ("policy", "device", "supervisor"))), "up")
-        if ear.state("supervisor") != "idle":
+        if ear.state("supervisor") != "idle" or ear.state("device") != "disarmed":
             ear.ask("estop")
             ear.until(lambda: ear.state("supervisor") == ear.state("device") == "stopped", "stopped")
             ear.ask("reset")
@@ -115,11 +115,11 @@ class Beam:
         controller = Controller(Runner(self.policy), self.policy.spec)
         controller.arm()
         actions, applied, worst, compared = self.actions(), self.applied(), 0.0, 0
-        for came_s, orbit in self._orbits:
+        for sent_s, orbit in self._orbits:
             stamp = wire.stamp_ns(orbit.header)
             if stamp not in actions:
                 continue
-            current = min(self._currents, key=lambda c: abs(c[0] - came_s))[1].data
+            current = min(self._currents, key=lambda c: abs(c[0] - sent_s))[1].data
             samples = {"bpm_position": (orbit.position, 0.0), "corrector_current": (current, 0.0),
                        "target_orbit": (self.target_m, 0.0)}  # fmt: skip
             found = controller.tick(samples)
