@@ -16,13 +16,19 @@ from robostack.spec import ContractError
 
 
 class Device(Protocol):
-    """Sensors and actuators of one machine. Every call may raise ConnectionError when it is lost."""
+    """Sensors and actuators of one machine. Every call may raise ConnectionError when it is lost.
+
+    One that paces, with a period of more than a few hundredths of a second, is entered, read, armed, written and exited
+    in a thread of its own by who has something else to do meanwhile; `stop` and `tripped` are for any thread.
+    """
 
     where: str
     channels: tuple[str, ...]
     """of the contract, that it measures"""
     paces: bool
     """it is the clock: a write returns when a period of its own has passed"""
+    changes: bool
+    """actions are changes: each is written once, for the reading that it answers, and neutral leaves all as it is"""
     tripped: str
     """why it has left our commands for a fallback of its own, until it is stopped; empty while it obeys"""
 
@@ -30,10 +36,11 @@ class Device(Protocol):
         """What has been measured since the last read, with ages (s); a channel without news is left out."""
 
     def arm(self) -> None:
-        """It is about to be commanded."""
+        """It is about to be commanded. Raises ContractError when it will not be."""
 
     def write(self, action: Array) -> Array:
-        """(actions,) that passed an envelope, for one control period; returns what the actuators get."""
+        """(actions,) that passed an envelope, for one control period, neutral while it is not armed; returns what the
+        actuators get."""
 
     def stop(self) -> None:
         """What leaves the machine safe without anybody; may be called twice, and from a signal handler."""

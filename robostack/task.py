@@ -123,6 +123,8 @@ class Scenario:
     prepare: Callable[[Task], None] = lambda task: None
     seed: int = 0
     about: Mapping[str, Any] = field(default_factory=dict)
+    changes: bool = False
+    """its actions are changes: without one, and when it is stopped, the machine stays as it is"""
 
 
 class Task(ABC):

@@ -64,7 +64,7 @@ def test_misfits_are_found_on_the_wire(spec: PolicySpec, domain: int, monkeypatc
     node.create_publisher(Odometry, "odom", best_effort)
     node.create_subscription(Odometry, "odom", print, QoSProfile(depth=1, deadline=Duration(seconds=0.5)))
     node.create_publisher(Bool, "estop", 10)
-    heard, found = listen(observation_topics(spec), 1.0)
+    heard, found, _ = listen(observation_topics(spec), 1.0)
     ours = wire.listened()
     node.destroy_node()
     rclpy.shutdown(context=context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 from workspace import ROOT, Workspace
+
+from robostack_real.nodes.main import ROLES
 
 
 @pytest.fixture
@@ -35,6 +38,20 @@ def describe() -> Iterator[Callable[[str], Any]]:
     yield load
     sys.path.remove(standin)
     forget()
+
+
+@pytest.fixture
+def nodes(domain: int) -> Iterator[dict[str, Any]]:
+    """Every node by its role, not configured."""
+    rclpy = pytest.importorskip("rclpy")
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain)
+    modules = {role: importlib.import_module(f"robostack_real.nodes.{role}_node") for role in ROLES}
+    made = {role: getattr(module, ROLES[role])(context=context) for role, module in modules.items()}
+    yield made
+    for node in made.values():
+        node.destroy_node()
+    rclpy.shutdown(context=context)
 
 
 @pytest.fixture(scope="module", params=["plain", "--symlink-install"])

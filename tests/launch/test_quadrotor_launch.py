@@ -3,12 +3,11 @@ cannot fly before anything runs."""
 
 from __future__ import annotations
 
-import importlib
 import tomllib
 from pathlib import Path
 
 import pytest
-from workspace import ROOT
+from workspace import ROOT, unknown_parameters
 
 from robostack import registry
 from robostack.spec import ContractError
@@ -55,20 +54,6 @@ def test_it_starts_the_nodes_that_up_starts(start, policy, given, asked):
     assert all(n.on_exit for n in started)  # one that ends by itself ends all
 
 
-@pytest.fixture
-def nodes(domain):
-    """Every node by its role, not configured."""
-    rclpy = pytest.importorskip("rclpy")
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=domain)
-    modules = {role: importlib.import_module(f"robostack_real.nodes.{role}_node") for role in ROLES}
-    made = {role: getattr(module, ROLES[role])(context=context) for role, module in modules.items()}
-    yield made
-    for node in made.values():
-        node.destroy_node()
-    rclpy.shutdown(context=context)
-
-
 @pytest.mark.parametrize("target", quadrotor.targets)
 def test_every_executable_and_every_parameter_exists(start, policy, nodes, target):
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
@@ -76,7 +61,7 @@ def test_every_executable_and_every_parameter_exists(start, policy, nodes, targe
     for launched in start(policy=str(policy), target=target):
         role = launched.executable.removesuffix("_node")
         assert (launched.package, scripts[launched.executable]) == ("robostack", f"robostack_real.nodes.main:{role}")
-        assert [n for p in launched.parameters for n in p if not nodes[role].has_parameter(n)] == []
+    assert unknown_parameters(start(policy=str(policy), target=target), nodes) == []
 
 
 def test_the_manual_lists_every_parameter_as_it_is(nodes):

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def unknown_parameters(launched: Iterable[Any], nodes: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What launched nodes are given, and nodes of their roles do not declare."""
+    return [
+        (node.executable, name)
+        for node in launched
+        for given in node.parameters
+        for name in given
+        if not nodes[node.executable.removesuffix("_node")].has_parameter(name)
+    ]
 
 
 @dataclass

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_srvs.srv import SetBool, Trigger
 
 from robostack_real.nodes import wire
 from robostack_real.stacks.processes import Processes
 from robostack_real.stacks.quadrotor import quadrotor
-from robostack_real.stacks.stack import NodeDescription, Request
+from robostack_real.stacks.stack import NodeDescription, Request, Stack
 
 ANSWER_S = 2.0
 WAIT_S = 20.0
@@ -40,6 +41,17 @@ class Ear:
                 self.reports[topic] = wire.Report.of(message)
 
         self.node.create_subscription(wire.message_type(type_name), topic, heard, wire.listened())
+
+    def keep(self, topic: str, type_name: str) -> list[tuple[float, Any]]:
+        """All that comes on it, with the times at which it was sent, s."""
+        heard: list[tuple[float, Any]] = []
+        quality = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+        def keep(message: Any, info: Any) -> None:
+            heard.append((info["source_timestamp"] * 1e-9, message))
+
+        self.node.create_subscription(wire.message_type(type_name), topic, keep, quality)
+        return heard
 
     def report(self, role: str) -> wire.Report | None:
         """The newest, with the time that it came."""
@@ -101,15 +113,22 @@ ROLES = ("policy", "device", "supervisor", "setpoint")
 
 
 class Running(Processes):
-    """The quadrotor stack; `lines` is all that its nodes said."""
+    """The quadrotor stack, or another; `lines` is all that its nodes said."""
 
-    def __init__(self, policy: Path, domain: int, **asked: Any) -> None:
+    def __init__(
+        self,
+        policy: Path,
+        domain: int,
+        stack: Stack = quadrotor,
+        environment: Mapping[str, str] | None = None,
+        **asked: Any,
+    ) -> None:
         self.lines: list[str] = []
         request = Request(policy, start=False, fifo=50, view_port=0, **asked)
-        self.described = {n.role: n for n in quadrotor.describe(request)}
+        self.described = {n.role: n for n in stack.describe(request)}
         super().__init__(
             tuple(self.described.values()),
-            environment={"ROS_DOMAIN_ID": str(domain)},
+            environment={"ROS_DOMAIN_ID": str(domain), **(environment or {})},
             show=lambda role, line: self.lines.append(f"{role}: {line}"),
         )
 

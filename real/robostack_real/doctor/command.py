@@ -27,15 +27,21 @@ class Command:
     a listener apart, on `action` and `estop` too. Sends nothing. Run it beside your drivers before the policy flies,
     and move the machine by hand meanwhile.
 
+    With --stack it also looks for the nodes of a running one: which tell their state, in which they are, and whether
+    they were started from this file.
+
     Exit status 1 when something is wrong, 0 otherwise.
 
     Example: robostack doctor policy.onnx --seconds 10
+    Example: robostack doctor policy.onnx --stack quadrotor
     """
 
     policy: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")] = None
     """A policy.onnx, a run folder or a task (its newest run). Default: the newest run."""
     seconds: float = 5.0
     """How long to listen."""
+    stack: str | None = None
+    """Of whose nodes each has to be there."""
     json: bool = False
     """Print the findings as JSON for a script."""
     root: Path = Path("logs")
@@ -45,17 +51,27 @@ class Command:
         from rich.console import Console
         from rich.progress import Progress
 
+        from robostack import registry
         from robostack.export.onnx import load_policy
         from robostack.messages import observation_topics
         from robostack_real.doctor.listening import listen
+        from robostack_real.doctor.presence import present
+        from robostack_real.stacks.stack import Request, Stack
 
         if not 1.0 <= self.seconds <= 3600.0:
             raise ContractError(f"--seconds {self.seconds:g}: must lie in [1, 3600]")
-        spec = load_policy(RunFolder.find_policy(self.policy, self.root)).spec
+        path = RunFolder.find_policy(self.policy, self.root)
+        policy = load_policy(path)
+        spec, roles = policy.spec, []
+        if self.stack is not None:
+            stack: Stack = registry.load("stack", self.stack)
+            roles = [n.told_as for n in stack.describe(Request(path, view_port=0))]
         with Progress(console=Console(stderr=True), transient=True) as bar:
             work = bar.add_task("listening", total=1.0)
-            heard, ends = listen(observation_topics(spec), self.seconds, lambda s: bar.update(work, completed=s))
-        findings = [*diagnose(spec, heard), *judge(ends)]
+            heard, ends, reports = listen(
+                observation_topics(spec), self.seconds, lambda s: bar.update(work, completed=s), roles
+            )
+        findings = [*present(policy, roles, reports), *diagnose(spec, heard), *judge(ends)]
         if self.json:
             print(json.dumps([dataclasses.asdict(f) for f in findings], indent=2))
         else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from robostack.messages import Topic, Values, WrongMessage
@@ -34,10 +35,13 @@ class Heard:
 
 
 def listen(
-    topics: Iterable[Topic], seconds: float, progress: Callable[[float], None] = lambda share: None
-) -> tuple[list[Heard], list[Ends]]:
-    """What `topics` of this DDS domain said, and who sends and hears them how, after the time that discovery may take.
-    Raises MissingExtraError."""
+    topics: Iterable[Topic],
+    seconds: float,
+    progress: Callable[[float], None] = lambda share: None,
+    roles: Sequence[str] = (),
+) -> tuple[list[Heard], list[Ends], dict[str, wire.Report]]:
+    """What `topics` of this DDS domain said, and who sends and hears them how, after the time that discovery may take;
+    and the newest that a node of each of `roles` told of itself, where one did. Raises MissingExtraError."""
     rclpy = wire.ros()
     from rclpy.executors import SingleThreadedExecutor
 
@@ -47,13 +51,23 @@ def listen(
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     found = [Heard(topic) for topic in topics]
+    reports: dict[str, wire.Report] = {}
+
+    def told(role: str, message: Any) -> None:
+        reports[role] = wire.Report.of(message)
+
     try:
         for heard in found:
             node.create_subscription(
                 wire.message_type(heard.topic.type), heard.topic.name, _keeper(heard), wire.listened()
             )
+        for role in roles:
+            kind = wire.message_type(wire.STATUS_TYPE)
+            node.create_subscription(kind, f"{role}_status", partial(told, role), wire.listened())
         begin = time.monotonic()
-        while (elapsed := time.monotonic() - begin) < DISCOVERY_S and not all(h.arrivals_s for h in found):
+        while time.monotonic() - begin < DISCOVERY_S and not (
+            all(h.arrivals_s for h in found) and reports.keys() >= {*roles}
+        ):
             executor.spin_once(0.05)
         begin = time.monotonic()
         for heard in found:
@@ -74,7 +88,7 @@ def listen(
         executor.shutdown()
         node.destroy_node()
         rclpy.shutdown(context=context)
-    return found, connected
+    return found, connected, reports
 
 
 def _keeper(heard: Heard) -> Callable[[Any], None]:

@@ -1,6 +1,7 @@
 """What every node does alike: parameters with descriptions, its loop, and its life from start to Ctrl-C.
 
 A node spins between the ticks of a fixed-rate loop, in one thread: what arrives is handled while the loop would sleep.
+One whose period is longer than that of a status tells its state meanwhile.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Node(LifecycleNode):
     or ConnectionError: the transition then fails with that text."""
 
     ROLE: ClassVar[str]
+    state: str
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(self.ROLE, **kwargs)
@@ -61,6 +63,10 @@ class Node(LifecycleNode):
     def activate(self) -> None: ...
     def deactivate(self) -> None: ...
     def tick(self, missed: int) -> None: ...
+
+    def meanwhile(self) -> None:
+        """Between the ticks of a slow loop, and while one lasts: as often as a status is due at least."""
+        self.tell(self.state)
 
     def report(self) -> wire.Report:
         raise NotImplementedError
@@ -145,6 +151,14 @@ class Node(LifecycleNode):
         self.wait = executor.spin_once
         return self.run(self._tick, lambda: self.trigger_deactivate() if self.active else None, periods)
 
+    def rest(self, seconds: float) -> None:
+        """`wait`, and `meanwhile` where the loop is slow."""
+        if self.period_s <= wire.STATUS_PERIOD_S:
+            self.wait(seconds)
+        else:
+            self.wait(min(seconds, wire.STATUS_PERIOD_S))
+            self.meanwhile()
+
     def run(self, tick: Callable[[int], None], stop: Callable[[], object], periods: int | None = None) -> loop.Timing:
         """loop.run at the node's pace."""
         self.timing = loop.Timing(self.period_s)
@@ -153,7 +167,7 @@ class Node(LifecycleNode):
             self.period_s,
             stop=stop,
             periods=periods,
-            sleep=self.wait,
+            sleep=self.rest,
             timing=self.timing,
             clock=time.monotonic if self.paced else lambda: self.timing.ticks * self.period_s,
         )

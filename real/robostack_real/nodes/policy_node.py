@@ -7,6 +7,9 @@ whatever comes of it is the device's, the last live element before the actuators
 
 While the device is not armed the policy acts in the dark: nobody obeys, it does not latch, and it starts anew, from its
 reset state, in the moment the device arms.
+
+Where actions are changes, a period is an observation: a policy that acted twice on one would count a move twice. What
+was made of its last one is what the device says, and not what was sent.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import Any
 import numpy as np
 from rclpy.serialization import deserialize_message, serialize_message
 
-from robostack.messages import Topic, WrongMessage, action_topic, observation_topics
+from robostack.messages import ActionTopic, Topic, WrongMessage, action_topic, observation_topics
 from robostack.runtime import loop
 from robostack.runtime.controller import Controller
 from robostack.runtime.margins import margins
@@ -40,6 +43,7 @@ class PolicyNode(Node):
         super().__init__(**kwargs)
         self.declare_policy("path of the policy.onnx")
         self.declare("lockstep", False, "every observation is one period, whatever the clock says (simulation)")
+        self.declare("changes", False, "actions are changes: each answers one observation, and none is made twice")
         self.state = "unconfigured"
         self.work = loop.Distribution()
         """from an observation's arrival to its action's departure"""
@@ -48,7 +52,7 @@ class PolicyNode(Node):
         self.policy = self.load()
         spec = self.spec = self.policy.spec
         self.dt_s = spec.control_dt_s
-        self.period_s = self.dt_s / LOOKS
+        self.period_s = min(self.dt_s / LOOKS, wire.STATUS_PERIOD_S)
         runner = Runner(self.policy)
         self.controller = Controller(runner, spec)
         self._interface_hash = spec.interface_hash  # milliseconds, and a report is made on the control path
@@ -58,7 +62,8 @@ class PolicyNode(Node):
         self._stamps: dict[str, int] = {}
         self._complaints: dict[str, str] = {}
         self.repeated = 0
-        self._lockstep = bool(self.value("lockstep"))
+        changes = bool(self.value("changes"))
+        self._lockstep = changes or bool(self.value("lockstep"))
         self._ticked_s = self._tripped_s = self._answered_s = self._sent_s = time.monotonic()
         self._counted = 0
         """periods ticked since the last observation"""
@@ -77,6 +82,10 @@ class PolicyNode(Node):
         self.create_subscription(
             wire.message_type(wire.STATUS_TYPE), "device_status", self._heard_device, wire.listened()
         )
+        if changes:
+            self._applied = ActionTopic("applied_action", spec.actions)
+            kind = wire.message_type(self._applied.type)
+            self.create_subscription(kind, self._applied.name, self._heard_applied, wire.listened())
         self._topic.write_packed(self._action, np.zeros(spec.action_size))
         serialize_message(self._action)
         zeros = {c.name: np.zeros(c.shape, np.float32) for c in spec.observations}
@@ -188,6 +197,12 @@ class PolicyNode(Node):
         wire.put_stamp(self._action.header, stamp_ns)
         self._publisher.publish(self._action)
         self._sent_s = time.monotonic()
+
+    def _heard_applied(self, message: Any) -> None:
+        try:
+            self.controller.applied(self._applied.read_packed(message))
+        except WrongMessage as error:
+            self._complaints[self._applied.name] = str(error)
 
     def _heard_device(self, message: Any) -> None:
         armed = message.message == "armed"

@@ -50,7 +50,7 @@ class SimNode(DeviceNode):
             return
         end = time.monotonic() + (self._answer_s if self._policy else 0.5 * self.period_s)
         while self._answered_ns != stamp_ns and (left := end - time.monotonic()) > 0:
-            self.wait(left)
+            self.rest(left)
 
     def tick(self, missed: int) -> None:
         super().tick(0 if self._lockstep else missed)

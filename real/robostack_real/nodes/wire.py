@@ -129,18 +129,18 @@ class Teller:
 class Speakers:
     """Who has been heard on a topic lately: two that speak at once are told from one that was started again."""
 
-    ACTIVE_S = 0.5
-
-    def __init__(self) -> None:
+    def __init__(self, period_s: float = 0.0) -> None:
+        """Lately: within half a second, or a period and a half of what they say."""
+        self._active_s = max(0.5, 1.5 * period_s)
         self._heard: dict[str, float] = {}
 
     def heard(self, session: str) -> None:
         self._heard[session] = time.monotonic()
 
     def others(self, than: str | None) -> list[str]:
-        """Those that spoke in the last half second. A killed one falls silent, whatever DDS still lists."""
+        """Those that spoke lately. A killed one falls silent, whatever DDS still lists."""
         now = time.monotonic()
-        self._heard = {s: t for s, t in self._heard.items() if now - t < self.ACTIVE_S}
+        self._heard = {s: t for s, t in self._heard.items() if now - t < self._active_s}
         return sorted(s for s in self._heard if s != than)
 
 

@@ -25,6 +25,7 @@ class Command:
 
     Example: robostack up quadrotor --policy logs/quadrotor/latest/exported/policy.onnx --target sim
     Example: robostack up quadrotor --trajectory figure_eight --seconds 20
+    Example: robostack up beam --target epics --config machine.toml --live
     """
 
     stack: Annotated[str, tyro.conf.Positional]
@@ -32,13 +33,17 @@ class Command:
     """A policy.onnx, a run folder or a task (its newest run). Default: the newest run."""
     target: str = "sim"
     """What is commanded: sim, a simulated machine; board, the same with the policy on an emulated board; crazyflie, one
-    that carries this policy, at --uri."""
+    that carries this policy, at --uri; epics, a beam machine, of --config."""
     policy_on: Literal["board", "host"] = "board"
     """With --target board: the policy on it, or in policy_node, the board a device that gets actions."""
     uri: str = "udp://127.0.0.1:19850"
     """Of a Crazyflie: radio://0/80/2M; the default is `robostack twin crazyflie`."""
     dead_man: str = ""
     """With a machine that can hurt somebody: /dev/input/event..., of which a key or button is held down."""
+    config: Path | None = None
+    """Of a beam machine: its machine.toml; the golden orbit in it is what is asked for."""
+    live: bool = False
+    """With --target epics: act. Without it nothing is put."""
     require_signature: Path | None = None
     """Refuse a policy that no key of this file signed (robostack sign)."""
     trajectory: Literal["hover", "figure_eight"] = "hover"
@@ -79,6 +84,7 @@ class Command:
         request = Request(
             path.resolve(), self.target, self.trajectory, self.start, self.lockstep, self.fifo, self.uri,
             self.dead_man, keys, self.view_port, self.policy_on,
+            str(self.config.resolve()) if self.config else "", self.live,
         )  # fmt: skip
         end = time.monotonic() + self.seconds if self.seconds is not None else float("inf")
         try:

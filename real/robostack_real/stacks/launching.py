@@ -10,12 +10,12 @@ from typing import Any
 from robostack.signature import load_signed
 from robostack.spec import ContractError
 from robostack_real.stacks.processes import DEFAULTS, END_S
-from robostack_real.stacks.stack import Request, Stack
+from robostack_real.stacks.stack import SOME_TAKE, Request, Stack
 
 
 def arguments(stack: Stack) -> dict[str, dict[str, Any]]:
     """Launch arguments by name, as `DeclareLaunchArgument` takes them."""
-    return {
+    found: dict[str, dict[str, Any]] = {
         "policy": {"description": "path of the policy.onnx"},
         "target": {"default_value": "sim", "description": "what is commanded", "choices": list(stack.targets)},
         "policy_on": {
@@ -33,10 +33,13 @@ def arguments(stack: Stack) -> dict[str, dict[str, Any]]:
             "default_value": "",
             "description": "file of public keys, one of them the signer's",
         },
+        "config": {"default_value": "", "description": "the machine's file, machine.toml"},
+        "live": {"default_value": "false", "description": "act on the machine", "choices": ["true", "false"]},
         "view_port": {"default_value": "8765", "description": "of the live page on 127.0.0.1; 0 for none"},
         "namespace": {"default_value": ""},
         "params_file": {"default_value": "", "description": "YAML file of parameters that go before the stack's own"},
     }
+    return {name: about for name, about in found.items() if name not in SOME_TAKE or name in stack.takes}
 
 
 def nodes(stack: Stack, value: Callable[[str], str]) -> list[dict[str, Any]]:
@@ -44,15 +47,16 @@ def nodes(stack: Stack, value: Callable[[str], str]) -> list[dict[str, Any]]:
 
     Raises ContractError for a file that is not there or a policy that nothing could fly, before any node is started.
     """
-    policy, file = Path(value("policy")).expanduser().resolve(), value("params_file")
-    keys = str(Path(value("require_signature")).expanduser().resolve()) if value("require_signature") else ""
+    policy, file, keys = _path(value("policy")), value("params_file"), _path(value("require_signature"))
     load_signed(policy, [keys] if keys else [])
     if file and not Path(file).is_file():
         raise ContractError(f"params_file:={file}: there is no such file")
+    own: dict[str, Any] = {name: value(name) for name in stack.takes}
+    own |= {name: own[name] == "true" for name in {"lockstep", "live"} & own.keys()}
+    own |= {name: _path(own[name]) for name in {"config"} & own.keys()}
     request = Request(
-        policy, value("target"), value("trajectory"), value("start") == "true", value("lockstep") == "true",
-        _whole("fifo", value, 98), value("uri"), value("dead_man"), keys, _whole("view_port", value, 65535),
-        "host" if value("policy_on") == "host" else "board",
+        Path(policy), value("target"), start=value("start") == "true", fifo=_whole("fifo", value, 98),
+        require_signature=keys, view_port=_whole("view_port", value, 65535), **own,
     )  # fmt: skip
     environment = {name: text for name, text in DEFAULTS.items() if name not in os.environ}
     return [
@@ -63,6 +67,10 @@ def nodes(stack: Stack, value: Callable[[str], str]) -> list[dict[str, Any]]:
         }
         for node in stack.describe(request)
     ]  # fmt: skip
+
+
+def _path(text: str) -> str:
+    return str(Path(text).expanduser().resolve()) if text else ""
 
 
 def _whole(name: str, value: Callable[[str], str], most: int) -> int:

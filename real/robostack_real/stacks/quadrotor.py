@@ -37,4 +37,9 @@ def describe(request: Request) -> tuple[NodeDescription, ...]:
     )
 
 
-quadrotor = Stack("quadrotor", ("sim", "board", "crazyflie"), describe)
+quadrotor = Stack(
+    "quadrotor",
+    ("sim", "board", "crazyflie"),
+    ("trajectory", "lockstep", "uri", "dead_man", "policy_on"),
+    describe,
+)

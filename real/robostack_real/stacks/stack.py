@@ -6,9 +6,11 @@ A third party adds one by an entry point `robostack.stacks` that names a `Stack`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
+
+from robostack.spec import ContractError
 
 Value = bool | int | float | str
 
@@ -26,6 +28,11 @@ class NodeDescription:
     def executable(self) -> str:
         """What `ros2 run robostack` calls it."""
         return f"{self.role}_node"
+
+    @property
+    def told_as(self) -> str:
+        """What its status is called: whatever stands for the machine is the device."""
+        return "device" if self.role in ("sim", "board", "host") else self.role
 
     def arguments(self, namespace: str = "", params_file: Path | None = None) -> list[str]:
         """Command line behind the executable. What the file says goes before the stack's own parameters."""
@@ -61,11 +68,29 @@ class Request:
     """of the live page on 127.0.0.1; 0 for none"""
     policy_on: Literal["board", "host"] = "board"
     """where the policy runs, when the target is a board"""
+    config: str = ""
+    """the machine's file, where it has one"""
+    live: bool = False
+    """act on a machine that is otherwise only looked at"""
+
+
+SOME_TAKE = ("trajectory", "lockstep", "uri", "dead_man", "policy_on", "config", "live")
+"""fields of a Request that not every stack reads"""
 
 
 @dataclass(frozen=True)
 class Stack:
     name: str
     targets: tuple[str, ...]
-    describe: Callable[[Request], tuple[NodeDescription, ...]]
-    """in the order in which they are started; they are ended in the opposite one"""
+    takes: tuple[str, ...]
+    """of `SOME_TAKE`"""
+    described_by: Callable[[Request], tuple[NodeDescription, ...]]
+
+    def describe(self, request: Request) -> tuple[NodeDescription, ...]:
+        """In the order in which they are started; they are ended in the opposite one. Raises ContractError for what
+        makes no sense with this stack."""
+        for asked in fields(Request):
+            value = getattr(request, asked.name)
+            if asked.name in set(SOME_TAKE) - {*self.takes} and value != asked.default:
+                raise ContractError(f"{asked.name} = {value}: stack {self.name} takes none; leave it out")
+        return self.described_by(request)

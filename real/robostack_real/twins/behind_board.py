@@ -46,7 +46,7 @@ class BehindBoard:
             raise ContractError(f"{uri}: give a board and a scenario, such as board://auto/hover")
         self.where, self.tripped = uri, ""
         self._plant = Simulated(f"sim://{scenario}", policy)
-        self.channels = self._plant.channels
+        self.channels, self.changes = self._plant.channels, self._plant.changes
         self._kind = boards.choose(board)
         self._policy, self._open = policy, ExitStack()
         self._applied = self._neutral = np.array(policy.spec.action_limit("neutral"), np.float32)

@@ -36,10 +36,12 @@ class Simulated:
         if self.task.actor_channels != policy.spec.observations or self.task.actions != policy.spec.actions:
             raise ContractError(f"{policy.origin}: the task that its settings make has other channels; train it anew")
         self._scenario, self._seed = scenarios[name], seed
+        self.changes = self._scenario.changes
         layout = Layout(self.task.channels)
         self._sensors = {c.name: layout.indices((c.name,)) for c in policy.spec.observations if c.source == "sensor"}
         self.channels = tuple(self._sensors)
-        self.stop()
+        self._held = True
+        self._begin()
 
     def read(self) -> Mapping[str, Sample]:
         flat = self._observation
@@ -62,8 +64,12 @@ class Simulated:
         return {name: value[0].numpy().copy() for name, value in self.task.snapshot().items()}
 
     def stop(self) -> None:
-        """Back on its stand."""
+        """Back on its stand; where actions are changes it stays as it is."""
         self._held = True
+        if not self.changes:
+            self._begin()
+
+    def _begin(self) -> None:
         self.task.reset(self._seed + self._scenario.seed)
         self._scenario.prepare(self.task)
         self._observation = self.task.observe().flat[0].numpy().copy()

@@ -51,15 +51,16 @@ class Line:
 
 
 def channels(line: Line, config: BeamOrbitConfig, magnets: int) -> tuple[Channel, ...]:
-    """In the order of the packed observation; a dead BPM has gain 0."""
+    """In the order of the packed observation; a dead BPM has gain 0. No reading is good for two moves, so none is held
+    in the place of a bad one."""
     beyond, age, asked = (2.0 * line.aperture_m,), 3.0 * config.step_dt, 3600.0
     readings, n, c = line.readings, (len(line.readings),), (len(line.corrector_names),)
     low, limit = (-beyond[0],), tuple(1.01 * m for m in line.current_max_a)
     found = [
         Channel(name="bpm_position", shape=n, elements=readings, unit="m", frame="x, y of the design axis", low=low,
-                high=beyond, noise_std=(config.bpm_noise_m,), max_age_s=age),
+                high=beyond, noise_std=(config.bpm_noise_m,), max_age_s=age, hold_periods=0),
         Channel(name="corrector_current", shape=c, elements=line.corrector_names, unit="A", max_age_s=age,
-                low=tuple(-m for m in limit), high=limit),
+                low=tuple(-m for m in limit), high=limit, hold_periods=0),
         Channel(name="target_orbit", shape=n, elements=readings, unit="m", source="command", low=low, high=beyond,
                 max_age_s=asked),
     ]  # fmt: skip

@@ -8,7 +8,7 @@ once an episode as its response (`machines.py`), and a step is one product.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from robostack.spec import ContractError
-from robostack.task import Layout, Obs, Task, Unroll
+from robostack.task import Layout, Obs, Scenario, Task, Unroll
 from robostack_sim.beam import interface
 from robostack_sim.beam.config import BeamOrbitConfig
 from robostack_sim.beam.interface import Line
@@ -27,6 +27,7 @@ from robostack_sim.beam.machines import Errors, Machines
 
 PER_MM = 1e3
 TBSAC_DONE_M = 0.5e-3
+ENDLESS = 10**9
 
 
 class BeamOrbit(Task):
@@ -262,6 +263,12 @@ class BeamOrbit(Task):
     def evaluation(self, num_envs: int) -> BeamOrbit:
         """As many steps as the orbit must be right within."""
         return type(self)(replace(self.config, num_envs=num_envs, steps=self.config.judged_steps))
+
+    def scenarios(self) -> Sequence[Scenario]:
+        """One machine that nobody described, steered for as long as somebody does; where the beam is lost, the next."""
+        one = replace(self.config, num_envs=1, device="cpu", steps=ENDLESS, reward="smooth")
+        seconds = self.config.judged_steps * self.step_dt
+        return [Scenario("machine", "correction", seconds, lambda: type(self)(one), changes=True)]
 
     def unroll(self, horizon: int) -> BeamOrbitUnroll:
         if self.config.reward != "smooth":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -179,3 +180,34 @@ def test_by_its_uri_it_is_a_device_that_acts_only_when_told_and_not_after_a_stop
         with pytest.raises(ConnectionError, match="asked to stop"):
             device.write(np.ones(10, np.float32))
     assert room.get(H1) == pytest.approx(0.5) and room.get(OWNER) == ""
+
+
+def test_after_a_stop_it_looks_on_and_may_be_armed_again_with_a_snapshot_of_its_own(
+    room: Any, config: Path, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    half = np.full(10, 0.5, np.float32)
+    with connect(f"epics://{config}?live", load_policy(policy)) as device:
+        device.arm()
+        device.write(half)
+        device.stop()
+        assert set(device.read()) == set(device.channels) and room.get(OWNER) == ""
+        assert not device.write(0.0 * half).any()
+        device.arm()
+        device.write(half)
+        assert room.get(H1) == pytest.approx(1.0) and device.tripped == ""
+    kept = [json.loads(p.read_text())["setpoint_a"][H1] for p in sorted(Path("logs").rglob("snapshot.json"))]
+    assert kept == [0.0, 0.5]
+
+
+def test_whoever_only_looks_on_bears_that_others_move_correctors(
+    room: Any, config: Path, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with connect(f"epics://{config}?live", load_policy(policy)) as device:
+        device.read()
+        room.put(H1, 1.0)
+        with pytest.raises(ConnectionError, match="someone else changed it"):
+            device.read()
+        time.sleep(0.5)
+        assert device.read()["corrector_current"][0][0] == pytest.approx(1.0, abs=0.1) and device.tripped == ""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from robostack.export.onnx import LoadedPolicy
 from robostack.runtime.controller import Sample
@@ -17,17 +20,20 @@ from robostack_real.devices.epics.channel_access import Hold
 from robostack_real.devices.epics.machine import BeamMachine
 from robostack_real.devices.epics.machine_file import MachineFile
 
+log = logging.getLogger(__name__)
+
 READ, CURRENT, TARGET = "bpm_position", "corrector_current", "target_orbit"
 
 
 class EpicsDevice:
     """See robostack.devices.Device; a write is a move: ramped, settled, verified. Every call may raise Hold, a
-    ConnectionError, after which nothing is put any more.
+    ConnectionError, after which nothing is put any more: what stands is verified before the next read, which looks on,
+    and a move takes another stop and another arm.
 
     Raises ContractError for a policy of another interface or for other BPMs and correctors.
     """
 
-    channels, paces = (READ, CURRENT), True
+    channels, paces, changes = (READ, CURRENT), True, True
 
     def __init__(self, uri: str, policy: LoadedPolicy, *, folder: Path | None = None) -> None:
         path, _, word = uri.removeprefix("epics://").partition("?")
@@ -36,7 +42,9 @@ class EpicsDevice:
         self.where, self.live, self.tripped = uri, word == "live", ""
         folder = folder or new_folder(Path("logs"))
         self.machine = BeamMachine(fitted(MachineFile.read(path), policy.spec, policy.origin), folder)
-        self._moves = 0
+        self._period_s = policy.spec.control_dt_s
+        self._moves, self._best_m = 0, np.inf
+        self._held = self._stopped = False
 
     @property
     def target_m(self) -> Array:
@@ -45,26 +53,77 @@ class EpicsDevice:
         return np.array([file.target_m.get(name, 0.0) for name in file.readings], np.float32)
 
     def read(self) -> Mapping[str, Sample]:
-        reading = self.machine.read()
+        if self._held or self._stopped:
+            self._look_again()
+        try:
+            reading = self.machine.read()
+            if self.machine.began:
+                self._tell(reading.position_m)
+        except Hold as why:
+            self._hold(str(why))
+            raise
         return {READ: (reading.position_m, reading.age_s), CURRENT: (reading.current_a, reading.age_s)}
 
     def arm(self) -> None:
         if not self.live:
             raise ContractError(f"{self.where}: looks on only; epics://machine.toml?live acts")
-        self.machine.begin()
+        try:
+            self.machine.begin()
+            self.machine.operator.status("correcting")
+        except Hold:
+            self._held = True
+            self.machine.release("not begun")
+            raise
+        self._moves, self._best_m = 0, np.inf
 
     def write(self, action: Array) -> Array:
+        if not self.machine.began and not action.any():
+            time.sleep(self._period_s)  # looks on, and asks the machine no more often
+            return action
         before = self.machine.setpoint_a.copy()
         self._moves += 1
         try:
             self.machine.move(self.machine.limited(before + np.asarray(action, float)), f"move {self._moves}")
         except Hold as why:
-            self.tripped = str(why)
+            self._hold(str(why))
             raise
         return (self.machine.setpoint_a - before).astype(np.float32)
 
     def stop(self) -> None:
-        self.machine.stop()
+        """Cuts a ramp short; what has been put stays."""
+        if self.machine.began:
+            self._stopped = True
+            self.machine.stop()
+        self.tripped = ""
+
+    def _hold(self, why: str) -> None:
+        self._held = True
+        if self.machine.began and not self._stopped:
+            self.tripped = why
+
+    def _look_again(self) -> None:
+        """Verifies what stands after a hold or a stop, gives the machine back, and finds everything out anew."""
+        machine, why = self.machine, self.tripped or "stopped"
+        folder = machine.folder
+        if machine.began:
+            verified = machine.verify(log.warning)
+            stands = "every setpoint stands where we left it" if verified else "NOT all stands as we left it"
+            log.warning("held, %s: %s; the way back is --restore %s/snapshot.json", why, stands, folder)
+            machine.release(f"HOLD: {why}" if self.tripped else why)
+            folder = new_folder(folder.parent.parent)
+        try:
+            machine.again(folder)
+        except ContractError as error:
+            raise Hold(str(error)) from error
+        self._held = self._stopped = False
+
+    def _tell(self, position_m: npt.NDArray[np.float64]) -> None:
+        """The control room and the log."""
+        rms = float(np.sqrt(np.mean(np.square(position_m - self.target_m))))
+        self._best_m = min(self._best_m, rms)
+        self.machine.operator.progress(self._moves, rms, self._best_m)
+        found = {"position_m": position_m.tolist(), "setpoint_a": self.machine.setpoint_a.tolist()}
+        self.machine.log.say("orbit", step=self._moves, rms_m=rms, **found)
 
     def __enter__(self) -> Self:
         self.machine.__enter__()

@@ -49,8 +49,6 @@ class BeamMachine:
         self.file, self.folder = file, folder
         self.log = PutLog(folder)
         self.setpoint_a = np.zeros(len(file.correctors))
-        self._low = np.array([c.low_a for c in file.correctors])
-        self._high = np.array([c.high_a for c in file.correctors])
         self._slew = np.array([c.slew_a_per_s for c in file.correctors])
         self._step_max = np.array([c.step_max_a for c in file.correctors])
         self._travel_max = np.array([c.travel_max_a for c in file.correctors])
@@ -72,11 +70,6 @@ class BeamMachine:
         names += [pv for pv in (lock.beam_current, lock.permit, lock.heartbeat) if pv]
         names += [f"{file.operator}:{name}" for name in NAMES]
         self._pvs = channel_access.connect(names, timing.connect_timeout_s)
-        if gone := [p.name for p in self._pvs.values() if not p.connected]:
-            raise ContractError(
-                f"{file.name}: no answer from {', '.join(gone)}; are their IOCs up, the names right, and "
-                "EPICS_CA_ADDR_LIST set?"
-            )
         pick = self._pvs.__getitem__
         self._set, self._back = (
             [pick(n) for n in ns] for ns in zip(*((c.setpoint, c.readback) for c in file.correctors), strict=True)
@@ -85,6 +78,27 @@ class BeamMachine:
         self._beam = pick(lock.beam_current)
         self._permit = pick(lock.permit) if lock.permit else None
         self._heartbeat = pick(lock.heartbeat) if lock.heartbeat else None
+        self._survey()
+        return self
+
+    def again(self, folder: Path) -> None:
+        """After a hold or a stop, or when somebody else moved a corrector while we looked on: looks on anew, on the
+        connections that are there. Raises ContractError as entering does."""
+        self.log.close()
+        self.folder, self.log = folder, PutLog(folder)
+        self._asked_to_stop, self.began, self._permitted = "", False, self._check_beam
+        self._stopped.clear()
+        self._unanswered.clear()
+        self._survey()
+
+    def _survey(self) -> None:
+        """Everything is there and sound, and what stands is known."""
+        file = self.file
+        if gone := [p.name for p in self._pvs.values() if not p.connected]:
+            raise ContractError(
+                f"{file.name}: no answer from {', '.join(gone)}; are their IOCs up, the names right, and "
+                "EPICS_CA_ADDR_LIST set?"
+            )
         self.operator = Operator(file.operator, self._pvs, self.log)
         try:
             self._check_records()
@@ -93,7 +107,6 @@ class BeamMachine:
         except Hold as why:
             raise ContractError(f"{file.name}: {why}") from why
         self._losses = self._count_losses()
-        return self
 
     def __exit__(self, *exc: object) -> None:
         self.release("ended; setpoints stay")
@@ -116,8 +129,8 @@ class BeamMachine:
             wanted, unit = self.file.bpms[i // 2].unit, pv.limits()[2]
             if unit not in (wanted, ""):
                 raise ContractError(f"{pv.name}: EGU is {unit!r}, and the machine's file says unit = {wanted!r}")
-        self._low = np.maximum(self._low, [d[0] for d in self._drive])
-        self._high = np.minimum(self._high, [d[1] for d in self._drive])
+        self._low = np.maximum([c.low_a for c in self.file.correctors], [d[0] for d in self._drive])
+        self._high = np.minimum([c.high_a for c in self.file.correctors], [d[1] for d in self._drive])
 
     def _drive_limits(self) -> list[tuple[float, float, str]]:
         return [pv.limits() for pv in self._set]
