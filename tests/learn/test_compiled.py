@@ -1,0 +1,90 @@
+"""Claims: a compiled update is the eager one up to rounding, a compiled training resumes to the bit, and where nothing can
+be compiled a training goes on without."""
+
+import pytest
+import torch
+from ball import Ball, BallConfig
+from resuming import assert_resumes_to_the_bit
+
+from robostack import team
+from robostack.learn.adam import Adam
+from robostack.learn.compiled import compiled
+from robostack.learn.off_policy import OffPolicyLearner
+from robostack.learn.sac import SAC
+from robostack.learn.td3 import TD3
+from robostack.nets.actor import ActorConfig
+from robostack.nets.critic import CriticConfig
+
+SMALL = {"actor": ActorConfig(hidden=(8,)), "critic": CriticConfig(hidden=(8,)), "compile": True}
+SHORT = {"iterations": 8, "steps": 2, "updates": 4, "batch_size": 16, "warmup": 20, **SMALL}
+TOLERANCE = 1e-5
+"""of a weight, after 24 updates at a rate of 1e-3"""
+KINDS = pytest.mark.parametrize("kind", [SAC, TD3])
+
+
+def ball():
+    torch.manual_seed(0)
+    plant = Ball(BallConfig(num_envs=8, episode_s=0.5))
+    plant.reset(0)
+    return plant
+
+
+def trained(kind, compile):
+    """A learner after 8 iterations, 6 of them with updates; and its tensors before."""
+    learner = kind(**{**SHORT, "compile": compile}).learner(ball())
+    before = [t.detach().clone() for t in learner.changed()]
+    for seed in range(8):
+        torch.manual_seed(seed)
+        scalars = learner.iterate()
+    return learner, before, scalars
+
+
+@KINDS
+def test_a_compiled_update_equals_the_eager_one(kind):
+    (fast, _, found), (plain, before, wanted) = trained(kind, True), trained(kind, False)
+    assert fast._round != fast.round and plain._round == plain.round
+    for ours, theirs in zip(fast.changed(), plain.changed(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE)
+    assert found == pytest.approx(wanted, rel=1e-4, abs=1e-5)
+    moved = [(a - b).abs().max() for a, b in zip(plain.changed(), before, strict=True)]
+    assert max(moved) > 100 * TOLERANCE
+
+
+def test_a_compiled_training_resumes_to_the_bit(tmp_path, ball_installed, monkeypatch):
+    assert_resumes_to_the_bit(ball, TD3(**SHORT), OffPolicyLearner, 5, tmp_path, monkeypatch)
+
+
+def test_compiling_changes_nothing_and_what_is_compiled_changes_the_tensors_themselves():
+    """By Adam against its formula: a first step is as long as the learning rate."""
+    weight = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
+    adam = Adam([weight], 0.1)
+
+    def step(factor):
+        adam.step([weight.detach() * factor])
+        return (adam.steps.clone(),)
+
+    run = compiled(step, adam.tensors, [torch.tensor(1.0)])
+    assert run is not step
+    assert weight.tolist() == [1.0, -2.0, 3.0] and adam.steps == 0
+    with torch.no_grad():
+        assert run(torch.tensor(1.0))[0] == 1
+    assert weight.tolist() == pytest.approx([0.9, -1.9, 2.9], abs=1e-5)
+
+
+def test_without_a_compiler_one_line_says_so_and_the_update_is_the_eager_one(capsys, monkeypatch):
+    import torch._inductor.config as inductor
+
+    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
+    monkeypatch.setattr(inductor, "force_disable_caches", True)
+    learner, _, _ = trained(TD3, True)
+    assert learner._round == learner.round
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "TD3: compiling the update, which may take a minute"
+    assert len(lines) == 2 and lines[1].startswith("going on without compile: ")
+
+
+def test_a_team_goes_on_without(capsys, monkeypatch):
+    monkeypatch.setattr(team, "size", lambda: 2)
+    learner = SAC(**SHORT).learner(ball())
+    assert learner._compiled([]) == learner.round
+    assert capsys.readouterr().err == "SAC: no compile in a team, which averages gradients in mid-update\n"
