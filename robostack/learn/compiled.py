@@ -33,7 +33,8 @@ def compiled(function: Function, changed: Sequence[Tensor], examples: Sequence[T
         recorded = make_fx(function, {torch.ops.aten._fused_adam_.default: written_out})(*examples)
         return _inductor.compile(recorded, list(examples))
     except Exception as error:  # every stage of the compiler has its own
-        print(f"going on without compile: {str(error).strip().splitlines()[0][:200]}", file=sys.stderr)
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(f"going on without compile: {why[:200]}", file=sys.stderr)
         return function
     finally:
         torch._foreach_copy_(changed, before)
