@@ -31,7 +31,9 @@ def compiled(function: Function, changed: Sequence[Tensor], examples: Sequence[T
     before = [t.clone() for t in changed]
     try:
         recorded = make_fx(function, {torch.ops.aten._fused_adam_.default: written_out})(*examples)
-        return _inductor.compile(recorded, list(examples))
+        for node in recorded.graph.nodes:
+            node.meta.clear()  # fake tensors of the recording, which the C++ wrapper would mix with its own
+        return _inductor.compile(recorded, list(examples), options={"cpp_wrapper": True})
     except Exception as error:  # every stage of the compiler has its own
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         print(f"going on without compile: {why[:200]}", file=sys.stderr)
