@@ -5,8 +5,8 @@
 Both draw from a replay of the quadrotor's transitions, on the CPU. The networks have equal sizes: as many inputs as our
 actor has features and two hidden layers, of critics and actor. Ours: tanh actor, ReLU critics that see the privileged
 channels instead. Theirs: their defaults, ReLU. Calls of 32 updates, the fastest of many, taken in turns, in seconds of
-CPU time: another process on the machine slows both. Compiling starts from an empty cache and is in seconds of the clock;
-it has paid when what it saves an update adds up to it. --quick makes fewer calls and compiles nothing.
+CPU time: another process on the machine slows both. Compiling starts from an empty cache, the C++ compiler's seconds
+count, and it has paid when what it saves an update adds up to it. --quick makes fewer calls and compiles nothing.
 """
 
 from __future__ import annotations
@@ -90,9 +90,10 @@ def fastest(calls: list[Callable[[], Any]], rounds: int) -> list[float]:
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+    """Of CPU time, of this process and those that it starts."""
+    start = os.times()
     call()
-    return time.perf_counter() - start
+    return sum(os.times()[:4]) - sum(start[:4])
 
 
 def measured(kind: type[OffPolicy], width: int, quick: bool) -> list[dict[str, Any]]:

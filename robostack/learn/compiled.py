@@ -1,6 +1,6 @@
 """A function of tensors with the gradients and optimiser steps in it, as one compiled function.
 
-It is run once while every operation is written down as it reaches torch's kernels (make_fx). That is below autograd: the
+It is run once while every operation is written down as it reaches torch's kernels (make_fx). That is below autograd:
 gradients are operations among others by then. TorchInductor makes C++ of them, which goes through memory less often.
 """
 
@@ -21,9 +21,9 @@ Function = Callable[..., tuple[Tensor, ...]]
 def compiled(function: Function, changed: Sequence[Tensor], examples: Sequence[Tensor]) -> Function:
     """`function` for tensors of the shapes of `examples`, equal up to rounding, to be called without gradients.
 
-    It may change the tensors `changed` in place, and no others; random numbers are handed in; what it does may not depend
-    on what tensors hold. Where it cannot be compiled, for want of a C++ compiler say, one line says why and
-    `function` itself comes back.
+    It may change the tensors `changed` in place, and no others; random numbers are handed in; which operations it does
+    may not depend on what tensors hold. Where it cannot be compiled, for want of a C++ compiler say, one line says why
+    and `function` itself comes back.
     """
     from torch import _inductor
     from torch.fx.experimental.proxy_tensor import make_fx

@@ -1,5 +1,5 @@
-"""Claims: a compiled update is the eager one up to rounding, a compiled training resumes to the bit, and where nothing can
-be compiled a training goes on without."""
+"""Claims: a compiled update is the eager one up to rounding, a compiled training resumes to the bit, and where nothing
+can be compiled a training goes on without."""
 
 import pytest
 import torch
@@ -67,8 +67,8 @@ def test_a_compiled_training_resumes_to_the_bit(tmp_path, ball_installed, monkey
     assert_resumes_to_the_bit(ball, TD3(**SHORT), OffPolicyLearner, 5, tmp_path, monkeypatch)
 
 
-def test_compiling_changes_nothing_and_what_is_compiled_changes_the_tensors_themselves():
-    """By Adam against its formula: a first step is as long as the learning rate."""
+def test_without_a_compiler_one_line_says_so_and_nothing_has_changed(capsys, monkeypatch):
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
     weight = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
     adam = Adam([weight], 0.1)
 
@@ -76,24 +76,10 @@ def test_compiling_changes_nothing_and_what_is_compiled_changes_the_tensors_them
         adam.step([weight.detach() * factor])
         return (adam.steps.clone(),)
 
-    run = compiled(step, adam.tensors, [torch.tensor(1.0)])
-    assert run is not step
+    assert compiled(step, adam.tensors, [torch.tensor(1.0)]) is step
     assert weight.tolist() == [1.0, -2.0, 3.0] and adam.steps == 0
-    with torch.no_grad():
-        assert run(torch.tensor(1.0))[0] == 1
-    assert weight.tolist() == pytest.approx([0.9, -1.9, 2.9], abs=1e-5)
-
-
-def test_without_a_compiler_one_line_says_so_and_the_update_is_the_eager_one(capsys, monkeypatch):
-    import torch._inductor.config as inductor
-
-    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
-    monkeypatch.setattr(inductor, "force_disable_caches", True)
-    learner, _, _ = trained(TD3, True)
-    assert learner._round == learner.round
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "TD3: compiling the update, which may take a minute"
-    assert len(lines) == 2 and lines[1].startswith("going on without compile: ")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("going on without compile: ") and "no-such-compiler" in line
 
 
 def test_a_team_goes_on_without(capsys, monkeypatch):
