@@ -16,6 +16,9 @@ from robostack.learn.adam import written_out
 
 Function = Callable[..., tuple[Tensor, ...]]
 
+ONE_FILE = {"cpp_wrapper": True, "cpp_cache_precompile_headers": False}
+"""of C++: one a kernel takes the compiler three times as long, and runs slower"""
+
 
 @torch.no_grad()
 def compiled(function: Function, changed: Sequence[Tensor], examples: Sequence[Tensor]) -> Function:
@@ -33,7 +36,7 @@ def compiled(function: Function, changed: Sequence[Tensor], examples: Sequence[T
         recorded = make_fx(function, {torch.ops.aten._fused_adam_.default: written_out})(*examples)
         for node in recorded.graph.nodes:
             node.meta.clear()  # fake tensors of the recording, which the C++ wrapper would mix with its own
-        return _inductor.compile(recorded, list(examples), options={"cpp_wrapper": True})
+        return _inductor.compile(recorded, list(examples), options=ONE_FILE)
     except Exception as error:  # every stage of the compiler has its own
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         print(f"going on without compile: {why[:200]}", file=sys.stderr)
