@@ -17,7 +17,7 @@ from robostack.learn.adam import written_out
 Function = Callable[..., tuple[Tensor, ...]]
 
 ONE_FILE = {"cpp_wrapper": True, "cpp_cache_precompile_headers": False}
-"""of C++: one a kernel takes the compiler three times as long, and runs slower"""
+"""of C++: one a kernel takes twice as long to compile, and runs slower"""
 
 
 @torch.no_grad()

@@ -49,7 +49,8 @@ def assert_equals_the_eager_one(kind):
     assert max(moved) > 100 * TOLERANCE
 
 
-def test_a_compiled_update_equals_the_eager_one():
+def test_a_compiled_update_equals_the_eager_one(monkeypatch):
+    monkeypatch.setattr(torch._inductor.config.cpp, "vec_isa_ok", True)  # or some seconds go into trying instructions
     assert_equals_the_eager_one(SAC)
 
 
