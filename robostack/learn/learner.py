@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd import grad
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
@@ -101,10 +102,11 @@ class Learner(ABC):
         self._count(sound, f"{what}'s loss or gradient was", "lower learning_rate or gradient_clip")
         return sound, norm
 
-    def follow(self, gradients: Sequence[Tensor], optimiser: Adam) -> None:
-        """One step against gradients that are at hand, in a team their mean; unguarded: one of many inside
-        `all_or_nothing`."""
-        optimiser.step(team.averaged(gradients))
+    def follow(self, loss: Tensor, optimiser: Adam) -> Tensor:
+        """One step down the gradient of `loss`, in a team down the mean of theirs; unguarded: one of many inside
+        `all_or_nothing`. Returns the loss alone."""
+        optimiser.step(team.averaged(grad(loss, optimiser.parameters)))
+        return loss.detach()
 
     @torch.no_grad()
     def all_or_nothing(self, what: str, changed: Sequence[Tensor], updates: Callable[[], Tensor]) -> bool:

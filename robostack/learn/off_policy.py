@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import grad
 from torch.nn.functional import mse_loss
 
 from robostack import team
 from robostack.learn.adam import Adam
+from robostack.learn.compiled import compiled
 from robostack.learn.learner import DivergedError, Learner
 from robostack.learn.replay import Columns, Replay
 from robostack.nets.actor import Actor, ActorConfig
@@ -51,6 +52,8 @@ class OffPolicy:
     learning_rate: float = 1e-3
     target_rate: float = 0.005
     """share by which the target networks follow, an update"""
+    compile: bool = False
+    """the updates into C++ first: pays in long trainings on a CPU (docs/learning.md)"""
     actor: ActorConfig = field(default_factory=ActorConfig)
     critic: CriticConfig = field(default_factory=CriticConfig)
 
@@ -80,8 +83,8 @@ class OffPolicyLearner(Learner):
         self.normaliser = Normaliser(len(self.index), eps=1e-8).to(device)
         self.critics = TwinCritic(len(self.index) + task.action_size, config.critic.hidden).to(device)
         self.target = deepcopy(self.critics).requires_grad_(False)
-        self.critic_parameters = tuple(self.critics.parameters())
-        self.critic_optimiser = Adam(self.critic_parameters, config.learning_rate)
+        self.critic_optimiser = Adam(tuple(self.critics.parameters()), config.learning_rate)
+        self._round: Callable[..., tuple[Tensor, ...]] | None = None
         self.columns = Columns(len(self.index), task.action_size, self.actor.features.output_size)
         self.replay = self._replay()
         self._perceive(task.observe().flat, self.actor.initial_state(task.num_envs))
@@ -124,6 +127,10 @@ class OffPolicyLearner(Learner):
         sum of all that was minimised, among them."""
 
     @abstractmethod
+    def round(self, rows: Tensor, *noise: Tensor) -> tuple[Tensor, ...]:
+        """The updates from one row of what `rounds` takes. Returns scalars."""
+
+    @abstractmethod
     def changed(self) -> list[Tensor]:
         """Every tensor that `improve` changes."""
 
@@ -147,12 +154,27 @@ class OffPolicyLearner(Learner):
         self.all_or_nothing(f"{type(self.config).__name__} update", self.changed(), updates)
         return {name: value.item() for name, value in found.items()}
 
+    def rounds(self, *rows: Tensor) -> list[Tensor]:
+        """`round` for every row of tensors (rounds, ...), one after the other. Returns the means of its scalars."""
+        if self._round is None:
+            examples = [x[0] for x in rows]
+            self._round = self._compiled(examples) if self.config.compile else self.round
+        found = [self._round(*row) for row in zip(*rows, strict=True)]
+        return [torch.stack(values).mean() for values in zip(*found, strict=True)]
+
+    def _compiled(self, examples: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+        name = type(self.config).__name__
+        if team.size() > 1:
+            print(f"{name}: no compile in a team, which averages gradients in mid-update", file=sys.stderr)
+            return self.round
+        print(f"{name}: compiling the update, which may take a minute", file=sys.stderr)
+        return compiled(self.round, self.changed(), examples)
+
     def fit_critics(self, row: Tensor, goal: Tensor) -> Tensor:
         """One update of both towards y (batch,) of normalised transitions (batch, columns.size). Returns the loss."""
-        loss = self.critic_loss(row, goal)
-        self.follow(grad(loss, self.critic_parameters), self.critic_optimiser)
-        return loss.detach()
+        return self.follow(self.critic_loss(row, goal), self.critic_optimiser)
 
+    @torch.enable_grad()
     def critic_loss(self, row: Tensor, goal: Tensor) -> Tensor:
         """Mean square of Q - y over both critics."""
         values = self.critics(row[:, : self.columns.critic + self.columns.action])

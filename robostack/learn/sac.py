@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import grad
 from torch.nn.functional import softplus
 
 from robostack.learn.adam import Adam
@@ -52,8 +51,8 @@ class SacLearner(OffPolicyLearner):
         self.std_head = nn.Linear(config.actor.hidden[-1], task.action_size).to(task.device)
         self.log_alpha = torch.tensor(math.log(config.initial_temperature), device=task.device, requires_grad=True)
         self.target_entropy = -float(task.action_size) if config.target_entropy is None else config.target_entropy
-        self.policy_parameters = (*self.actor.parameters(), *self.std_head.parameters(), self.log_alpha)
-        self.policy_optimiser = Adam(self.policy_parameters, config.learning_rate)
+        policy = (*self.actor.parameters(), *self.std_head.parameters(), self.log_alpha)
+        self.policy_optimiser = Adam(policy, config.learning_rate)
         self._slow = list(self.target.parameters())
 
     def explore(self, y: Tensor) -> Tensor:
@@ -71,24 +70,26 @@ class SacLearner(OffPolicyLearner):
         stretch = torch.sub(raw, softplus(raw, beta=-2.0), alpha=2.0)
         return torch.tanh(raw), of_noise + torch.sub(2.0 * stretch, log_std).sum(-1)
 
-    @torch.enable_grad()
     def improve(self, rows: Tensor) -> dict[str, Tensor]:
         noise = torch.randn(2, *rows.shape[:2], self.columns.action, device=rows.device)
-        critic_losses, policy_losses, log_densities = [], [], []
-        for some, noise_after, noise_now in zip(rows, *noise, strict=True):
-            critic_losses.append(self.fit_critics(some, self.goals(some, noise_after)))
-            policy_loss, log_density = self.policy_loss(some, noise_now)
-            self.follow(grad(policy_loss, self.policy_parameters), self.policy_optimiser)
-            policy_losses.append(policy_loss.detach())
-            log_densities.append(log_density)
-            torch._foreach_lerp_(self._slow, self.critic_optimiser.parameters, self.config.target_rate)
-        critic_loss, policy_loss = torch.stack(critic_losses).mean(), torch.stack(policy_losses).mean()
+        critic_loss, policy_loss, log_density = self.rounds(rows, *noise)
         return {
             "loss": critic_loss + policy_loss,
             "critic_loss": critic_loss,
-            "entropy": -torch.stack(log_densities).mean(),
+            "entropy": -log_density,
             "temperature": self.log_alpha.detach().exp(),
         }
+
+    @torch.no_grad()
+    def round(self, rows: Tensor, *noise: Tensor) -> tuple[Tensor, ...]:
+        """An update of everything: transitions (batch, columns.size), and standard normal numbers (batch, action_size)
+        for the action after them and for the one in their place."""
+        after, now = noise
+        critic_loss = self.fit_critics(rows, self.goals(rows, after))
+        policy_loss, log_density = self.policy_loss(rows, now)
+        self.follow(policy_loss, self.policy_optimiser)
+        torch._foreach_lerp_(self._slow, self.critic_optimiser.parameters, self.config.target_rate)
+        return critic_loss, policy_loss.detach(), log_density
 
     @torch.no_grad()
     def goals(self, rows: Tensor, noise: Tensor) -> Tensor:
@@ -98,6 +99,7 @@ class SacLearner(OffPolicyLearner):
         value = self.target(torch.cat([critic, action], -1)).amin(0)
         return torch.addcmul(reward[:, 0], discount[:, 0], value - self.log_alpha.exp() * log_density)
 
+    @torch.enable_grad()
     def policy_loss(self, rows: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Of policy and temperature together; and the mean log-density, detached."""
         critic, _, actor, *_ = rows.split(self.columns.sizes, -1)

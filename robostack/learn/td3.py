@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import grad
 
 from robostack.learn.adam import Adam
 from robostack.learn.off_policy import OffPolicy, OffPolicyLearner
@@ -54,8 +53,7 @@ class Td3Learner(OffPolicyLearner):
     def __init__(self, task: Task, config: TD3) -> None:
         super().__init__(task, config)
         self.target_actor = deepcopy(self.actor).requires_grad_(False)
-        self.actor_parameters = tuple(self.actor.parameters())
-        self.actor_optimiser = Adam(self.actor_parameters, config.learning_rate)
+        self.actor_optimiser = Adam(tuple(self.actor.parameters()), config.learning_rate)
         self._fast = [*self.critic_optimiser.parameters, *self.actor_optimiser.parameters]
         self._slow = [*self.target.parameters(), *self.target_actor.parameters()]
 
@@ -63,21 +61,22 @@ class Td3Learner(OffPolicyLearner):
         share = torch.tanh(self.actor.head(self.actor.latent(y, y)))
         return torch.add(share, torch.randn_like(share), alpha=self.config.exploration_noise).clamp_(-1.0, 1.0)
 
-    @torch.enable_grad()
     def improve(self, rows: Tensor) -> dict[str, Tensor]:
         c = self.config
         noise = torch.randn(*rows.shape[:2], self.columns.action, device=rows.device)
         noise = noise.mul_(c.target_noise).clamp_(-c.target_noise_clip, c.target_noise_clip)
-        critic_losses, policy_losses = [], []
-        for some, noises in zip(rows.split(c.policy_delay), noise.split(c.policy_delay), strict=True):
-            goals = self.goals(some.flatten(0, 1), noises.flatten(0, 1)).view(some.shape[:2])
-            critic_losses += [self.fit_critics(row, goal) for row, goal in zip(some, goals, strict=True)]
-            policy_loss = self.policy_loss(some[-1])
-            self.follow(grad(policy_loss, self.actor_parameters), self.actor_optimiser)
-            policy_losses.append(policy_loss.detach())
-            torch._foreach_lerp_(self._slow, self._fast, c.target_rate)
-        critic_loss, policy_loss = torch.stack(critic_losses).mean(), torch.stack(policy_losses).mean()
+        critic_loss, policy_loss = self.rounds(*(x.unflatten(0, (-1, c.policy_delay)) for x in (rows, noise)))
         return {"loss": critic_loss + policy_loss, "critic_loss": critic_loss, "value": -policy_loss}
+
+    @torch.no_grad()
+    def round(self, rows: Tensor, *noise: Tensor) -> tuple[Tensor, ...]:
+        """`policy_delay` updates of the critics and one of the rest: transitions (policy_delay, batch, columns.size),
+        and noise (policy_delay, batch, action_size)."""
+        goals = self.goals(rows.flatten(0, 1), noise[0].flatten(0, 1)).view(rows.shape[:2])
+        critic_losses = [self.fit_critics(row, goal) for row, goal in zip(rows, goals, strict=True)]
+        policy_loss = self.follow(self.policy_loss(rows[-1]), self.actor_optimiser)
+        torch._foreach_lerp_(self._slow, self._fast, self.config.target_rate)
+        return torch.stack(critic_losses).mean(), policy_loss
 
     @torch.no_grad()
     def goals(self, rows: Tensor, noise: Tensor) -> Tensor:
@@ -87,6 +86,7 @@ class Td3Learner(OffPolicyLearner):
         value = self.target(torch.cat([critic, action], -1)).amin(0)
         return torch.addcmul(reward[:, 0], discount[:, 0], value)
 
+    @torch.enable_grad()
     def policy_loss(self, rows: Tensor) -> Tensor:
         """Minus the mean Q1 of what the policy does."""
         critic, _, actor, *_ = rows.split(self.columns.sizes, -1)

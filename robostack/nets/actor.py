@@ -179,10 +179,10 @@ class Actor(nn.Module):
 
     def normalised_latent(self, y: Tensor) -> Tensor:
         """`latent` of features (batch, F) that have been through the normaliser already, without a GRU: for learners
-        that take whole batches from a replay. The doubling in tanh(x) = 2 sigmoid(2 x) - 1 is part of the product."""
+        that take whole batches from a replay. The doubling in tanh(x) = 1 - 2 sigmoid(-2 x) is part of the product."""
         for layer in self.hidden:
-            y = torch.sigmoid(torch.addmm(layer.bias, y, layer.weight.T, beta=2.0, alpha=2.0))
-            y = torch.add(y.new_tensor(-1.0), y, alpha=2.0)
+            y = torch.sigmoid(torch.addmm(layer.bias, y, layer.weight.T, beta=-2.0, alpha=-2.0))
+            y = torch.rsub(y, 1.0, alpha=2.0)
         return y
 
     def scale(self, y: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def test_the_policys_gradient_is_the_slope_of_its_loss(learner):
     rows, noise = rows_of(learner), torch.randn(32, 1)
     learner.actor.double(), learner.std_head.double(), learner.critics.double()
     rows, noise = rows.double(), noise.double()
-    held = [p for p in learner.policy_parameters if p is not learner.log_alpha]
+    held = [p for p in learner.policy_optimiser.parameters if p is not learner.log_alpha]
     slopes = torch.autograd.grad(learner.policy_loss(rows, noise)[0], held)
     length = math.sqrt(sum(g.square().sum().item() for g in slopes))
 

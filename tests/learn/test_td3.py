@@ -47,10 +47,11 @@ def test_targets_equal_those_computed_by_hand(learner):
 def test_the_policy_climbs_the_slope_of_q1(learner):
     """Finite differences, in double precision, along the gradient that is followed."""
     rows = learner._normalised(learner.replay.draw(4 * 32))[0]
-    slopes = torch.autograd.grad(learner.policy_loss(rows), learner.actor_parameters)
+    parameters = learner.actor_optimiser.parameters
+    slopes = torch.autograd.grad(learner.policy_loss(rows), parameters)
     length = np.sqrt(sum(float(g.double().square().sum()) for g in slopes))
     critic, _, actor, *_ = numbers(*rows.split(learner.columns.sizes, -1))
-    moves = {id(p): g.double().numpy() / length for p, g in zip(learner.actor_parameters, slopes, strict=True)}
+    moves = {id(p): g.double().numpy() / length for p, g in zip(parameters, slopes, strict=True)}
 
     def loss(step):
         layers = [
