@@ -51,11 +51,11 @@ def trained():
     return learner
 
 
-@pytest.mark.parametrize(("port", "within"), [("onnxruntime", 1e-5), ("float32", 1e-4), ("int16", 1e-2)])
+@pytest.mark.parametrize(("port", "within"), [(Runner, 1e-5), (HostPolicy, 1e-4)])
 def test_the_exported_file_and_its_c_follow_the_trend_as_the_actor_does(trained, tmp_path, port, within):
     actor, task = trained.actor, trained.task
     policy = export_actor(task, actor, tmp_path / "policy.onnx")
-    other = Runner(policy) if port == "onnxruntime" else HostPolicy(policy, port)
+    other = port(policy)
     assert [c.name for c in policy.spec.observations] == ["image"]
     obs, _ = task.reset(3)
     state = actor.initial_state(8)

@@ -18,7 +18,7 @@ from torch import Tensor
 from robostack.spec import ContractError
 from robostack.task import Layout, Obs, Task, Unroll
 from robostack_sim.beam import interface
-from robostack_sim.beam.config import BeamOrbitConfig
+from robostack_sim.beam.config import TBSAC, BeamOrbitConfig
 from robostack_sim.beam.interface import Line
 from robostack_sim.beam.lattice import Quadrupole, Solenoid
 from robostack_sim.beam.lattice_files import load_lattice
@@ -35,6 +35,7 @@ class BeamOrbit(Task):
 
     name = "beam_orbit"
     Config = BeamOrbitConfig
+    presets: Mapping[str, BeamOrbitConfig] = {"tbsac": TBSAC}
     _STATE = ("zero_m", "from_start", "per_ampere", "currents_a", "applied_a", "gain", "start", "target_m", "bpm_gain",
               "bpm_offset_m", "bpm_stuck_m", "probe_response_m", "offset_m")  # fmt: skip
 
