@@ -5,7 +5,8 @@
 Machines are drawn from `robostack_sim.beam.trials.SETTINGS`, the same ones for everybody. Classical controllers with
 something to choose get the best of a small grid, for each setting anew, on machines of another seed. A move is a change
 of all correctors and a reading; moves that measure a matrix count, but for "measured before". Two policies are trained
-here, ours once for all settings and TBSAC's for its own, or are those of run folders; what corrects is the exported file.
+here, ours once for all settings and TBSAC's for its own, or are those of run folders; what corrects is their exported
+file.
 """
 
 from __future__ import annotations
@@ -123,9 +124,7 @@ def measured_before(task: BeamOrbit, seed: int, probe_a: float) -> MatrixCorrect
     return MatrixCorrection(measuring.measured(state), task.config.step_max_a, 2**0.5 * NOISE_M / probe_a)
 
 
-def policy_of(
-    run: Path | None, task: BeamOrbit, learner: Algorithm, quick: bool, folder: Path
-) -> tuple[Runner, float]:
+def policy_of(run: Path | None, task: BeamOrbit, learner: Algorithm, quick: bool, folder: Path) -> tuple[Runner, float]:
     """The exported policy, and the seconds of one core that its training took (0: of another run)."""
     here, seconds = RunFolder.at(run or folder / "run"), 0.0
     if not run:

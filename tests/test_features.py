@@ -63,19 +63,20 @@ def features(draw: st.DrawFn) -> Feature:
     count = source.count
     match kind:
         case "scale":
-            return Scale(source, draw(gain), draw(small))
+            found: Feature = Scale(source, draw(gain), draw(small))
         case "difference":
-            return Difference(source, draw(picks(count)), draw(limit), draw(gain))
+            found = Difference(source, draw(picks(count)), draw(limit), draw(gain))
         case "rotation":
-            return RotationMatrix(draw(picks(4)))
+            found = RotationMatrix(draw(picks(4)))
         case "lag":
-            return FirstOrderLag(source, draw(st.floats(0.005, 1.0)), draw(small), draw(gain), draw(small))
+            found = FirstOrderLag(source, draw(st.floats(0.005, 1.0)), draw(small), draw(gain), draw(small))
         case "integral":
-            return Integral(source, draw(picks(count)), draw(limit), draw(limit), draw(gain))
+            found = Integral(source, draw(picks(count)), draw(limit), draw(limit), draw(gain))
         case "trend":
-            return Trend(source, draw(st.none() | picks(count)), draw(gain))
+            found = Trend(source, draw(st.none() | picks(count)), draw(gain))
         case _:
-            return History(source, draw(st.integers(1, 3)), draw(small), draw(gain), draw(small))
+            found = History(source, draw(st.integers(1, 3)), draw(small), draw(gain), draw(small))
+    return found
 
 
 stacks = st.lists(features(), min_size=1, max_size=7).map(tuple)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ class ActorConfig:
     privileged: bool = False
     """an expert of simulation: it may see privileged channels, () is what the critic sees, and it cannot be exported;
     `robostack distill` makes a student of it that can"""
-    trend: TrendConfig = TrendConfig()
+    trend: TrendConfig = field(default_factory=TrendConfig)
     """convolutions in front of the tanh layers, over how a channel moved"""
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Claims: `robostack fly` corrects unseen machines by the board's own answers, and a curriculum says how wrong they are."""
+"""Claims: `robostack fly` corrects unseen machines by a board's own answers; a curriculum says how wrong they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims: TBSAC's setting is a preset that its network learns in and is exported from, and an episode ends as it says."""
+"""Claims: TBSAC's setting is a preset that its network learns in and is exported from; an episode ends as it says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims: the trend network is TBSAC's convolutions, it sees its channel alone, and all ports of it compute the same."""
+"""Claims: the trend network is TBSAC's convolutions, sees its channel alone, and is the same in torch, ONNX and C."""
 
 import numpy as np
 import pytest

@@ -119,5 +119,5 @@ SETTINGS = {
         10,
     ),
 }
-"""what the controller is not told; solenoids are off by 3 mm in all of them. In the first, the reference, a move is 1 A at
-most, a probe of 0.3 A comes before, and below 0.5 mm all is left as it is"""
+"""what the controller is not told; solenoids are off by 3 mm in all of them. In the first, the reference, a move is 1 A
+at most, a probe of 0.3 A comes before, and below 0.5 mm all is left as it is"""
