@@ -64,15 +64,17 @@ class TrendConvolution(nn.Module):
         taps = [torch.empty(config.filters, ROWS, w).uniform_(-1.0, 1.0) / (ROWS * w) ** 0.5 for w in config.widths]
         self.taps = nn.Parameter(torch.cat([t.flatten() for t in taps]))
         self.offset = nn.Parameter(torch.zeros(config.filters * len(config.widths)))
-        zero, used, filters, rows = self.taps.numel(), 0, [], []
-        for k, tap in enumerate(taps):
-            numbers, width = torch.arange(used, used + tap.numel()).view_as(tap), tap.shape[-1]
-            used += tap.numel()
-            for at in range(elements - width + 1):
-                rows.append(pad(numbers, (at, elements - width - at), value=zero).flatten(1))
-                filters.append(k * config.filters + torch.arange(config.filters))
+        nothing = self.taps.numel()  # stands for the 0 that `weight` puts behind the taps
+        which = torch.arange(nothing).split([t.numel() for t in taps])
+        filters = torch.arange(len(self.offset)).split(config.filters)
+        rows, offsets = list[Tensor](), list[Tensor]()
+        for tap, numbers, some in zip(taps, which, filters, strict=True):
+            room = elements - tap.shape[-1]
+            for at in range(room + 1):
+                rows.append(pad(numbers.view_as(tap), (at, room - at), value=nothing).flatten(1))
+                offsets.append(some)
         self.register_buffer("_of_weight", torch.cat(rows), persistent=False)
-        self.register_buffer("_of_bias", torch.cat(filters), persistent=False)
+        self.register_buffer("_of_bias", torch.cat(offsets), persistent=False)
         self.out_features = len(self._of_weight)
 
     @property

@@ -59,7 +59,7 @@ def test_a_machine_whose_episode_ended_in_success_stays_as_it_is() -> None:
     found = corrected(14)
     assert found.within(10) > 0.98
     below = found.rms_m[1:] < TBSAC_DONE_M
-    over = below.cummax(0).values[:-1]
+    over = below.int().cummax(0).values[:-1].bool()
     assert over[9].float().mean() > 0.9
     assert (found.rms_m[2:] == found.rms_m[1:-1])[over].all()
     assert not (found.rms_m[2:] == found.rms_m[1:-1])[~over].any()
