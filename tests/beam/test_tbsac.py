@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,15 @@ import pytest
 import torch
 
 from robostack import cli
+from robostack.evaluate.flight import Flight
+from robostack.evaluate.fly import fly
 from robostack.export.onnx import load_policy
 from robostack.learn.trained import RunSettings
 from robostack.nets.actor import Actor, ActorConfig
 from robostack.nets.trend import TrendConfig
 from robostack.run_folder import RunFolder
 from robostack_real.beam.orbit_control import MatrixCorrection
+from robostack_sim.beam import scenarios
 from robostack_sim.beam.config import TBSAC
 from robostack_sim.beam.orbit import TBSAC_DONE_M, BeamOrbit
 from robostack_sim.beam.trials import Correction, correct
@@ -76,14 +80,26 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return RunFolder.open(folder)
 
 
-def test_the_preset_trains_on_the_command_line_and_its_policy_becomes_onnx_and_c(run: RunFolder) -> None:
+def test_the_preset_trains_on_the_command_line_and_boards_fly_its_policy(
+    run: RunFolder, need_tool: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_tool("cc")
     assert RunSettings.of(run).task == replace(TBSAC, num_envs=8)
     assert robostack("export", run.path) == 0
     spec = load_policy(run.policy).spec
     assert [c.name for c in spec.observations] == ["bpm_position", "probe_response"]
     assert spec.actions[0].high == (1.0,) * 10
     assert spec.state.reset == (0.0,) * 20 + (1.0,)
-    assert list((run.exported / "firmware").rglob("policy.c"))
+    monkeypatch.setattr(scenarios, "MACHINES", 2)
+    rows = {r["what"]: r["value"] for r in fly(run, board="host", transport="lockstep")}
+    assert rows["flown twice, same bytes"] == 1.0
+    flights = [Flight.load(run.flights / f"machine_{i:02d}.npz") for i in range(2)]
+    assert all(len(f) == 11 for f in flights), "before the first move, and after each of ten"
+    assert not np.allclose(flights[0]["orbit"], flights[1]["orbit"])
+    last_mm = [1e3 * f["rms"][-1, 0] for f in flights]
+    assert rows["RMS of the orbit, median after 10 moves"] == pytest.approx(np.mean(last_mm))
+    moved = np.diff(flights[0]["corrector_current"], axis=0)
+    np.testing.assert_allclose(moved, flights[0]["action"][:-1], atol=1e-5)
 
 
 @pytest.mark.parametrize(
