@@ -43,12 +43,13 @@ from robostack_sim.beam.config import TBSAC
 from robostack_sim.beam.orbit import BeamOrbit
 from robostack_sim.beam.trials import SETTINGS, Controller, Correction, Setting, correct
 
-LEARNER = SHAC(iterations=3600, horizon=10, learning_rate=3e-3, gradient_clip=0.5, actor=ActorConfig(hidden=(192, 128)))
-TBSAC_LEARNER = SAC(
-    iterations=4000, steps=1, updates=16, batch_size=256, learning_rate=1e-3, replay_size=300_000, warmup=5000,
+LEARNER: Algorithm = SHAC(
+    iterations=3600, horizon=10, learning_rate=3e-3, gradient_clip=0.5, actor=ActorConfig(hidden=(192, 128))
+)
+TBSAC_LEARNER: Algorithm = SAC(
     actor=ActorConfig(hidden=(256, 256), trend=TrendConfig("bpm_position", "probe_response", gain=1e3)),
-    critic=CriticConfig(hidden=(256, 256), channels=("bpm_position", "corrector_current")),
-)  # fmt: skip
+    critic=CriticConfig(hidden=(128, 128), channels=("bpm_position", "corrector_current")),
+)
 TBSAC_MACHINES = 64
 MOVES = 20
 NOISE_M = 1e-4
