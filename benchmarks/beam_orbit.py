@@ -47,6 +47,7 @@ LEARNER: Algorithm = SHAC(
     iterations=3600, horizon=10, learning_rate=3e-3, gradient_clip=0.5, actor=ActorConfig(hidden=(192, 128))
 )
 TBSAC_LEARNER: Algorithm = SAC(
+    iterations=600,
     actor=ActorConfig(hidden=(256, 256), trend=TrendConfig("bpm_position", "probe_response", gain=1e3)),
     critic=CriticConfig(hidden=(128, 128), channels=("bpm_position", "corrector_current")),
 )
