@@ -3,11 +3,15 @@ PY := .venv/bin/python
 RS := .venv/bin/robostack
 TASK ?= quadrotor
 RUN := logs/$(TASK)/$(shell date +%Y-%m-%d_%H-%M-%S)_fly
+BEAM := logs/beam_orbit/$(shell date +%Y-%m-%d_%H-%M-%S)_beam
+# docs/beam.md and benchmarks/beam_orbit.py train so
+ORBIT := --learner.iterations 3600 --learner.horizon 10 --learner.learning-rate 3e-3 --learner.gradient-clip 0.5 \
+	--learner.actor.hidden 192 128
 
 # $(call stage,what it does,verb and options): announced, timed, and the end of `make` when it fails
 stage = printf '\n\033[1m%s\033[0m\n' "$(1)"; start=$$(date +%s); $(RS) $(2) && echo "done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help fly test check isaaclab-test bench tables picture setup clean
+.PHONY: help fly avatar beam test check isaaclab-test bench tables picture setup clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -20,6 +24,20 @@ fly:  ## train a quadrotor policy, export it, prove it, fly it on an emulated bo
 	@$(call stage,4/5 fly: the firmware closes the loop with the simulator,fly $(RUN))
 	@$(call stage,5/5 report,report $(RUN))
 
+beam:  ## train an orbit controller, export it, prove it, correct ten unknown machines live over EPICS, and report
+	@./setup.sh train epics
+	@$(call stage,1/6 train: gradients through thousands of misaligned machines,train beam_orbit --run-folder $(BEAM) $(ORBIT) $(TRAIN))
+	@$(call stage,2/6 export: policy.onnx with the whole contract,export $(BEAM))
+	@$(call stage,3/6 verify: every port that runs here computes the same actions,verify $(BEAM))
+	@$(call stage,4/6 evaluate: unseen machines in simulation,evaluate $(BEAM) --episodes 1000)
+	@$(call stage,5/6 trial: ten unknown machines live beside the classical controllers,trial $(BEAM))
+	@$(call stage,6/6 report,report $(BEAM))
+
+avatar:  ## lead a human, a mouse and a dinosaur through a recorded motion; a table and a film
+	@./setup.sh avatar
+	@mkdir -p logs/avatar
+	@$(RS) avatar retarget punch --film logs/avatar/punch.gif
+
 # What flies in real time wants the machine for itself; the rest is shared out to both cores.
 REAL_TIME := tests/devices tests/evaluate tests/launch tests/link tests/nodes tests/record tests/twins
 
@@ -28,7 +46,7 @@ test: check  ## everything CI runs
 	$(PY) -m pytest $(REAL_TIME)
 
 check:
-	@./setup.sh --test-tools train dev beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers
+	@./setup.sh --test-tools train dev avatar beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
@@ -55,7 +73,7 @@ picture:  ## README's picture, from the newest run's report (needs chromium)
 		--screenshot=docs/images/report.png file://$(CURDIR)/logs/$(TASK)/latest/report.html
 
 setup:  ## install every extra and tool
-	@./setup.sh --test-tools train dev beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers bench
+	@./setup.sh --test-tools train dev avatar beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers bench
 
 clean:  ## remove what was built, keep logs/
 	rm -rf .venv .venv-isaaclab build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -17,7 +17,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 def row(
     what: str,
-    value: float,
+    value: float | None,
     unit: str,
     bar: float | None = None,
     *,
@@ -25,10 +25,11 @@ def row(
     reference: str | None = None,
     reference_value: float | None = None,
 ) -> dict[str, Any]:
-    """One figure; `value` is kept to four significant digits."""
+    """One figure; `value` is kept to four significant digits. None is a figure that there is not: a dash in the table,
+    and `reference` says why."""
     return {
         "what": what,
-        "value": float(f"{value:.4g}"),
+        "value": None if value is None else float(f"{value:.4g}"),
         "unit": unit,
         "bar": bar,
         "better": better,

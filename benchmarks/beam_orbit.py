@@ -198,7 +198,9 @@ def about(c: Correction) -> str:
     steps = f"median {first:.0f} moves" if np.isfinite(first) else "most never"
     peak, travel = 1e3 * c.peak_m.quantile(0.95).item(), c.travel_a.median().item()
     lost = f", {100 * c.lost.float().mean().item():.1f} % lost" if c.lost.any() else ""
-    return f"{steps}; after {MOVES} {100 * c.held(MOVES):.1f} %; peak {peak:.1f} mm; travel {travel:.0f} A{lost}"
+    live, every = (1e3 * rms[MOVES].median().item() for rms in (c.rms_m, c.rms_all_m))
+    dead = f", RMS {live:.2f} mm, at the dead BPM too {every:.2f} mm" if every != live else ""
+    return f"{steps}; after {MOVES} {100 * c.held(MOVES):.1f} %{dead}; peak {peak:.1f} mm; travel {travel:.0f} A{lost}"
 
 
 if __name__ == "__main__":

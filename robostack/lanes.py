@@ -19,6 +19,11 @@ import torch
 import warp as wp
 from torch import Tensor
 
+from robostack import machine
+
+# what a definition nobody reads is for: a cache of kernels that unlike machines share keeps theirs apart
+CPU_FLAGS = f"-march=native -DINSTRUCTION_SET=0x{machine.instruction_set()}"
+"""`cpu_compiler_flags` of a module whose kernels use Lanes"""
 LANES = 16
 Lanes = wp.types.vector(length=LANES, dtype=wp.float32)
 
@@ -195,6 +200,30 @@ def reaches(a: Lanes, b: Lanes) -> Lanes: ...
 def reaches(a: float, b: float):
     """1 where a >= b, else 0; no gradient."""
     return wp.where(a >= b, 1.0, 0.0)
+
+
+_FOLD = "float s[16]; for (int k = 0; k < 16; ++k) s[k] = ((const float*)&a)[k];\n"
+_FOLD += "for (int half = 8; half; half /= 2) for (int k = 0; k < half; ++k) s[k] = {0};\nreturn s[0];"
+
+
+@wp.func_native(_FOLD.format("s[k] + s[k + half]"), "for (int k = 0; k < 16; ++k) ((float*)&adj_a)[k] += adj_ret;")
+def total(a: Lanes) -> wp.float32: ...
+
+
+@wp.func
+def total(a: float):
+    """The sum of what a thread has of it."""
+    return a
+
+
+@wp.func_native(_FOLD.format("s[k] > s[k + half] ? s[k] : s[k + half]"), "")
+def highest(a: Lanes) -> wp.float32: ...
+
+
+@wp.func
+def highest(a: float):
+    """The largest of what a thread has of it; no gradient."""
+    return a
 
 
 @wp.func

@@ -1,4 +1,4 @@
-"""What is installed: tasks, devices, hosts, guards, boards, stacks, extra commands; found by Python entry points.
+"""What is installed: tasks, devices, hosts, guards, boards, stacks, commands, report panels; by Python entry points.
 
 A third party adds a task without touching robostack, by one line in its own pyproject.toml:
 
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 if TYPE_CHECKING:
     from robostack.task import Task
 
-Kind = Literal["task", "device", "host", "guard", "board", "stack", "command"]
-KINDS: tuple[Kind, ...] = ("task", "device", "host", "guard", "board", "stack", "command")
+Kind = Literal["task", "device", "host", "guard", "board", "stack", "command", "panel"]
+KINDS: tuple[Kind, ...] = ("task", "device", "host", "guard", "board", "stack", "command", "panel")
 
 _IMPORT_NAME = {"warp-lang": "warp", "pyepics": "epics", "pyserial": "serial", "rsl-rl-lib": "rsl_rl"}
 """Distributions whose import name differs from their own."""
@@ -43,6 +43,7 @@ def load(kind: Kind, name: str) -> Any:
     Raises UnknownNameError, listing what exists, or MissingExtraError, naming what to install.
     """
     known = entries(kind)
+    name = plain if (plain := name.replace("-", "_")) in known else name
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""

@@ -121,6 +121,12 @@ class RunFolder:
             raise RunFolderError(f"{run.path} has no exported policy yet: robostack export {run.path}")
         return run.policy
 
+    @classmethod
+    def of_policy(cls, policy: Path) -> RunFolder | None:
+        """The run whose exported policy this file is; None for a file by itself."""
+        folder = policy.resolve().parent.parent
+        return cls.open(folder) if policy.name == "policy.onnx" and (folder / "checkpoints").is_dir() else None
+
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"

@@ -184,6 +184,11 @@ class Task(ABC):
         """Figures of flown scenarios as rows of a table: what, value, unit, bar, better, reference."""
         return []
 
+    def judge_episodes(self, ends: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The task's own figures of evaluated episodes, as such rows. `ends` has what `extras` held when each ended:
+        numpy (episodes,) by name, of every entry that is (num_envs,); NaN where a reward was not finite."""
+        return []
+
     @abstractmethod
     def evaluation(self, num_envs: int) -> Task:
         """A task of its own that asks what a trained policy is judged by."""

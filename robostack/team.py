@@ -46,6 +46,11 @@ def size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def neighbours() -> int:
+    """Processes of the team on this machine, this one among them."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if size() > 1 else 1
+
+
 def device(asked: str) -> str:
     """Where this process computes: in a team `cuda` is the GPU of its local rank."""
     if size() == 1 or not asked.startswith("cuda"):

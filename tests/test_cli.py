@@ -62,13 +62,13 @@ def test_explaining_a_foreign_file_fails_by_its_name(tmp_path, capsys, content):
     assert str(path) in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["export", "verify", "fly", "report", "explain"])
+@pytest.mark.parametrize("verb", ["export", "verify", "evaluate", "fly", "report", "explain"])
 def test_without_a_run_the_first_command_to_use_is_named(tmp_path, verb, capsys):
     assert cli.main([verb, "--root", str(tmp_path)]) == 1
     assert "robostack train" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["verify", "fly", "explain"])
+@pytest.mark.parametrize("verb", ["verify", "evaluate", "fly", "explain"])
 def test_without_an_exported_policy_the_export_command_is_named(tmp_path, verb, capsys):
     run = RunFolder.create("quadrotor", root=tmp_path)
     assert cli.main([verb, str(run.path)]) == 1
@@ -86,6 +86,12 @@ def test_list_as_json_is_json_and_has_the_runs(tmp_path, capsys):
 def test_an_unknown_task_lists_the_installed_ones():
     with pytest.raises(registry.UnknownNameError, match=r"Did you mean 'quadrotor'\? Installed tasks: .*quadrotor"):
         registry.make("quadroter")
+
+
+def test_a_tasks_name_may_be_spelled_with_hyphens(capsys):
+    assert registry.load("task", "beam-transmission") is registry.load("task", "beam_transmission")
+    assert cli.main(["train", "beam-transmission", "--task-help"]) == 0
+    assert "robostack train beam_transmission" in capsys.readouterr().out
 
 
 def test_the_extra_that_installs_a_module_is_known():

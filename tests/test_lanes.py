@@ -27,6 +27,7 @@ from robostack.lanes import (  # add, div, mul and sub are what the operators be
     get,
     get3,
     get4,
+    highest,
     lower,
     mul,
     nearest,
@@ -40,6 +41,7 @@ from robostack.lanes import (  # add, div, mul and sub are what the operators be
     size,
     stored,
     sub,
+    total,
     upper,
     vec3,
 )  # fmt: skip
@@ -134,6 +136,29 @@ def test_a_process_that_runs_both_compiles_for_a_gpu(tmp_path: Path) -> None:
 def draw_kernel(noise: wp.array(dtype=Any)):
     i = wp.tid()
     noise[i] = normal(noise[i], wp.uint32(7), wp.uint32(9), i)
+
+
+@wp.kernel(module="unique")
+def fold_kernel(x: wp.array2d(dtype=Any), out: wp.array2d(dtype=wp.float32)):
+    i = wp.tid()
+    out[0, i] = 2.0 * total(get(x, 0, i))
+    out[1, i] = highest(get(x, 0, i))
+
+
+@pytest.mark.parametrize(
+    ("as_arrays", "wide"), [(as_lanes, LANES), (plain, 1)], ids=["sixteen a thread", "one a thread"]
+)
+def test_a_sum_and_a_largest_are_of_what_a_thread_has(as_arrays: Any, wide: int) -> None:
+    x, grad = columns(2 * LANES, 1, CPU), columns(2 * LANES, 1, CPU)
+    x.copy_(torch.randn(2 * LANES, 1, generator=torch.Generator().manual_seed(0)))
+    out = torch.zeros(2, 2 * LANES // wide)
+    launch = {"inputs": [as_arrays(x)], "outputs": [wp.from_torch(out)], "device": "cpu"}
+    wp.launch(fold_kernel, out.shape[1], **launch)
+    torch.testing.assert_close(out[0], 2.0 * x.view(-1, wide).sum(1))
+    assert torch.equal(out[1], x.view(-1, wide).amax(1))
+    ones = wp.from_torch(torch.tensor([[1.0], [0.0]]).expand(2, out.shape[1]).contiguous())
+    wp.launch(fold_kernel, out.shape[1], **launch, adj_inputs=[as_arrays(grad)], adj_outputs=[ones], adjoint=True)
+    assert (grad == 2.0).all()
 
 
 def test_noise_is_the_same_number_at_the_same_place_whatever_the_lanes() -> None:

@@ -35,7 +35,8 @@ class IsaacLabTask(Task):
     does not keep what an episode ended on.
 
     There is one simulation a process: `evaluation` borrows it, whatever number of environments it is asked for, and the
-    training's episodes that it breaks off count as truncated in the next step. A resumed run starts with new episodes.
+    training's episodes that it breaks off count as truncated in the next step. So do those of a resumed run: their
+    simulation is gone.
     """
 
     Config = IsaacLabConfig
@@ -142,10 +143,10 @@ class IsaacLabTask(Task):
         return _Borrowed(self)
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {}
+        return {"obs": self._obs.flat}
 
     def load_state_dict(self, kept: dict[str, Tensor]) -> None:
-        self.reset()
+        self._obs, self._broken_off = Obs(kept["obs"], self.layout), True
 
 
 class _Borrowed(IsaacLabTask):

@@ -12,6 +12,7 @@ VERBS = {
     "sweep": "train with many seeds and settings, through Ray",
     "export": "write policy.onnx and its C source from a run",
     "verify": "prove that every port computes the same actions",
+    "evaluate": "ask an exported policy many unseen episodes of its task",
     "fly": "fly an exported policy on a board, emulated or real",
     "report": "put a run on one HTML page",
     "explain": "show the contract inside a policy.onnx",

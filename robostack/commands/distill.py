@@ -28,7 +28,7 @@ class Command:
     aacd lets a new policy learn by PPO under the expert's critic (--learner.imitation: and from its actions too).
 
     With a budget (--max-flash-kb, --max-instructions) students of several shapes learn from the run by dagger, and the
-    best that fits is exported, in float32 or int16.
+    best that fits is exported, in float32 or int16. Without a budget it runs under torchrun too, as train does.
 
     Settings follow: --student.channels, --student.hidden, --student.recurrent, --learner..., and those of the task; see
     them with --settings-help.
@@ -65,42 +65,34 @@ class Command:
     """Show the settings of the student, of how it learns and of the task, and stop."""
 
     def run(self, rest: list[str]) -> int:
+        from robostack import team
+        from robostack.commands.train import new_run, trained
+
         budget = self.max_flash_kb is not None or self.max_instructions is not None
         if budget and self.method != "dagger":
             raise ContractError(f"a budget's students learn by dagger; leave out --method {self.method}")
         expert = RunFolder.find(self.teacher, self.root)
         kind, chosen = self._settings(expert, rest)
-        config = replace(chosen.learner, actor=chosen.student)
-        task = kind(chosen.task)
-        config.learner(task)  # what cannot be is refused before there is a folder
-        print(f"teaching a student of {expert.path}", file=sys.stderr)
-        return self._compress(task, config) if budget else self._teach(task, config)
-
-    def _folder(self, task: str) -> RunFolder:
-        if self.run_folder is None:
-            return RunFolder.create(task, self.name, self.root)
-        return RunFolder.at(self.run_folder.resolve())
-
-    def _teach(self, task: Any, config: Any) -> int:
-        from robostack.learn.learner import DivergedError
-        from robostack.learn.trainer import train
-
-        run = self._folder(task.name)
-        try:
-            with run.stage("train"):
-                result = train(task, config, run, seed=self.seed, quick=self.quick)
-        except DivergedError as error:
-            print(f"robostack distill: {error}", file=sys.stderr)
+        team.join()
+        if budget and team.size() > 1:
+            if team.rank() == 0:
+                what = "one process looks for the student that fits a budget: start this without torchrun"
+                print(f"robostack distill: {what}", file=sys.stderr)
+            team.wait()
             return 1
-        run.make_latest()
-        if self.json:
-            print(json.dumps({"run": str(run.path), **{k: v for k, v in result.items() if k != "history"}}, indent=2))
-        elif not result["interrupted"]:
-            print(f"next: robostack export {run.path}")
-        return 130 if result["interrupted"] else 0
+        config = replace(chosen.learner, actor=chosen.student)
+        task = kind(replace(chosen.task, device=team.device(chosen.task.device)))
+        config.learner(task)  # what cannot be is refused before there is a folder
+        if team.rank() == 0:
+            print(f"teaching a student of {expert.path}", file=sys.stderr)
+        if budget:
+            return self._compress(task, config)
+        run = team.first(lambda: new_run(task.name, self.run_folder, self.name, self.root))
+        return trained(task, config, run, verb="distill", as_json=self.json, seed=self.seed, quick=self.quick)
 
     def _compress(self, task: Any, config: Any) -> int:
         from robostack.commands import export
+        from robostack.commands.train import new_run
         from robostack.distill.compress import Budget, compress, keep
 
         if self.quick:
@@ -113,7 +105,7 @@ class Command:
             task, config.teacher.load(task), config, shapes, budget, seed=self.seed,
             say=lambda line: print(line, file=sys.stderr),
         )  # fmt: skip
-        run = self._folder(task.name)
+        run = new_run(task.name, self.run_folder, self.name, self.root)
         with run.stage("compress"):
             keep(found, task, config, budget, run, self.seed)
         run.make_latest()

@@ -34,6 +34,7 @@ class Command:
     """Print metrics.json and the page's path for a script."""
 
     def run(self) -> int:
+        from robostack.evaluate.material import figures
         from robostack.evaluate.report import write_report
 
         run = RunFolder.find(self.run_folder, self.root)
@@ -43,7 +44,7 @@ class Command:
         if self.json:
             print(json.dumps({"report": str(page), "metrics": metrics}, indent=2))
             return 0
-        print_rows(metrics.get("fly", {}).get("rows", []))
+        print_rows(figures(metrics))
         print(f"report: {page}")
         return 0
 

@@ -62,56 +62,26 @@ class Command:
 
     def run(self, rest: list[str]) -> int:
         tasks = registry.entries("task")
+        if self.task not in tasks and (plain := (self.task or "").replace("-", "_")) in tasks:
+            return replace(self, task=plain).run(rest)
         if self.task is None or (self.task not in tasks and rest and rest[0].startswith("-")):
             usage = "name the task first, its settings after it: robostack train TASK [--setting value ...]"
             return _say(f"{usage}. Installed tasks: {', '.join(tasks) or 'none'}.", status=2)
         kind = registry.load("task", self.task)
         from robostack import team
-        from robostack.learn.learner import DivergedError
-        from robostack.learn.trainer import train
 
         run = RunFolder.find(self.run_folder or self.task, self.root) if self.resume else None
         chosen = self._settings(kind, rest, run)
         team.join()
-        first = team.rank() == 0
         task = kind(replace(chosen.task, device=team.device(chosen.task.device)))
         name = self.task
-        run = run or team.first(lambda: self._folder(name))
-        if first:
+        run = run or team.first(lambda: new_run(name, self.run_folder, self.name, self.root))
+        if team.rank() == 0:
             print(f"training {self.task} in {run.path}", file=sys.stderr)
-        seed, resume, quick = self.seed, self.resume, self.quick
-        try:
-            with run.stage("train") if first else nullcontext():
-                taught = chosen.curriculum
-                result = train(task, chosen.learner, run, seed=seed, curriculum=taught, resume=resume, quick=quick)
-        except DivergedError as error:
-            status = _say(str(error), status=1) if first else 1
-        else:
-            status = 130 if result["interrupted"] else 0
-            if first:
-                run.make_latest()
-                self._print(run, result)
-        team.wait()
-        return status
-
-    def _print(self, run: RunFolder, result: dict[str, Any]) -> None:
-        if self.json:
-            shown = {"run": str(run.path), **{k: v for k, v in result.items() if k != "history"}}
-            print(json.dumps(shown, indent=2))
-            return
-        memory = f"{result['peak_memory_mib']:,} MiB of memory at most"
-        if result["peak_cuda_mib"] is not None:
-            memory += f", {result['peak_cuda_mib']:,} MiB of the GPU's"
-        following = "" if result["interrupted"] else f"; next: robostack export {run.path}"
-        print(f"{result['iterations']} iterations in {result['wall_s']:.1f} s, {memory}{following}")
-
-    def _folder(self, task: str) -> RunFolder:
-        if self.run_folder is None:
-            return RunFolder.create(task, self.name, self.root)
-        run = RunFolder.at(self.run_folder.resolve())
-        if not any(run.checkpoints.iterdir()):
-            run.make_latest()
-        return run
+        return trained(
+            task, chosen.learner, run, verb="train", as_json=self.json,
+            seed=self.seed, curriculum=chosen.curriculum, resume=self.resume, quick=self.quick,
+        )  # fmt: skip
 
     def _preset(self, kind: Any) -> Any:
         """Settings of the task before single ones are changed."""
@@ -167,6 +137,51 @@ class Command:
             for hint in _own_options_like(rest):
                 _say(f"its own option is {hint}", status=2)
             raise
+
+
+def new_run(task: str, folder: Path | None, name: str | None, root: Path) -> RunFolder:
+    """The folder of a new run of `task`: `folder`, or one with `name` under `root`."""
+    if folder is None:
+        return RunFolder.create(task, name, root)
+    run = RunFolder.at(folder.resolve())
+    if not any(run.checkpoints.iterdir()):
+        run.make_latest()
+    return run
+
+
+def trained(task: Any, learner: Any, run: RunFolder, *, verb: str, as_json: bool, **asked: Any) -> int:
+    """Trains as `verb`, says what came of it, and returns the exit status. Of a team the first process alone speaks."""
+    from robostack import team
+    from robostack.learn.learner import DivergedError
+    from robostack.learn.trainer import train
+
+    first = team.rank() == 0
+    try:
+        with run.stage("train") if first else nullcontext():
+            result = train(task, learner, run, **asked)
+    except DivergedError as error:
+        status = 1
+        if first:
+            print(f"robostack {verb}: {error}", file=sys.stderr)
+    else:
+        status = 130 if result["interrupted"] else 0
+        if first:
+            run.make_latest()
+            _print(run, result, as_json)
+    team.wait()
+    return status
+
+
+def _print(run: RunFolder, result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        shown = {"run": str(run.path), **{k: v for k, v in result.items() if k != "history"}}
+        print(json.dumps(shown, indent=2))
+        return
+    memory = f"{result['peak_memory_mib']:,} MiB of memory at most"
+    if result["peak_cuda_mib"] is not None:
+        memory += f", {result['peak_cuda_mib']:,} MiB of the GPU's"
+    following = "" if result["interrupted"] else f"; next: robostack export {run.path}"
+    print(f"{result['iterations']} iterations in {result['wall_s']:.1f} s, {memory}{following}")
 
 
 def _say(what: str, *, status: int) -> int:

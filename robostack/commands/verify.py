@@ -44,9 +44,9 @@ class Command:
         path = RunFolder.find_policy(self.policy, self.root)
         from robostack.export.onnx import load_policy
 
-        policy, folder = load_policy(path), path.resolve().parent.parent
-        if path.name == "policy.onnx" and (folder / "checkpoints").is_dir():
-            with RunFolder.open(folder).stage("verify") as run:
+        policy, run = load_policy(path), RunFolder.of_policy(path)
+        if run:
+            with run.stage("verify"):
                 results = _verify(policy, run.exported / "firmware")
                 run.record(verify={"ports": results})
         else:

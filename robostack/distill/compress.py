@@ -28,10 +28,9 @@ from robostack.export.host import HostPolicy
 from robostack.export.onnx import LoadedPolicy
 from robostack.export.target import measure
 from robostack.learn import checkpoint
-from robostack.learn.algorithms import name_of
 from robostack.learn.flown import observed_in_flight
 from robostack.learn.judge import Judgement, judge
-from robostack.learn.trained import export_actor
+from robostack.learn.trained import export_actor, keep_settings
 from robostack.learn.trainer import EVALUATION_ENVS, EVALUATION_SEED
 from robostack.nets.actor import Actor, ActorConfig
 from robostack.run_folder import RunFolder
@@ -171,10 +170,7 @@ def compress(
 def keep(found: Compressed, task: Task, method: Cloning, budget: Budget, run: RunFolder, seed: int) -> None:
     """Writes the best student as a run like any other, and the whole table into its metrics."""
     assert found.best.judged
-    learner = replace(method, actor=found.best.actor)
-    run.write_config(
-        {"task": task.name, "settings": task.config, "algorithm": name_of(learner), "learner": learner, "seed": seed}
-    )
+    keep_settings(run, task, replace(method, actor=found.best.actor), seed)
     judged = asdict(found.best.judged)
     checkpoint.save(run.checkpoints / "best.pt", {"actor": found.actor.state_dict(), "judged": judged})
     best = found.best.iterations

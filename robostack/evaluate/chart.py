@@ -57,13 +57,15 @@ def lines(
     y_range: Range | None = None,
     equal: bool = False,
     levels: Sequence[Level] = (),
+    x_ticks: Sequence[tuple[float, str]] | None = None,
 ) -> str:
-    """A line chart. `equal` gives both axes the same scale, for paths through space."""
+    """A line chart. `equal` gives both axes the same scale, for paths through space; `x_ticks` are places on the x axis
+    that have names."""
     data = [(_finite(s.x), _finite(s.y)) for s in series]
     x_range = x_range or _span([x for x, _ in data])
     y_range = y_range or _span([y for _, y in data] + [np.array([lv.y]) for lv in levels])
     frame = _Frame(size, x_range, y_range, equal)
-    body = [frame.axes(x_label, y_label)]
+    body = [frame.axes(x_label, y_label, x_ticks=x_ticks)]
     body += [frame.level(level) for level in levels]
     for s, (x, y) in zip(series, data, strict=True):
         body.append(frame.path(x, y, s))
@@ -132,14 +134,20 @@ class _Frame:
     def py(self, y: Any) -> Any:
         return self.height - BOTTOM - (y - self.y[0]) / (self.y[1] - self.y[0]) * (self.height - TOP - BOTTOM)
 
-    def axes(self, x_label: str, y_label: str, y_ticks: list[tuple[float, str]] | None = None) -> str:
+    def axes(
+        self,
+        x_label: str,
+        y_label: str,
+        y_ticks: Sequence[tuple[float, str]] | None = None,
+        x_ticks: Sequence[tuple[float, str]] | None = None,
+    ) -> str:
         right, bottom = self.width - RIGHT, self.height - BOTTOM
         out = []
         for value, text in y_ticks or _ticks(self.y, max(2, (self.height - TOP - BOTTOM) // 42)):
             y = self.py(value)
             out.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
             out.append(f'<text class="tick" x="{LEFT - 7}" y="{y + 3.5:.1f}" text-anchor="end">{text}</text>')
-        for value, text in _ticks(self.x, max(2, (self.width - LEFT - RIGHT) // 78)):
+        for value, text in x_ticks or _ticks(self.x, max(2, (self.width - LEFT - RIGHT) // 78)):
             x = self.px(value)
             out.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 4}"/>')
             anchor = "end" if x > right - 4 * len(text) else "middle"  # the last must not be cut off

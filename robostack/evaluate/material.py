@@ -48,6 +48,14 @@ class Material:
     def spec(self) -> PolicySpec | None:
         return self.policy.spec if self.policy else None
 
+    @property
+    def task(self) -> str:
+        return self.spec.task if self.spec else self.run.path.resolve().parent.name
+
+    @property
+    def rows(self) -> list[Mapping[str, Any]]:
+        return figures(self.metrics)
+
     def section(self, name: str) -> dict[str, Any]:
         """A section of metrics.json, empty when that stage has not run."""
         value = self.metrics.get(name)
@@ -56,3 +64,9 @@ class Material:
     def of_kind(self, *kinds: str) -> list[Flight]:
         """Flights whose `about["kind"]` is one of `kinds`, in the order of their file names."""
         return [f for f in self.flights if f.about.get("kind") in kinds]
+
+
+def figures(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The rows of every stage that judges a policy."""
+    found = (metrics.get(stage) for stage in ("trial", "fly", "evaluate"))
+    return [row for section in found if isinstance(section, dict) for row in section.get("rows") or []]

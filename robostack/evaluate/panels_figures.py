@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-import numpy as np
-
 from robostack.evaluate import chart
 from robostack.evaluate.chart import Line
-from robostack.evaluate.flight import percentiles, rms_position_error, survival, survived
 from robostack.evaluate.html import is_number, meets, nothing, number, reference, row, section, table, words
 from robostack.evaluate.material import Material
-from robostack.evaluate.panels_flights import TONES, lap_s
+from robostack.evaluate.panels_flights import TONES, Tile
 
 MAX_CURVES = 6
 FEW = 12
 """Points of a training curve that are shown one by one."""
 
 
-def tiles(m: Material) -> str:
+def tiles(m: Material, own: Sequence[Tile]) -> str:
     """The few figures that answer "did it work", read at a glance."""
-    found: list[tuple[str, str, str]] = []
-    train, recoveries, eights = m.section("train"), m.of_kind("recover"), m.of_kind("figure_eight")
+    found: list[Tile] = []
+    train = m.section("train")
     if isinstance(train.get("wall_s"), (int, float)):
         found.append((number(train["wall_s"]), "s", "to train"))
-    if recoveries:
-        found.append((number(100 * survival(recoveries)), "%", f"of {len(recoveries)} tilted starts survived"))
-        kept = [rms_position_error(f, 2.0) for f in recoveries if survived(f)]
-        if kept:
-            found.append((number(100 * float(np.sqrt(np.mean(np.square(kept))))), "cm", "RMS error, last 2 s"))
-    if eights:
-        fastest = min(eights, key=lap_s)
-        text = f"figure-eight in {number(lap_s(fastest))} s, RMS"
-        found.append((number(100 * rms_position_error(fastest)), "cm", text))
-    instructions = percentiles(m.flights, "instructions")
-    if instructions:
-        found.append((number(instructions["p50"] / 1000), "k", "instructions a step on the board"))
+    found += own
     ports = m.section("verify").get("ports") or []
     if ports:
         names = {str(p.get("port")) for p in ports}
@@ -51,24 +37,24 @@ def tiles(m: Material) -> str:
 
 
 def summary(m: Material) -> str:
-    rows = m.section("fly").get("rows") or []
-    if not rows and "lost" in m.section("fly"):
-        return section("Summary", "", nothing(f"The flight was cut short: {escape(str(m.section('fly')['lost']))}"))
+    rows, lost = m.rows, m.section("fly").get("lost")
+    cut = nothing(f"The flight was cut short: {escape(str(lost))}") if lost else ""
     if not rows:
-        return section("Summary", "", nothing("Nothing was flown yet: <code>robostack fly</code>"))
-    head = ("what", "measured", "bar", "", "reference")
+        return section("Summary", "", cut or nothing("Nothing was judged yet: <code>robostack evaluate</code>"))
+    barred = any(r.get("bar") is not None for r in rows)
+    head = ("what", "measured", *(("bar", "") if barred else ()), "reference")
     body = [
         [
             escape(str(r.get("what", ""))),
             _value(r, "value"),
-            _bar_text(r),
-            _bullet(r),
+            *((_bar_text(r), _bullet(r)) if barred else ()),
             f'<span class="soft">{escape(reference(r))}</span>',
         ]
         for r in rows
     ]
-    why = "Each figure against the bar it has to reach, the vertical mark. Every flight had its envelope on."
-    return section("Summary", why, table(head, body, numeric=(1, 2), bar=3))
+    why = "Each figure against the bar it has to reach, the vertical mark. " * barred
+    shown = table(head, body, numeric=(1, 2) if barred else (1,), bar=3 if barred else -1)
+    return section("Summary", f"{why}The envelope was on in all of them.", cut + shown)
 
 
 def training(m: Material) -> str:

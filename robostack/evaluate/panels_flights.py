@@ -10,9 +10,20 @@ import numpy as np
 
 from robostack.evaluate import chart
 from robostack.evaluate.chart import Level, Line
-from robostack.evaluate.flight import GUARDED, Flight, percentiles, position_error, rms_position_error, survived
+from robostack.evaluate.flight import (
+    GUARDED,
+    Flight,
+    percentiles,
+    position_error,
+    rms_position_error,
+    survival,
+    survived,
+)
 from robostack.evaluate.html import THIN, nothing, number, row, section, words
 from robostack.evaluate.material import Material
+
+Tile = tuple[str, str, str]
+"""A number at a glance: as text, its unit, what it is."""
 
 MAX_RECOVERIES = 200
 """Drawn at most, the lost ones first; the figures count all."""
@@ -23,6 +34,24 @@ MEASURES = (
     ("answer_s", 1e3, "periods", "observation to actuation at the board's own pace, ms"),
 )
 """Of `Flight.timing`: name, scale, what is counted, label."""
+
+
+def flight_tiles(m: Material) -> list[Tile]:
+    found: list[Tile] = []
+    recoveries, eights = m.of_kind("recover"), m.of_kind("figure_eight")
+    if recoveries:
+        found.append((number(100 * survival(recoveries)), "%", f"of {len(recoveries)} tilted starts survived"))
+        kept = [rms_position_error(f, 2.0) for f in recoveries if survived(f)]
+        if kept:
+            found.append((number(100 * float(np.sqrt(np.mean(np.square(kept))))), "cm", "RMS error, last 2 s"))
+    if eights:
+        fastest = min(eights, key=lap_s)
+        text = f"figure-eight in {number(lap_s(fastest))} s, RMS"
+        found.append((number(100 * rms_position_error(fastest)), "cm", text))
+    instructions = percentiles(m.flights, "instructions")
+    if instructions:
+        found.append((number(instructions["p50"] / 1000), "k", "instructions a step on the board"))
+    return found
 
 
 def recoveries(m: Material) -> str:

@@ -11,9 +11,18 @@ from pathlib import Path
 
 from robostack.evaluate.html import page
 from robostack.evaluate.material import Material
-from robostack.evaluate.panels import PANELS
+from robostack.evaluate.panels import panels, task_panels
 from robostack.evaluate.panels_figures import tiles
 from robostack.run_folder import RunFolder
+
+STAGES = {
+    "train": "trained",
+    "export": "exported",
+    "verify": "verified",
+    "evaluate": "evaluated",
+    "fly": "flown",
+    "trial": "tried live",
+}
 
 
 def write_report(run: RunFolder) -> Path:
@@ -22,21 +31,16 @@ def write_report(run: RunFolder) -> Path:
     Raises RunFolderError when metrics.json is damaged or the file cannot be written.
     """
     material = Material.read(run)
-    body = [tiles(material), *(panel(material) for panel in PANELS)]
+    own = task_panels(material.task)
+    body = [tiles(material, own.tiles(material)), *(panel(material) for panel in panels(own))]
     if material.damaged:
         listed = "".join(f"<li>{escape(text)}</li>" for text in material.damaged)
         body.append(f'<section><h2 class="bad">Could not be read</h2><ul>{listed}</ul></section>')
-    task = material.spec.task if material.spec else run.path.resolve().parent.name
-    return run.write("report.html", page(task, run.path.resolve().name, _subtitle(material), body).encode())
+    return run.write("report.html", page(material.task, run.path.resolve().name, _subtitle(material), body).encode())
 
 
 def _subtitle(material: Material) -> str:
-    stages = [name for name in ("train", "export", "verify", "fly") if name in material.metrics]
     cpu = material.section("machine").get("cpu", "")
     day = datetime.datetime.now().strftime("%d %B %Y, %H:%M")
-    parts = [
-        day,
-        cpu,
-        " → ".join({"train": "trained", "export": "exported", "verify": "verified", "fly": "flown"}[s] for s in stages),
-    ]
+    parts = [day, cpu, " → ".join(done for stage, done in STAGES.items() if stage in material.metrics)]
     return " · ".join(p for p in parts if p)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd import grad
 from torch.nn.functional import mse_loss
 
+from robostack import team
 from robostack.learn.adam import Adam
 from robostack.learn.learner import DivergedError, Learner
 from robostack.learn.replay import Columns, Replay
@@ -92,7 +93,7 @@ class OffPolicyLearner(Learner):
         terms = tuple(task.step(neutral.expand(task.num_envs, -1).contiguous())[4]["reward_terms"])
         slots = min(-(-c.replay_size // task.num_envs), c.iterations * c.steps)
         replay = Replay(slots, task.num_envs, self.columns, terms, gamma=c.gamma, n_step=c.n_step, device=task.device)
-        if replay.bytes > LARGE_BYTES:
+        if replay.bytes > LARGE_BYTES and team.rank() == 0:
             held = f"{slots * task.num_envs:,} transitions"
             print(f"replay of {held}: {replay.bytes / 1e9:.1f} GB on {task.device}", file=sys.stderr)
         return replay
@@ -100,6 +101,18 @@ class OffPolicyLearner(Learner):
     @property
     def steps_per_iteration(self) -> int:
         return int(self.config.steps)
+
+    @torch.no_grad()
+    def value(self, obs: Tensor) -> Tensor | None:
+        """What the lower of both critics expects of the exported policy, SAC's with the entropy to come; None while
+        the replay's reward is not the task's own. Features that remember take `obs` for what the last step led to."""
+        if (self.replay.weights != 1.0).any():
+            return None
+        features, _, _ = self.actor.perceive(obs, self.memory)
+        share = torch.tanh(self.actor.head(self.actor.latent(features, features)))
+        seen = self.normaliser(obs[:, self.index]).clamp(-10.0, 10.0)
+        values: Tensor = self.critics(torch.cat([seen, share], -1))
+        return values.amin(0)
 
     @abstractmethod
     def explore(self, y: Tensor) -> Tensor:
@@ -174,8 +187,11 @@ class OffPolicyLearner(Learner):
 
     def _refuse_what_is_not_finite(self) -> None:
         rows, rewards = self.replay.newest(self.config.steps)
-        if torch.isfinite(rows).all():
+        sound = bool(torch.isfinite(rows).all())
+        if not team.largest(not sound)[0]:
             return
+        if sound:
+            raise DivergedError(f"iteration {self.iteration}: what another process met is not finite")
         parts = dict(zip((f"reward term {n}" for n in self.replay.terms), rewards.split(1, -1), strict=True))
         names = ("the critic's channels", "the action", "the actor's features")
         parts |= dict(zip(names, rows.split(self.columns.sizes, -1), strict=False))

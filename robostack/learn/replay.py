@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robostack import team
 from robostack.spec import ContractError
 
 OTHER = "other"
@@ -48,7 +49,7 @@ class Columns:
 class Replay:
     """The last `slots` steps of `num_envs` environments; `rows` is (slots, num_envs, columns.size) float32.
 
-    Raises ContractError when it does not fit the memory that is free on `device`.
+    Raises ContractError when it does not fit the memory that is free on `device`, each of a team's on one machine.
     """
 
     def __init__(
@@ -66,10 +67,12 @@ class Replay:
         self.terms = (*terms, OTHER)
         self.device = torch.device(device)
         self.bytes = slots * num_envs * (4 * (columns.size + len(self.terms)) + 1)
-        if self.bytes > (free := free_bytes(self.device)):
+        here = team.neighbours() if self.device.type == "cpu" else 1  # a GPU is one process' own
+        if here * self.bytes > (free := free_bytes(self.device)):
+            each = f" in each of {here} processes" if here > 1 else ""
             raise ContractError(
-                f"replay_size: {slots * num_envs:,} transitions of this task take {self.bytes / 1e9:,.1f} GB, and "
-                f"{free / 1e9:,.1f} GB are free on {self.device}; lower replay_size, or let critic.channels and "
+                f"replay_size: {slots * num_envs:,} transitions of this task take {self.bytes / 1e9:,.1f} GB{each}, "
+                f"and {free / 1e9:,.1f} GB are free on {self.device}; lower replay_size, or let critic.channels and "
                 "actor.channels name fewer channels"
             )
         self.rows = torch.zeros(slots, num_envs, columns.size, device=self.device)

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from robostack.learn import checkpoint
-from robostack.learn.algorithms import settings_of
+from robostack.learn.algorithms import name_of, settings_of
+from robostack.learn.curriculum import name_of as curriculum_name
 from robostack.learn.curriculum import settings_of as curriculum_of
 from robostack.learn.curriculum.curriculum import CurriculumSettings
 from robostack.learn.learner import Algorithm
@@ -22,6 +23,8 @@ from robostack.spec import ContractError, PolicySpec, State
 from robostack.task import Task
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from robostack.export.onnx import LoadedPolicy
     from robostack.export.self_test import Reference
 
@@ -55,16 +58,39 @@ class RunSettings:
             learner = TypeAdapter(algorithm).validate_python(config["learner"])
             taught = name and TypeAdapter(curriculum_of(name)).validate_python(config["curriculum_settings"])
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ContractError(f"{run.path / 'config.json'}: {where}: {first['msg']}") from error
+            raise ContractError(f"{run.path / 'config.json'}: {_first(error)}") from error
         return cls(kind, task, learner, int(config["seed"]), taught)
+
+
+def keep_settings(
+    run: RunFolder, task: Task, learner: Algorithm, seed: int, curriculum: CurriculumSettings | None = None
+) -> None:
+    """Writes config.json, as `RunSettings.of` reads it."""
+    asked = {"task": task.name, "settings": task.config, "algorithm": name_of(learner), "learner": learner}
+    taught = {"curriculum": curriculum_name(curriculum), "curriculum_settings": curriculum} if curriculum else {}
+    run.write_config({**asked, "seed": seed, **taught})
 
 
 def task_of(run: RunFolder) -> Task:
     """The task of a run, rebuilt from its config."""
     settings = RunSettings.of(run)
     return settings.kind(settings.task)
+
+
+def task_of_policy(policy: LoadedPolicy) -> Task:
+    """The task that a policy file was trained on, on the CPU; one with defaults where the file does not say its
+    settings. Raises ContractError for settings that the installed task does not know."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from robostack import registry
+
+    kind = registry.load("task", policy.spec.task)
+    try:
+        config = TypeAdapter(kind.Config).validate_python(policy.spec.provenance.get("settings", {}))
+    except ValidationError as error:
+        raise ContractError(f"{policy.origin}: provenance.settings: {_first(error)}") from error
+    task: Task = kind(dataclasses.replace(config, device="cpu"))
+    return task
 
 
 def load_run(run: RunFolder) -> tuple[Task, Actor]:
@@ -145,6 +171,11 @@ def as_reference(actor: Actor) -> Reference:
         return action.numpy(), following.numpy() if state is not None else None
 
     return reference
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def misfit(path: Path, error: Exception) -> ContractError:

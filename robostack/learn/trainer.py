@@ -20,15 +20,21 @@ from torch import nn
 
 from robostack import team
 from robostack.learn import checkpoint
-from robostack.learn.algorithms import name_of
 from robostack.learn.blame import first_non_finite
-from robostack.learn.curriculum import name_of as curriculum_name
 from robostack.learn.curriculum.curriculum import CurriculumSettings
 from robostack.learn.curriculum.episodes import CurriculumTask
 from robostack.learn.judge import Judgement, judge
 from robostack.learn.learner import Algorithm, DivergedError, Learner
 from robostack.learn.shac import SHAC
-from robostack.learn.trained import RunSettings, export_policy, load_run, misfit, policy_spec, task_of
+from robostack.learn.trained import (
+    RunSettings,
+    export_policy,
+    keep_settings,
+    load_run,
+    misfit,
+    policy_spec,
+    task_of,
+)
 from robostack.run_folder import RunFolder, RunFolderError
 from robostack.spec import ContractError
 from robostack.task import Task
@@ -79,17 +85,15 @@ def train(
         task = CurriculumTask(task, curriculum)
     task.reset(seed + team.rank())
     learner = config.learner(task)
-    if isinstance(task, CurriculumTask):
-        task.follow(learner.value, getattr(config, "gamma", 1.0))
     modules = [part for part in vars(learner).values() if isinstance(part, nn.Module)]
     team.follow_first(tensor for module in modules for tensor in module.state_dict().values())
+    if isinstance(task, CurriculumTask):  # its own settings: a learner may have taken some from elsewhere
+        task.follow(learner.value, getattr(learner.config, "gamma", 1.0))
     training = _Training(run, task, learner, task.evaluation(EVALUATION_ENVS), seed)
     if resume:
         training.load()
     if team.rank() == 0:
-        taught = {"curriculum": curriculum_name(curriculum), "curriculum_settings": curriculum} if curriculum else {}
-        asked = {"task": task.name, "settings": task.config, "algorithm": name_of(config), "learner": config}
-        run.write_config({**asked, "seed": seed, **taught})
+        keep_settings(run, task, config, seed, curriculum)
     return training.go(time.perf_counter() - start)
 
 

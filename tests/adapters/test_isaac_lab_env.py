@@ -108,6 +108,16 @@ def test_an_evaluation_breaks_the_trainings_episodes_off_in_its_next_step():
     assert not (terminated | truncated).any()
 
 
+def test_the_episodes_of_a_run_that_is_resumed_are_cut_off_where_they_were():
+    before, resumed = wrapped(), wrapped()
+    seen = before.step(torch.ones(6, 1))[0].flat
+    resumed.load_state_dict(before.state_dict())
+    assert torch.equal(resumed.observe().flat, seen)
+    _, reward, _, truncated, extras = resumed.step(torch.ones(6, 1))
+    assert truncated.all() and not reward.any()
+    assert torch.equal(extras["final_obs"].flat, seen)
+
+
 def test_without_a_critic_group_the_critic_sees_what_the_actor_sees():
     task = wrapped(DirectRLEnv(critic=False))
     assert task.critic_channels == ("position", "velocity")

@@ -10,8 +10,12 @@ from robostack.distill.aacd import AACD
 from robostack.distill.dagger import DAgger
 from robostack.distill.teacher import TeacherRun
 from robostack.learn import checkpoint
+from robostack.learn.curriculum.episodes import CurriculumTask
+from robostack.learn.curriculum.plr import PLR
 from robostack.learn.shac import SHAC
+from robostack.learn.trainer import train
 from robostack.nets.actor import ActorConfig
+from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 
 STUDENT = ActorConfig(hidden=(8,), recurrent=4, channels=("velocity", "setpoint"))
@@ -37,6 +41,14 @@ def test_the_critic_is_the_experts_and_what_it_says_is_under_the_experts_discoun
     assert all(torch.equal(value, kept[name]) for name, value in student.critic.state_dict().items())
     assert student.config.gamma == 0.97
     assert student.config.critic.channels == ("true_state", "setpoint")
+
+
+def test_a_curriculum_too_discounts_as_the_expert(expert, tmp_path, monkeypatch):
+    discounts = []
+    monkeypatch.setattr(CurriculumTask, "follow", lambda self, value, gamma: discounts.append(gamma))
+    config = AACD(teacher=TeacherRun.of(expert), iterations=1, steps=4, actor=STUDENT)
+    train(Ball(BallConfig(num_envs=4)), config, RunFolder.at(tmp_path / "student"), curriculum=PLR())
+    assert discounts == [0.97]
 
 
 def test_a_frozen_critic_and_its_normalisers_do_not_move_by_a_bit(learner):

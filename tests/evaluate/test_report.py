@@ -103,7 +103,7 @@ def test_the_contract_on_the_page_is_the_one_in_the_policy(run, html):
 
 def test_an_empty_run_says_which_commands_come_next(tmp_path):
     page = write_report(RunFolder.create("quadrotor", root=tmp_path)).read_text(encoding="utf-8")
-    for verb in ("train", "export", "verify", "fly"):
+    for verb in ("train", "export", "verify", "evaluate", "fly"):
         assert f"robostack {verb}" in page
 
 

@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 VENV=.venv-isaaclab
-state=$(cksum <tests/isaaclab/install.sh)
+state=$(cat tests/isaaclab/install.sh constraints.txt | cksum)
 [ -f $VENV/state ] && [ "$(cat $VENV/state)" = "$state" ] && exit 0
 
 python() {

@@ -12,7 +12,7 @@ from ball import Ball, BallConfig
 from resuming import assert_equal
 
 from robostack import cli
-from robostack.learn import ADR, PLR, PPO, SAC, SHAC, AlpGmm, Uniform, checkpoint, curriculum
+from robostack.learn import ADR, PLR, PPO, SAC, SHAC, TD3, AlpGmm, Uniform, checkpoint, curriculum
 from robostack.learn.curriculum.curriculum import Curriculum
 from robostack.learn.curriculum.episodes import CurriculumTask, mean_advantage
 from robostack.learn.trainer import train
@@ -24,7 +24,9 @@ from robostack_sim.quadrotor.physics import P
 from robostack_sim.quadrotor.task import Quadrotor
 
 METHODS = [Uniform(), ADR(episodes=4), AlpGmm(fit_every=20, most_components=3), PLR(levels=10)]
-SHORT = SHAC(iterations=12, horizon=5, critic=True, critic_warmup=2, gamma=0.95, actor=ActorConfig(hidden=(8,)))
+SMALL = ActorConfig(hidden=(8,))
+SHORT = SHAC(iterations=12, horizon=5, critic=True, critic_warmup=2, gamma=0.95, actor=SMALL)
+REPLAYED = SAC(iterations=12, steps=5, updates=2, batch_size=16, warmup=60, gamma=0.95, actor=SMALL)
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,11 @@ def test_a_task_that_draws_its_own_parameters_only_is_named():
 
 @pytest.mark.parametrize(
     ("method", "learner"),
-    [*((m, SHORT) for m in METHODS), (PLR(levels=10), PPO(iterations=12, steps=5, actor=ActorConfig(hidden=(8,))))],
+    [
+        *((m, SHORT) for m in METHODS),
+        (PLR(levels=10), PPO(iterations=12, steps=5, actor=SMALL)),
+        (PLR(levels=10), REPLAYED),
+    ],
     ids=lambda c: type(c).__name__,
 )
 def test_a_run_under_a_curriculum_resumes_to_the_bit_and_logs_it(
@@ -260,13 +266,24 @@ def test_by_steps_a_state_goes_on_to_the_bit(method):
 
 @pytest.mark.parametrize(
     ("learner", "knows"),
-    [(SHORT, True), (SHAC(), False), (PPO(), True), (PPO(terms=(("near", 1.0),)), False), (SAC(), False)],
-    ids=["SHAC with a critic", "SHAC", "PPO", "PPO of terms", "SAC"],
+    [(SHORT, True), (SHAC(), False), (PPO(), True), (PPO(terms=(("near", 1.0),)), False), (SAC(), True), (TD3(), True)],
+    ids=["SHAC with a critic", "SHAC", "PPO", "PPO of terms", "SAC", "TD3"],
 )
 def test_a_learner_with_a_critic_of_the_reward_says_what_it_expects(learner, knows):
     task = Ball(BallConfig(num_envs=3))
     value = learner.learner(task).value(task.observe().flat)
     assert value.shape == (3,) if knows else value is None
+
+
+def test_an_episode_that_began_before_there_was_a_critic_has_an_error_too():
+    """Off-policy learners look at one step of the task before they are made."""
+    task = ball(num_envs=8)
+    learner = REPLAYED.learner(task)
+    task.follow(learner.value, REPLAYED.gamma)
+    for _ in range(3):
+        learner.iterate()
+    assert len(task.curriculum.told) >= 8
+    assert all(0.0 < error < math.inf for *_, error, _ in task.curriculum.told)
 
 
 def test_judging_asks_the_tasks_own_question_and_the_policy_is_the_same_kind():

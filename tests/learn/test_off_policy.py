@@ -43,6 +43,37 @@ def test_it_learns_the_ball_from_an_image(kind):
     after = judge(learner.actor, evaluation, 5)
     assert after.success_rate > 0.9 > before.success_rate + 0.6
     assert sum(rewards[-10:]) > sum(rewards[:10]) + 2.0
+    foretold, returns = expected_and_met(learner)
+    assert torch.corrcoef(torch.stack([foretold, returns]))[0, 1] > 0.9
+
+
+@torch.no_grad()
+def expected_and_met(learner):
+    """(num_envs,) of episodes from their start: what the critics expect, and the discounted return."""
+    task, gamma = learner.task, learner.config.gamma
+    obs, _ = task.reset(7)
+    state, returns = learner.actor.initial_state(task.num_envs), torch.zeros(task.num_envs)
+    foretold = learner.value(obs.flat)
+    for t in range(task.max_episode_length):
+        action, state = learner.actor(obs.flat, state)
+        obs, reward, *_ = task.step(action)
+        returns += gamma**t * reward
+    return foretold, returns
+
+
+def test_a_value_is_the_lower_one_of_what_the_exported_policy_does_and_of_the_tasks_own_reward_only(kind):
+    learner = kind(**SHORT).learner(ball())
+    for _ in range(4):
+        learner.iterate()
+    obs = learner.task.observe().flat
+    with torch.no_grad():
+        action, _ = learner.actor(obs, learner.memory)
+        seen = learner.normaliser(obs[:, learner.index])
+        first, second = learner.critics(torch.cat([seen, learner.actor.share(action)], -1))
+    assert (first != second).all()
+    torch.testing.assert_close(learner.value(obs), torch.minimum(first, second))
+    learner.replay.reweigh({"near": 2.0})
+    assert learner.value(obs) is None
 
 
 def test_it_resumes_to_the_bit(kind, tmp_path, ball_installed, monkeypatch):

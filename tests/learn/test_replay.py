@@ -122,3 +122,14 @@ def test_what_does_not_fit_is_refused_before_it_is_allocated(monkeypatch):
     monkeypatch.setattr(module, "free_bytes", lambda device: 1000)
     with pytest.raises(ContractError, match="replay_size"):
         Replay(100, NUM_ENVS, COLUMNS, ("near",), gamma=0.9)
+
+
+def test_the_replays_of_a_teams_processes_on_one_machine_have_to_fit_together(monkeypatch):
+    one = Replay(10, NUM_ENVS, COLUMNS, ("near",), gamma=0.9)
+    monkeypatch.setattr(module, "free_bytes", lambda device: 2 * one.bytes)
+    for processes in (1, 2):
+        monkeypatch.setattr(module.team, "neighbours", lambda n=processes: n)
+        Replay(10, NUM_ENVS, COLUMNS, ("near",), gamma=0.9)
+    monkeypatch.setattr(module.team, "neighbours", lambda: 3)
+    with pytest.raises(ContractError, match=r"GB in each of 3 processes, and .* lower replay_size"):
+        Replay(10, NUM_ENVS, COLUMNS, ("near",), gamma=0.9)

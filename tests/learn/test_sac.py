@@ -15,17 +15,6 @@ from robostack.nets.critic import CriticConfig
 CONFIG = SAC(iterations=10, steps=2, updates=4, batch_size=32, warmup=20, gamma=0.9, actor=ActorConfig(hidden=(16,)))
 
 
-@pytest.fixture
-def learner():
-    torch.manual_seed(0)
-    task = Ball(BallConfig(num_envs=8, episode_s=0.5))
-    task.reset(0)
-    made = CONFIG.learner(task)
-    for _ in range(4):
-        made.iterate()
-    return made
-
-
 def rows_of(learner):
     return learner._normalised(learner.replay.draw(4 * 32))[0]
 

@@ -3,24 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from ball import Ball, BallConfig
 
 from robostack.learn.td3 import TD3
 from robostack.nets.actor import ActorConfig
 from robostack.spec import ContractError
 
 CONFIG = TD3(iterations=10, steps=2, updates=4, batch_size=32, warmup=20, gamma=0.9, actor=ActorConfig(hidden=(16,)))
-
-
-@pytest.fixture
-def learner():
-    torch.manual_seed(0)
-    task = Ball(BallConfig(num_envs=8, episode_s=0.5))
-    task.reset(0)
-    made = CONFIG.learner(task)
-    for _ in range(4):
-        made.iterate()
-    return made
 
 
 def mlp(x, layers, hidden, out):

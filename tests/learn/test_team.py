@@ -15,7 +15,7 @@ import torch
 from ball import Ball, BallConfig
 from installed import install_ball
 from resuming import assert_equal
-from two_processes import CONFIG, KILLED_AT, NUM_ENVS, STOPPED_AT, ball, followed, started
+from two_processes import CONFIG, KILLED_AT, METHODS, NUM_ENVS, STOPPED_AT, ball, followed, started
 
 from robostack.learn import checkpoint
 from robostack.learn.trainer import train
@@ -106,6 +106,43 @@ def test_a_critics_moments_and_a_rate_that_follows_the_data_are_one_teams_too(fo
     assert [kept["ppo, broken"] for kept in found[0]] == [3, 3]
 
 
+def test_sac_has_one_teams_weights_and_a_replay_in_every_process(found):
+    ours, theirs = (dict(kept["sac"]) for kept in found[0])
+    replays, nows = ((ours.pop(name), theirs.pop(name)) for name in ("replay", "now"))
+    assert_equal(ours, theirs)
+    assert ours["critic_optimiser"]["steps"] == 3 * 2
+    assert not torch.equal(*(r["rows"] for r in replays))
+    assert not torch.equal(*(now[0] for now in nows))
+
+
+def test_each_has_a_curriculum_of_its_own_that_resumes_to_the_bit(found):
+    ours, theirs = (kept["whole"][2] for kept in found[0])
+    for state in (ours, theirs):
+        assert len(state["curriculum.points"]) == 4
+        assert state["curriculum.episode"] > 2 * NUM_ENVS
+    assert not torch.equal(ours["curriculum.points"], theirs["curriculum.points"])
+    for kept in found[0]:
+        assert_equal(kept["resumed"][2], kept["whole"][2])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_student_is_taught_by_both(method, found):
+    assert [kept["students"][METHODS.index(method)] for kept in found[0]] == [0, 0]
+    run = RunFolder.open(found[1] / method)
+    assert run.metrics()["train"]["processes"] == 2
+    ours = checkpoint.load(run.checkpoints / "last.pt")
+    theirs = checkpoint.unpacked(ours["others"][0])
+    assert ours["learner"]["iteration"] == 3
+    assert_equal(ours["learner"]["actor"], theirs["learner"]["actor"])
+    assert not torch.equal(ours["task_state"]["state"], theirs["task_state"]["state"])
+    assert found[2].stdout.count(f"next: robostack export {run.path}\n") == 1
+
+
+def test_a_search_under_a_budget_is_refused_in_one_line(found):
+    assert [kept["budget"] for kept in found[0]] == [1, 1]
+    assert found[2].stderr.count("looks for the student that fits a budget: start this without torchrun\n") == 1
+
+
 def test_ctrl_c_in_one_stops_all_and_they_resume_to_the_bit(found):
     for kept in found[0]:
         assert kept["stopped"][0]["interrupted"]
@@ -120,6 +157,9 @@ def test_what_is_not_finite_in_one_is_left_out_by_all_and_named(found):
         assert kept["unmoved"]
     assert f"reward term effort is not finite in {NUM_ENVS} of {NUM_ENVS}" in found[0][0]["diverged"]
     assert "no policy had been judged before" in found[0][1]["diverged"]
+    assert "iteration 0: what another process met is not finite" in found[0][0]["sac, diverged"]
+    for kept in found[0]:
+        assert f"reward term effort is not finite in {NUM_ENVS} of {NUM_ENVS}" in kept["sac, diverged"]
 
 
 def test_only_the_first_process_speaks(found):
@@ -133,7 +173,8 @@ def test_a_checkpoint_of_another_number_of_processes_is_refused(found, ball_inst
 
 
 def test_a_killed_process_ends_all_with_an_error_and_they_resume(ball_installed, tmp_path):
-    line = f"train ball --num-envs 8 --learner.iterations 8 --learner.horizon 3 --run-folder {tmp_path / 'run'}"
+    where = f"--curriculum adr --run-folder {tmp_path / 'run'}"
+    line = f"train ball --num-envs 8 --learner.iterations 8 --learner.horizon 3 {where}"
     killed = two(*line.split())
     run = RunFolder.open(tmp_path / "run")
     assert killed.returncode != 0

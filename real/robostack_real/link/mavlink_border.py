@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robostack.quaternion import multiply
+
 FLIP = np.array([1.0, -1.0, -1.0])
 """FRD and FLU, or NED and north-west-up, one from the other"""
 
@@ -59,12 +61,6 @@ def heading(frd_to_ned_wxyz: np.ndarray) -> float:
     """Of the nose, rad clockwise from north."""
     w, x, y, z = frd_to_ned_wxyz
     return math.atan2(2.0 * (w * z + x * y), w * w + x * x - y * y - z * z)
-
-
-def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Hamilton product of two (4,) wxyz."""
-    w, u, v, x = a[0], a[1:], b[1:], b[0]
-    return np.concatenate([[w * x - u @ v], w * v + x * u + np.cross(u, v)])
 
 
 def _about_up(angle_rad: float, v: np.ndarray) -> np.ndarray:

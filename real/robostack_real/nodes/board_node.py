@@ -180,7 +180,7 @@ class BoardNode(SimNode):
 
     def _policy_report(self) -> wire.Report:
         values = {
-            "policy_hash": self._loaded.policy_hash, "interface_hash": self.spec.interface_hash, "why": self._lost,
+            "policy_hash": self._loaded.policy_hash, "interface_hash": self._interface_hash, "why": self._lost,
             "deadline_misses": self.controller.misses,
             **{f"age_{n}_s": a for n, a in self.controller.status.age_s.items()},
         }  # fmt: skip

@@ -59,6 +59,7 @@ class DeviceNode(Node):
         self.device.__enter__()
         self.paced = not self.device.paces
         self.controller = Controller(self, _measured_here(spec, self.device.channels))
+        self._interface_hash = spec.interface_hash  # takes milliseconds
         self._action_max_age_s = float(self.value("action_max_age_s")) or min(
             c.max_age_s for c in spec.observations if c.name in self.device.channels
         )
@@ -152,7 +153,7 @@ class DeviceNode(Node):
         others, rivals = self._speakers.others(self._policy), self.supervisors.others()
         level = {"armed": 0, "disarmed": 0}.get(self.state, 2)
         return wire.Report(self.ROLE, self.session, self.state, wire.texts({
-            "interface_hash": self.spec.interface_hash, "device": self.device.where, "why": self.why,
+            "interface_hash": self._interface_hash, "device": self.device.where, "why": self.why,
             "refused": self.refused, "rung": status.rung,
             "last_rung": self._on_last_rung(), "supervisor": self.supervisors.session,
             "other_supervisors": " ".join(rivals),
@@ -189,9 +190,7 @@ class DeviceNode(Node):
             return
         wishes = self.supervisors.wishing("arm")
         if self.state == "disarmed" and wishes:
-            self.refused = self.supervisors.refusal(self.spec.interface_hash) or self._refusal(
-                wishes[0].values["policy"]
-            )
+            self.refused = self.supervisors.refusal(self._interface_hash) or self._refusal(wishes[0].values["policy"])
             if not self.refused:
                 self.supervisors.session, self._policy = wishes[0].session, wishes[0].values["policy"]
                 self.why, self.state = "", "armed"

@@ -51,6 +51,7 @@ class PolicyNode(Node):
         self.period_s = self.dt_s / LOOKS
         runner = Runner(self.policy)
         self.controller = Controller(runner, spec)
+        self._interface_hash = spec.interface_hash  # milliseconds, and a report is made on the control path
         self._samples: dict[str, tuple[Any, float]] = {}
         self._arrived_s: dict[str, float] = {}
         self._max_age_s = {c.name: c.max_age_s for c in spec.observations}
@@ -58,7 +59,7 @@ class PolicyNode(Node):
         self._complaints: dict[str, str] = {}
         self.repeated = 0
         self._lockstep = bool(self.value("lockstep"))
-        self._ticked_s = self._tripped_s = self._answered_s = time.monotonic()
+        self._ticked_s = self._tripped_s = self._answered_s = self._sent_s = time.monotonic()
         self._counted = 0
         """periods ticked since the last observation"""
         self._device_armed = False
@@ -118,7 +119,7 @@ class PolicyNode(Node):
         why = f"{status.reason.name.lower()} {status.channel or ''}".strip() if status.tripped else ""
         level = {"acting": 0, "ready": 0, "waiting": 1}.get(self.state, 2)
         return wire.Report(self.ROLE, self.session, self.state, wire.texts({
-            "policy_hash": self.policy.policy_hash, "interface_hash": self.spec.interface_hash, "why": why,
+            "policy_hash": self.policy.policy_hash, "interface_hash": self._interface_hash, "why": why,
             "complaint": "; ".join(self._complaints.values()), "repeated": self.repeated, **ages,
             **margins(self.spec, status, self.controller.applied_action),
             "work_p50_s": self.work.quantile(0.5), "work_p99_s": self.work.quantile(0.99),
@@ -151,7 +152,7 @@ class PolicyNode(Node):
                 passed = round((now - self._ticked_s) / self.dt_s)
                 self._answered_s, self._counted = now, 0
                 self._act(stamp, 1 if self._lockstep else max(1, passed))
-                self.work.add(time.monotonic() - now)
+                self.work.add(self._sent_s - now)
 
     def _act(self, stamp_ns: int, periods: int) -> None:
         """Ticks, `periods` after the last time, and sends."""
@@ -186,6 +187,7 @@ class PolicyNode(Node):
         self._topic.write_packed(self._action, action)
         wire.put_stamp(self._action.header, stamp_ns)
         self._publisher.publish(self._action)
+        self._sent_s = time.monotonic()
 
     def _heard_device(self, message: Any) -> None:
         armed = message.message == "armed"

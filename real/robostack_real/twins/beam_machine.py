@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import select
+import socket
 import sys
 import tempfile
 import time
@@ -35,6 +36,20 @@ SWITCHES = ("Stuck", "BpmInvalid", "BpmNan", "BpmFrozen", "BeamTrip", "NoPermit"
 """TWIN:Stuck is the number of a corrector that no longer follows, TWIN:Bpm... of a reading, from 1; 0: none"""
 
 
+def free_ports(first: int) -> int:
+    """The first of two ports, from `first` on, that are free for both TCP and UDP. Raises LinkError."""
+    for port in range(first, 65000, 2):
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                for offset in (0, 1):
+                    with socket.socket(socket.AF_INET, kind) as probe:
+                        probe.bind(("127.0.0.1", port + offset))
+        except OSError:
+            continue
+        return port
+    raise LinkError(f"no two free ports from {first} on")
+
+
 def client_environment(port: int) -> dict[str, str]:
     """What a client of the twin needs; libca reads it when it is loaded."""
     return {
@@ -57,15 +72,25 @@ def server_environment(port: int) -> dict[str, str]:
 class VirtualBeamMachine:
     """The IOC's process. `kill` and `start` are a crash and a reboot; setpoints are kept in `folder`.
 
-    Raises LinkError when it does not come up.
+    `truth`: a file for lines of JSON, which nobody on a machine sees: first what is wrong with it, then where the beam
+    is at each update. Raises LinkError when it does not come up.
     """
 
     def __init__(
-        self, folder: Path, *, seed: int = 0, port: int = PORT, machine: Path | None = None, rate_hz: float = 10.0
+        self,
+        folder: Path,
+        *,
+        seed: int = 0,
+        port: int = PORT,
+        machine: Path | None = None,
+        lattice: str = "cafe2_cm1",
+        rate_hz: float = 10.0,
+        truth: Path | None = None,
     ) -> None:
         self.port = port
         self._line = [sys.executable, "-m", __name__, "--seed", str(seed), "--state", str(folder / "setpoints.json")]
         self._line += ["--rate-hz", str(rate_hz), *(["--machine", str(machine)] if machine else [])]
+        self._line += ["--lattice", lattice, *(["--truth", str(truth)] if truth else [])]
 
     def start(self, *more: str) -> None:
         read, write = os.pipe()
@@ -110,6 +135,7 @@ class Plant:
         self._task.target_m.zero_()
         line = self._task.line
         file.ordered(line.readings, line.corrector_names, f"lattice {lattice}")
+        self._file = file
         self._correctors = [line.corrector_names.index(c.name) for c in file.correctors]
         self._readings = [line.readings.index(r) for r in file.readings]
         self._random = np.random.default_rng(seed)
@@ -134,6 +160,21 @@ class Plant:
         found: np.ndarray = self._task.observe()["bpm_position"][0, self._readings].numpy()
         return found
 
+    def wrong(self) -> dict[str, list[str]]:
+        """What nobody is told: correctors with the other polarity, readings that are dead; and all readings."""
+        names, task = self._file, self._task
+        gain, stuck = task.gain[0, self._correctors], task.bpm_stuck_m[0, self._readings]
+        return {
+            "flipped": [c.name for c, g in zip(names.correctors, gain.tolist(), strict=True) if g < 0.0],
+            "dead": [r for r, s in zip(names.readings, stuck.tolist(), strict=True) if not np.isnan(s)],
+            "readings": list(names.readings),
+        }
+
+    def orbit_m(self) -> np.ndarray:
+        """(R,) the true orbit at the BPMs, dead ones too."""
+        found: np.ndarray = self._task.snapshot()["orbit"][0, self._readings].numpy()
+        return found
+
     def true_rms_m(self) -> float:
         """Of the true orbit about the axis, at all BPMs."""
         task = self._task
@@ -141,7 +182,9 @@ class Plant:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Runs the IOC until it is killed. The environment must be `server_environment`'s before softioc is imported."""
+    """Runs the IOC until it is killed or its parent ends. The environment must be `server_environment`'s before softioc
+    is imported."""
+    parent = os.getppid()
     from softioc import alarm, asyncio_dispatcher, builder, softioc
 
     file = MachineFile.read(options.machine)
@@ -193,10 +236,13 @@ def serve(options: argparse.Namespace) -> None:
     if options.read_only:
         _protect()
     softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher(), enable_pva=False)
+    truth = options.truth.open("w") if options.truth else None
+    if truth:
+        print(json.dumps(plant.wrong()), file=truth)
     beats, dt_s = 0, 1.0 / options.rate_hz
     due = last = time.monotonic()
     ready = False
-    while not switch["Exit"].get():
+    while not switch["Exit"].get() and os.getppid() == parent:
         fault = {name: int(s.get()) for name, s in switch.items()}
         now = time.monotonic()
         plant.advance(setpoints, fault["Stuck"], now - last)
@@ -222,6 +268,8 @@ def serve(options: argparse.Namespace) -> None:
             beats += 1
             heartbeat.set(beats)
         true_rms.set(1e3 * plant.true_rms_m())
+        if truth:
+            print(json.dumps({"time": time.time(), "orbit_m": plant.orbit_m().tolist()}), file=truth, flush=True)
         if not ready:
             time.sleep(0.2)  # the records' first values are on their way
             print(READY.decode(), end="", flush=True)
@@ -249,6 +297,7 @@ def _parser() -> argparse.ArgumentParser:
     found.add_argument("--state", type=Path, required=True)
     found.add_argument("--rate-hz", type=float, default=10.0)
     found.add_argument("--setpoint-limit-a", type=float, default=10.0)
+    found.add_argument("--truth", type=Path)
     found.add_argument("--read-only", default="", help="PV of a setpoint that takes no put")
     return found
 

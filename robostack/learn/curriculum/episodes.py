@@ -45,6 +45,7 @@ class CurriculumTask(Task):
         """Takes a critic, whose errors the curriculum may ask for, and its discount."""
         self._value, self._gamma = value, gamma
         if len(self.error):
+            self.error.zero_()  # of steps that a learner has looked at before it had a critic
             self.expected = self.expectation(self.task.observe())
 
     def _forget(self, seed: int) -> None:

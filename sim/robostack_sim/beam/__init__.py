@@ -1,1 +1,1 @@
-"""Beam control: ion beams through linear optics, and the tasks of steering them."""
+"""Beam control: ion beams through linear optics and space charge, and the tasks of steering and matching them."""

@@ -33,9 +33,9 @@ PARTS: Mapping[str, tuple[Mapping[str, Field], Mapping[str, Field]]] = {
 """fields that a kind of part must have, and may have"""
 
 
-def shipped() -> list[str]:
+def shipped(folder: str = "lattices") -> list[str]:
     """Names of the lattices that come with the package."""
-    return sorted(p.name[:-5] for p in files(__package__).joinpath("lattices").iterdir() if p.name.endswith(".toml"))
+    return sorted(p.name[:-5] for p in files(__package__).joinpath(folder).iterdir() if p.name.endswith(".toml"))
 
 
 def load_lattice(name_or_path: str | Path) -> Lattice:
@@ -43,18 +43,27 @@ def load_lattice(name_or_path: str | Path) -> Lattice:
 
     Raises ContractError naming the file, the part, the field, its value and what is allowed.
     """
+    return lattice_of(str(name_or_path), read_table(name_or_path))
+
+
+def read_table(name_or_path: str | Path, kind: str = "lattice", folder: str = "lattices") -> dict[str, Any]:
+    """What a shipped file of `folder` or any TOML file by path holds. Raises ContractError when there is none."""
     text = str(name_or_path)
-    if text in shipped():
-        content = files(__package__).joinpath("lattices", f"{text}.toml").read_text()
+    if text in shipped(folder):
+        content = files(__package__).joinpath(folder, f"{text}.toml").read_text()
     elif Path(text).is_file():
         content = Path(text).read_text()
     else:
-        known = ", ".join(shipped())
-        raise ContractError(f"lattice {text!r}: no such file, and none of the shipped ones: {known}")
+        known = ", ".join(shipped(folder))
+        raise ContractError(f"{kind} {text!r}: no such file, and none of the shipped ones: {known}")
     try:
-        table = tomllib.loads(content)
+        return tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
-        raise ContractError(f"lattice {text}: not a TOML file: {error}") from error
+        raise ContractError(f"{kind} {text}: not a TOML file: {error}") from error
+
+
+def lattice_of(text: str, table: Mapping[str, Any]) -> Lattice:
+    """The lattice that the file called `text` holds; raises as `load_lattice`."""
     if table.keys() != {"name", "line", "beam", "part"}:
         raise ContractError(f"{text}: has {sorted(table)}; a lattice has name, line, [beam] and [part.NAME] tables")
     beam = {k: quantity(f"{text}: beam.{k}", table["beam"].get(k), f) for k, f in BEAM.items()}

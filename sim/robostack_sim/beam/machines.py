@@ -162,12 +162,17 @@ class Machines:
 
 
 def survival(lattice: Lattice, orbit_m: Tensor, covariance: Tensor) -> Tensor:
+    """As `passing`, with (N, E, dim, dim) moments about the centroid."""
+    return passing(lattice, orbit_m, covariance[..., (0, 2), (0, 2)].sqrt())
+
+
+def passing(lattice: Lattice, orbit_m: Tensor, rms_m: Tensor) -> Tensor:
     """(N,) share of a Gaussian beam that passes the narrowest place of the line.
 
-    (N, E, 2) centroids, (N, E, dim, dim) moments. Each plane is cut at the pipe's radius by itself, as in a square
+    (N, E, 2) centroids, (N, E, 2) rms sizes. Each plane is cut at the pipe's radius by itself, as in a square
     pipe: a round one loses more, by under two percent of the beam while three sigma fit.
     """
     radius = orbit_m.new_tensor([e.aperture_m for e in lattice.elements])[None, :, None]
-    sigma = covariance[..., (0, 2), (0, 2)].sqrt() * math.sqrt(2.0)
+    sigma = rms_m * math.sqrt(2.0)
     inside = 0.5 * (torch.erf((radius - orbit_m) / sigma) + torch.erf((radius + orbit_m) / sigma))
     return inside.prod(-1).amin(1)

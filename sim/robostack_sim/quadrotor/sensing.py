@@ -8,8 +8,8 @@ from typing import Any
 
 import warp as wp
 
-from robostack import machine
 from robostack.lanes import (
+    CPU_FLAGS,
     add,
     div,
     dot,
@@ -33,9 +33,7 @@ from robostack_sim.quadrotor.judging import judge, rotor_shares
 from robostack_sim.quadrotor.physics import advance, limited, supply
 
 # inline less than Warp would: a third of the compile time, for a seventh of the adjoint's speed
-FLAGS = "-march=native -mllvm=-inline-threshold=700 -mllvm=-slp-recursion-max-depth=4"
-# what a definition nobody reads is for: a cache of kernels that unlike machines share keeps theirs apart
-FLAGS += f" -DINSTRUCTION_SET=0x{machine.instruction_set()}"
+FLAGS = f"{CPU_FLAGS} -mllvm=-inline-threshold=700 -mllvm=-slp-recursion-max-depth=4"
 wp.set_module_options({"cpu_compiler_flags": FLAGS})
 
 OBS_SIZE = 56

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +19,7 @@ pytest.importorskip("epics.ca")
 pytest.importorskip("softioc.softioc")
 
 from robostack_real.devices.epics.command import Command
-from robostack_real.twins.beam_machine import SWITCHES, VirtualBeamMachine, client_environment
+from robostack_real.twins.beam_machine import SWITCHES, VirtualBeamMachine, client_environment, free_ports
 
 FAST = {
     "shots = 3": "shots = 2\nramp_period_s = 0.05\nreturn_timeout_s = 20.0\nconnect_timeout_s = 2.0",
@@ -29,20 +28,6 @@ FAST = {
     "slew_a_per_s = 10.0": "slew_a_per_s = 30.0",
 }
 SEED = 4
-
-
-def free_ports(first: int) -> int:
-    """The first of two ports from there on that are free for both TCP and UDP."""
-    for port in range(first, 65000, 2):
-        try:
-            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                for offset in (0, 1):
-                    with socket.socket(socket.AF_INET, kind) as probe:
-                        probe.bind(("127.0.0.1", port + offset))
-        except OSError:
-            continue
-        return port
-    raise RuntimeError("no two free ports")
 
 
 class Room:

@@ -147,7 +147,7 @@ class Command:
             if rms < best:
                 best, best_a = rms, machine.setpoint_a.copy()
             print(f"after {step:3d} moves: RMS {PER_MM * rms:.3f} mm", flush=True)
-            machine.log.say("orbit", step=step, rms_m=rms, position_m=orbits[-1].tolist())
+            _log_orbit(machine, step, orbits[-1], rms)
             machine.operator.progress(step, rms, best)
             if step < self.steps:
                 controller.applied(device.write(_tick(device, controller, samples)))
@@ -156,6 +156,7 @@ class Command:
             while (machine.setpoint_a != best_a).any():
                 machine.move(machine.limited(best_a), "best seen")
             orbits.append(np.asarray(device.read()["bpm_position"][0]))
+            _log_orbit(machine, self.steps + 1, orbits[-1], _rms(orbits[-1] - target))
         _print_orbit(device, {"before": orbits[0], "after": orbits[-1]})
         return 0
 
@@ -231,6 +232,11 @@ def _tick(device: EpicsDevice, controller: Controller, samples: Any) -> np.ndarr
         status = controller.status
         raise Hold(f"the policy's envelope tripped: {status.reason.name.lower()} {status.channel or ''}".rstrip())
     return action
+
+
+def _log_orbit(machine: BeamMachine, step: int, orbit: np.ndarray, rms: float) -> None:
+    setpoint_a = machine.setpoint_a.tolist()
+    machine.log.say("orbit", step=step, rms_m=rms, position_m=orbit.tolist(), setpoint_a=setpoint_a)
 
 
 def _print_orbit(device: EpicsDevice, columns: dict[str, np.ndarray]) -> None:

@@ -1,0 +1,157 @@
+"""A headset's own browser as the sender: a page over HTTP(S) that reads WebXR and sends poses back by a websocket.
+
+Browsers give WebXR to secure pages only. On loopback plain HTTP counts as one (`adb reverse tcp:8443 tcp:8443` makes
+the computer the headset's loopback, over a cable); from elsewhere it takes HTTPS, with a certificate of our own making
+that the wearer has to accept once.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import json
+import ssl
+import threading
+from collections.abc import Mapping
+from http import HTTPStatus
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import Server, ServerConnection, serve
+
+from robostack.axes import from_openxr
+from robostack_real.headset.poses import TRACKED, Newest, Pose
+
+PORT = 8443
+LARGEST_BYTES = 4096
+VALID_DAYS = 3650
+PAGE = "webxr.html"
+
+
+class WebXrHeadset:
+    """Serves the page at `host`:`port`. One headset at a time: a second one is told so and closed.
+
+    `certificate` is a PEM file of key and certificate, made when it is not there; it is used where `host` is not
+    loopback.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = PORT, certificate: Path | None = None) -> None:
+        self._loopback = host in ("127.0.0.1", "::1", "localhost")
+        self.where = f"{'http' if self._loopback else 'https'}://{host}:{port}/"
+        self._host, self._port, self._certificate = host, port, certificate
+        self._newest = Newest()
+        self._one = threading.Lock()
+        self._connection: ServerConnection | None = None
+
+    def __enter__(self) -> Self:
+        context = None
+        if not self._loopback:
+            if self._certificate is None:
+                raise ConnectionError(f"{self.where}: off this machine a certificate is needed; say where to keep it")
+            if not self._certificate.exists():
+                make_certificate(self._certificate, self._host)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self._certificate)
+        try:
+            self._server: Server = serve(
+                self._handle, self._host, self._port, ssl=context, process_request=_page, max_size=LARGEST_BYTES,
+                compression=None,
+            )  # fmt: skip
+        except OSError as error:
+            raise ConnectionError(f"{self.where}: {error.strerror}; choose another port") from error
+        self._thread = threading.Thread(target=self._server.serve_forever, name="WebXR", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._server.shutdown()
+        if self._connection is not None:
+            self._connection.close()
+        self._thread.join()
+
+    def read(self) -> Mapping[str, Pose]:
+        return self._newest.read()
+
+    def told(self) -> list[str]:
+        return self._newest.told()
+
+    def _handle(self, connection: ServerConnection) -> None:
+        if not self._one.acquire(blocking=False):
+            self._newest.say(f"a second headset, {connection.remote_address[0]}, was sent away")
+            connection.close(1013, "another headset is connected")
+            return
+        try:
+            self._connection = connection
+            self._newest.say(f"headset connected: {connection.remote_address[0]}")
+            for message in connection:
+                self.hear(message)
+        except ConnectionClosed:
+            pass
+        finally:
+            self._connection = None
+            self._one.release()
+            self._newest.say("headset disconnected")
+
+    def hear(self, message: str | bytes) -> None:
+        """{"head": [x, y, z, qx, qy, qz, qw], ...} in WebXR's axes; a part that is not seen is left out or null."""
+        try:
+            parts = json.loads(message)
+            if not isinstance(parts, dict):
+                raise ValueError("not an object")
+            for part in TRACKED:
+                if parts.get(part) is None:
+                    continue
+                numbers = np.array(parts[part], float)
+                if numbers.shape != (7,):
+                    raise ValueError(f"{part} has {numbers.size} numbers, not 7")
+                self._newest.put(part, from_openxr(numbers[:3]), from_openxr(numbers[[6, 3, 4, 5]]))
+        except (ValueError, TypeError, RecursionError) as error:
+            self._newest.say(f"not a message of our page: {error}")
+
+
+def _page(connection: ServerConnection, request: Any) -> Any:
+    """The page, for whoever asks for no websocket."""
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        return None
+    if request.path != "/":
+        return connection.respond(HTTPStatus.NOT_FOUND, "there is one page, /\n")
+    response = connection.respond(HTTPStatus.OK, files(__package__).joinpath(PAGE).read_text(encoding="utf-8"))
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = "text/html; charset=utf-8"
+    return response
+
+
+def make_certificate(path: Path, host: str) -> None:
+    """A self-signed one for `host` with its key, for ten years, readable by its owner only."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "robostack headset")])
+    try:
+        known: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(host))]
+    except ValueError:
+        known = [x509.DNSName(host)]
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
+        .add_extension(x509.SubjectAlternativeName(known), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + made.public_bytes(serialization.Encoding.PEM)
+    )

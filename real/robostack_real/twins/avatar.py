@@ -1,0 +1,124 @@
+"""A character that is driven live: a headset's poses -> calibration -> retargeting -> bones out, stage after stage.
+
+Each part is led by `Steady`: what falls silent is held, then stood. Nothing here waits for a headset; a period is a
+period. The time of each stage is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import mujoco
+import numpy as np
+
+from robostack import quaternion as quat
+from robostack_real.headset.poses import TRACKED, Headset
+from robostack_real.headset.steady import Steady
+from robostack_real.headset.vmc import VmcSender
+from robostack_sim.avatar.character import Character
+from robostack_sim.avatar.retarget import Retargeter, Target
+from robostack_sim.avatar.wearer import Calibration, PoseValue, TPose, Wearer
+
+STAGES = ("read", "retarget", "send")
+
+
+@dataclass
+class Timing:
+    """Seconds of each stage, a row a period."""
+
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+
+    def percentile_s(self, share: float) -> dict[str, float]:
+        """By stage, and of all of them."""
+        table = np.array(self.rows).reshape(-1, len(STAGES))
+        found = dict(zip(STAGES, np.percentile(table, share, axis=0).tolist(), strict=True))
+        return {**found, "all": float(np.percentile(table.sum(1), share))}
+
+
+class LiveAvatar:
+    """`tick` once a period. `calibration` is None until the wearer has stood in a T, or was said.
+
+    `qpos` is the character's pose, `targets` where its parts were led.
+    """
+
+    def __init__(
+        self,
+        character: Character,
+        headset: Headset,
+        send: VmcSender | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
+        self.character, self.headset, self._send = character, headset, send
+        self.timing = Timing()
+        self.targets: dict[str, Target] = {}
+        self._t_pose = TPose()
+        self.calibration: Calibration | None = None
+        self.qpos = character.rest.copy()
+        self._data = character.data()
+        if calibration is not None:
+            self._start(calibration)
+
+    @property
+    def waits_for(self) -> str:
+        """What the wearer has yet to do; empty once it is driven."""
+        return "" if self.calibration else self._t_pose.missing
+
+    def recalibrate(self) -> None:
+        self.calibration, self._t_pose = None, TPose()
+
+    def tick(self, dt_s: float) -> np.ndarray:
+        """(nq,) the pose of this period."""
+        begin = time.perf_counter()
+        poses = self.headset.read()
+        led: dict[str, PoseValue] = {}
+        if self.calibration is None:
+            fresh = {p: (pose.position_m, pose.rotation) for p, pose in poses.items() if pose.age_s < 0.5}
+            if (found := self._t_pose.step(fresh, dt_s)) is not None:
+                self._start(found)
+        if self.calibration is not None:
+            there = self.calibration.poses({p: (pose.position_m, pose.rotation) for p, pose in poses.items()})
+            ages = {p: pose.age_s for p, pose in poses.items()}
+            led = {p: s.step(there.get(p), ages.get(p, np.inf), dt_s) for p, s in self._steady.items()}
+        read = time.perf_counter()
+        if led:
+            self.targets = self._retargeter.targets(led)
+            self.qpos = self._retargeter.solve(self.targets, dt_s)
+        solved = time.perf_counter()
+        if self._send is not None:
+            self._send.send(*self._bones())
+        self.timing.rows.append((read - begin, solved - read, time.perf_counter() - solved))
+        return self.qpos
+
+    def _start(self, calibration: Calibration) -> None:
+        self.calibration = calibration
+        self._retargeter = Retargeter(self.character, calibration.wearer)
+        self._steady = {p: Steady(stand) for p, stand in _standing(calibration.wearer).items()}
+
+    def _bones(self) -> tuple[PoseValue, Mapping[str, PoseValue]]:
+        """Root in the world, and each body in its parent's frame."""
+        model, data = self.character.model, self._data
+        data.qpos[:] = self.qpos
+        mujoco.mj_kinematics(model, data)
+        place, turn = data.xpos, data.xquat
+        found = {}
+        for body in range(2, model.nbody):
+            parent = model.body_parentid[body]
+            back = quat.inverse(turn[parent])
+            found[model.body(body).name] = (
+                quat.rotate(back, place[body] - place[parent]),
+                quat.multiply(back, turn[body]),
+            )
+        return (place[1].copy(), turn[1].copy()), found
+
+
+def _standing(wearer: Wearer) -> dict[str, PoseValue]:
+    """Upright, the arms hanging: where a wearer of whom nothing is heard is led."""
+    down = {hand: side for hand, side in (("left_hand", 1.0), ("right_hand", -1.0))}
+    found: dict[str, PoseValue] = {"head": (np.array([0.0, 0.0, wearer.head_m]), quat.IDENTITY)}
+    for hand, side in down.items():
+        place = np.array([0.0, side * 0.6 * wearer.width_m, wearer.shoulder_m - 0.95 * wearer.arm_m])
+        found[hand] = place, quat.from_rotation_vector(np.array([-side * 0.5 * np.pi, 0.0, 0.0]))
+    assert tuple(found) == TRACKED
+    return found

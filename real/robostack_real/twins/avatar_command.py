@@ -1,0 +1,274 @@
+"""`robostack avatar`"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import tyro
+
+from robostack.spec import ContractError
+
+if TYPE_CHECKING:
+    from robostack_real.headset.poses import Headset
+    from robostack_real.twins.avatar import LiveAvatar
+    from robostack_real.twins.avatar_view import AvatarView
+    from robostack_sim.avatar.motion.clip import Clip
+
+RATE_HZ = 72.0
+FILM_HZ = 18.0
+VIEW_HZ = 30.0
+
+
+@dataclass(frozen=True)
+class Clips:
+    """List recorded motions: how long, how planted, what does not fit; with a sheet of stick figures.
+
+    Reads AMC (with its ASF beside), BVH, DeepMimic's text and our own .npz.
+
+    Example: robostack avatar clips ~/mocap --sheet clips.html
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Folder or file."""
+    sheet: Path | None = None
+    """Page of stick figures to write."""
+    json: bool = False
+    """Print what a script can read."""
+
+    def run(self) -> int:
+        from robostack_sim.avatar.motion.reading import read_all
+        from robostack_sim.avatar.motion.sheet import described, sheet
+
+        clips = list(read_all(self.folder))
+        rows = [described(c) for c in clips]
+        if self.json:
+            print(json.dumps(rows, indent=2))
+        else:
+            from rich.console import Console
+            from rich.table import Table
+
+            table = Table("clip", "s", "Hz", "joints", "feet stand", "skate", "")
+            for r in rows:
+                stands = "–" if r["stands"] is None else f"{100 * r['stands']:.0f} %"
+                skate = "–" if r["skate_m_s"] is None else f"{100 * r['skate_m_s']:.1f} cm/s"
+                table.add_row(
+                    r["clip"],
+                    f"{r['duration_s']:.1f}",
+                    f"{r['rate_hz']:g}",
+                    str(r["joints"]),
+                    stands,
+                    skate,
+                    r["misses"],
+                )
+            Console().print(table)
+        if self.sheet is not None:
+            self.sheet.write_text(sheet(clips), encoding="utf-8")
+            print(f"stick figures: {self.sheet}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Retarget:
+    """Lead characters through a recorded motion by inverse kinematics, head, hands and feet; measure it, film it.
+
+    Example: robostack avatar retarget punch --film punch.gif
+    Example: robostack avatar retarget 02_05.amc --characters dinosaur
+    """
+
+    clip: Annotated[str, tyro.conf.Positional]
+    """A motion file, or one that comes along (punch)."""
+    characters: tuple[str, ...] = ("human", "mouse", "dinosaur")
+    """Of ours, or folders of yours with a character.toml."""
+    film: Path | None = None
+    """GIF to write, the person beside the characters."""
+    seconds: float = 10.0
+    """How much of it is filmed."""
+    json: bool = False
+    """Print what a script can read."""
+
+    def run(self) -> int:
+        from rich.progress import track
+
+        from robostack_sim.avatar.character import Character
+        from robostack_sim.avatar.motion.reading import named
+        from robostack_sim.avatar.reference import Reference
+        from robostack_sim.avatar.retargeted import retargeted
+
+        reference = Reference(named(self.clip), RATE_HZ)
+        characters = [Character.load(name) for name in self.characters]
+        steps = track(characters, f"{len(reference)} frames each", disable=self.json)
+        results = [retargeted(character, reference) for character in steps]
+        figures = {c.name: r.figures(c) for c, r in zip(characters, results, strict=True)}
+        if self.json:
+            print(json.dumps({"clip": reference.clip.name, "characters": figures}, indent=2))
+        else:
+            _print(reference.clip.name, figures)
+        if self.film is not None:
+            poses = [(c, r.qpos) for c, r in zip(characters, results, strict=True)]
+            _film(self.film, poses, reference.clip, self.seconds)
+        return 0
+
+
+@dataclass(frozen=True)
+class Live:
+    """Drive a character by a headset and two controllers, now.
+
+    Stand in a T for a second to begin. What falls silent is held, then stands. Bones go out by the VMC protocol.
+
+    Example: robostack avatar live --character dinosaur --input vmc
+    Example: robostack avatar live --character human --input punch --seconds 10
+    """
+
+    character: str = "human"
+    """human, mouse, dinosaur, or a folder of yours with a character.toml."""
+    input: str = "vmc"
+    """webxr (a page for the headset's own browser), vmc (a UDP port for ALVR, VirtualMotionCapture and others), or a
+    recorded motion to play (a file, or punch, which comes along)."""
+    host: str = "127.0.0.1"
+    """Address to listen at: this machine's own where the headset is on the network. WebXR then needs HTTPS; a
+    certificate is made, which the headset's browser has to accept once."""
+    port: int | None = None
+    """Default: 39540 (UDP) for vmc, 8443 for webxr."""
+    left: str = ""
+    """Serial number of the left controller, for vmc senders that do not name hands."""
+    right: str = ""
+    """Serial number of the right controller."""
+    send: str = "127.0.0.1:39539"
+    """HOST:PORT of who renders the bones; empty: nobody."""
+    view: int = 8080
+    """Port of a web page that shows it, on --host; 0: none."""
+    rate_hz: float = RATE_HZ
+    """Periods a second."""
+    seconds: float | None = None
+    """Default: until Ctrl-C, or the end of what is played."""
+    root: Path = Path("logs")
+    """Folder where the certificate is kept."""
+    json: bool = False
+    """Print the timing so that a script can read it."""
+
+    def run(self) -> int:
+        from robostack.runtime import loop
+        from robostack_real.headset.vmc import VmcSender
+        from robostack_real.twins.avatar import LiveAvatar
+        from robostack_sim.avatar.character import Character
+
+        if not 1.0 <= self.rate_hz <= 1000.0:
+            raise ContractError(f"--rate-hz {self.rate_hz:g}: must lie in [1, 1000]")
+        character = Character.load(self.character)
+        host, _, port = self.send.rpartition(":")
+        if self.send and not (host and port.isdigit()):
+            raise ContractError(f"--send {self.send!r}: give HOST:PORT, or nothing")
+        sender = VmcSender(host, int(port)) if self.send else None
+        with self._headset() as (headset, calibration):
+            avatar = LiveAvatar(character, headset, sender, calibration)
+            view = self._view(avatar)
+            told, shown_s = [""], [0.0]
+
+            def tick(missed: int) -> None:
+                avatar.tick((1 + missed) / self.rate_hz)
+                for line in [*headset.told(), avatar.waits_for.partition(" for ")[0]]:
+                    if line and line != told[0]:
+                        told[0] = line
+                        print(line, flush=True)
+                if view and time.monotonic() - shown_s[0] > 1.0 / VIEW_HZ:
+                    shown_s[0] = time.monotonic()
+                    view.show(avatar.qpos, avatar.targets, avatar.waits_for)
+                if getattr(headset, "over", False):
+                    raise loop.Stop
+
+            periods = None if self.seconds is None else round(self.seconds * self.rate_hz)
+            loop.run(tick, 1.0 / self.rate_hz, stop=lambda: None, periods=periods)
+            if view:
+                view.close()
+        if sender is not None:
+            sender.close()
+        self._report(avatar)
+        return 0
+
+    def _view(self, avatar: LiveAvatar) -> AvatarView | None:
+        if not self.view:
+            return None
+        from robostack_real.twins.avatar_view import AvatarView
+
+        view = AvatarView(avatar.character, avatar.recalibrate, host=self.host, port=self.view)
+        print(f"see it at {view.where}", flush=True)
+        return view
+
+    @contextmanager
+    def _headset(self) -> Iterator[tuple[Headset, Any]]:
+        from robostack_real.headset import vmc, webxr
+
+        if self.input in ("vmc", "webxr"):
+            listening: Any
+            if self.input == "vmc":
+                port = self.port or vmc.PERFORMER_PORT
+                listening = vmc.VmcHeadset(port, left=self.left, right=self.right, host=self.host)
+            else:
+                listening = webxr.WebXrHeadset(self.host, self.port or webxr.PORT, self.root / "webxr.pem")
+            with listening as headset:
+                print(f"waiting for a headset at {headset.where}", flush=True)
+                yield headset, None
+            return
+        from robostack_real.headset.played import PlayedHeadset
+        from robostack_sim.avatar.motion.reading import named
+        from robostack_sim.avatar.reference import worn
+
+        tracked, calibration = worn(named(self.input), self.rate_hz)
+        played = PlayedHeadset(self.input, tracked.time_s, tracked.position_m, tracked.rotation, tracked.seen)
+        with played as headset:
+            yield headset, calibration
+
+    def _report(self, avatar: LiveAvatar) -> None:
+        if not avatar.timing.rows:
+            return
+        found = {f"p{p:g}": avatar.timing.percentile_s(p) for p in (50.0, 99.0)}
+        if self.json:
+            print(json.dumps({"periods": len(avatar.timing.rows), **found}, indent=2))
+            return
+        for name, stages in found.items():
+            print(f"{name}: " + ", ".join(f"{stage} {1e3 * s:.2f} ms" for stage, s in stages.items()))
+
+
+Command = (
+    Annotated[Clips, tyro.conf.subcommand("clips")]
+    | Annotated[Retarget, tyro.conf.subcommand("retarget")]
+    | Annotated[Live, tyro.conf.subcommand("live")]
+)
+
+
+def _print(clip: str, figures: dict[str, dict[str, float]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(clip, *figures)
+    for name in next(iter(figures.values())):
+        table.add_row(name, *(f"{found[name]:.3g}" for found in figures.values()))
+    Console().print(table)
+
+
+def _film(path: Path, poses: list[tuple[Any, np.ndarray]], clip: Clip, seconds: float) -> None:
+    import mujoco
+    from rich.progress import track
+
+    from robostack_sim.avatar.film import Camera, beside, picture, save_gif, stick_figure
+
+    step = max(1, round(clip.rate_hz / FILM_HZ))
+    cameras = [Camera.of(float(c.rest_m["head"][2])) for c, _ in poses]
+    datas = [mujoco.MjData(c.model) for c, _ in poses]
+    frames = []
+    for k in track(range(0, min(len(clip), round(seconds * clip.rate_hz)), step), f"film {path.name}"):
+        row = [stick_figure(clip.skeleton, clip.position_m[k], Camera.of(1.6))]
+        for (character, qpos), camera, data in zip(poses, cameras, datas, strict=True):
+            data.qpos[:] = qpos[k]
+            mujoco.mj_kinematics(character.model, data)
+            row.append(picture(character.model, data, camera))
+        frames.append(beside(row))
+    save_gif(path, frames, clip.rate_hz / step)
+    print(f"film: {path}, {len(frames)} frames")

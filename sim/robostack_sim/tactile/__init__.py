@@ -1,0 +1,1 @@
+"""Tactile manipulation: see docs/tactile.md."""

@@ -1,0 +1,93 @@
+"""A magnetised skin over five magnetometers, as AnySkin and ReSkin have it (Bhirangi et al. 2024, 2021).
+
+A dipole over each taxel of a force field's pad goes with the gel; the magnetometers below feel all of them together.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import warp as wp
+from torch import Tensor
+
+from robostack import warp_start
+from robostack.lanes import as_lanes, num_threads
+from robostack.recorded import current_stream
+from robostack_sim.tactile.sensor.force_field import ForceField, Penalty
+from robostack_sim.tactile.sensor.magnetic import magnetic_kernel
+
+warp_start.start()
+
+
+@dataclass(frozen=True)
+class MagneticSkin:
+    """Four magnetometers `spacing_m` from a fifth in the middle, along the pad's axes; distances and strengths are of
+    the order of the real ones, and measured on none.
+
+    `gap_m` is between magnetometers and gel; `remanence_t` the gel's, magnetised outwards. `noise_ut` is a reading's
+    standard deviation, `drift_ut` that of a random walk after a second.
+    """
+
+    spacing_m: float = 0.007
+    gap_m: float = 0.001
+    remanence_t: float = 0.01
+    noise_ut: float = 0.5
+    drift_ut: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            may_be_zero = name in ("noise_ut", "drift_ut")
+            if not (0.0 < value < math.inf or (may_be_zero and value == 0.0)):
+                raise ValueError(f"MagneticSkin: {name} = {value!r}: must be more than 0")
+
+
+class AnySkin:
+    """What the magnetometers under each pad of `field` read, every `dt` s."""
+
+    def __init__(self, field: ForceField, skin: MagneticSkin, dt: float, seed: int = 0) -> None:
+        if isinstance(field.law, Penalty):
+            raise ValueError("AnySkin: TacSL's law does not say how far the skin goes; use Bristle")
+        self.force_field, self.skin, self.dt, self.device = field, skin, dt, field.device
+        num_envs, num_pads = field.shape[:2]
+        d = skin.spacing_m
+        places = torch.tensor([[0.0, 0.0], [d, 0.0], [0.0, d], [-d, 0.0], [0.0, -d]], device=self.device)
+        self.field_ut = torch.zeros(num_envs, num_pads, len(places), 3, device=self.device)
+        self._drift, self._baseline = torch.zeros_like(self.field_ut), torch.zeros_like(self.field_ut)
+        self._draw = torch.Generator(self.device).manual_seed(seed)
+        thickness = field.law.thickness_m
+        moment = skin.remanence_t / (4e-7 * math.pi) * thickness  # A m2 of each m2
+        blocks = num_threads(field.pad.num_taxels, self.device)
+        self._kept = (places, field.pad.taxels(self.device))
+        self._launch = wp.launch(
+            magnetic_kernel,
+            (num_envs * num_pads, len(places)),
+            [
+                wp.from_torch(field.material.flatten(0, 1)), moment, skin.gap_m + 0.5 * thickness, blocks,
+                wp.from_torch(places), as_lanes(self._kept[1]), as_lanes(field.forces),
+                wp.from_torch(self.field_ut.flatten(0, 1)),
+            ],
+            device=wp.device_from_torch(self.device),
+            record_cmd=True,
+        )  # fmt: skip
+
+    def read(self) -> Tensor:
+        """(num_envs, num_pads, 5, 3) uT along the pad's axes, of the field as its last `step` left it, less the
+        baseline. Each call is `dt` later than the one before."""
+        self._launch.launch(current_stream(self.device))
+        self._drift += self.skin.drift_ut * math.sqrt(self.dt) * self._noise()
+        return self.field_ut + self._drift + self.skin.noise_ut * self._noise() - self._baseline
+
+    def tare(self, readings: Tensor, env_ids: Tensor | slice = slice(None)) -> None:
+        """From now on the readings of these environments (all by default) are relative to these, which `read` gave, or
+        to the mean of several that it gave."""
+        self._baseline[env_ids] += readings[env_ids]
+
+    def reset(self, env_ids: Tensor | slice = slice(None)) -> None:
+        """Drift and baseline of these environments (all by default) are nothing again."""
+        self._drift[env_ids] = 0.0
+        self._baseline[env_ids] = 0.0
+
+    def _noise(self) -> Tensor:
+        return torch.randn(self.field_ut.shape, generator=self._draw, device=self.device)
