@@ -23,7 +23,7 @@ from robostack.task import Layout
 if TYPE_CHECKING:
     from robostack.export.graph import Graph
 
-OPCODES = ("scale", "difference", "rotation_matrix", "lag", "integral", "history")
+OPCODES = ("scale", "difference", "rotation_matrix", "lag", "integral", "history", "trend")
 ROW_INTS = 6
 """opcode, size, source offset, second source offset (-1: none), output offset, state offset"""
 ROW_FLOATS = 4
@@ -318,6 +318,51 @@ class History:
         # second carries the width of one sample: the kernel shifts by it
         n, width = self.sizes(layout)[0], self.source.size(layout)
         return Row("history", n, self.source.offset(layout), width, self.gain, self.bias)
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How a sample moved at the period before, how it moved at this one, and the sample itself, each times gain.
+
+    Of the first sample nothing came before: it moved by `first`, a channel that says so, or by nothing. TBSAC's
+    observation (Wang et al., trend-based soft actor-critic), with what its probe did as `first`.
+    """
+
+    source: Pick
+    first: Pick | None = None
+    gain: float = 1.0
+
+    def sizes(self, layout: Layout) -> tuple[int, int]:
+        n = self.source.size(layout)
+        if self.first and self.first.size(layout) != n:
+            raise ValueError(f"trend of {self.source} that starts with {self.first}: sizes differ")
+        return 3 * n, 2 * n + 1
+
+    def reset_state(self, layout: Layout) -> list[float]:
+        """The sample before, how it had moved, and 1: there was none."""
+        return [0.0] * (2 * self.source.size(layout)) + [1.0]
+
+    def forward(self, x: Tensor, state: Tensor, layout: Layout, dt: float) -> tuple[Tensor, Tensor]:
+        n, now = self.source.size(layout), self.source.of(x, layout)
+        before, moved_before, fresh = state.split([n, n, 1], -1)
+        from_nothing = now - self.first.of(x, layout) if self.first else now
+        moved = now - before - fresh * from_nothing
+        return torch.cat([moved_before, moved, now], -1) * self.gain, torch.cat([now, moved, 0.0 * fresh], -1)
+
+    def onnx(self, graph: Graph, inputs: dict[str, str], state: str, layout: Layout, dt: float) -> tuple[str, str]:
+        n, now = self.source.size(layout), self.source.onnx(graph, inputs, layout)
+        before, moved_before = gather(graph, state, range(n)), gather(graph, state, range(n, 2 * n))
+        fresh = gather(graph, state, [2 * n])
+        from_nothing = graph.op("Sub", now, self.first.onnx(graph, inputs, layout)) if self.first else now
+        jump = graph.op("Mul", gather(graph, state, [2 * n] * n), from_nothing)
+        moved = graph.op("Sub", graph.op("Sub", now, before), jump)
+        following = graph.op("Mul", fresh, graph.constant(np.zeros(1, np.float32)))
+        out = graph.op("Concat", moved_before, moved, now, axis=1)
+        return _affine(graph, out, self.gain, 0.0), graph.op("Concat", now, moved, following, axis=1)
+
+    def row(self, layout: Layout, dt: float) -> Row:
+        first = self.first.offset(layout) if self.first else -1
+        return Row("trend", self.source.size(layout), self.source.offset(layout), first, self.gain)
 
 
 class FeatureStack(nn.Module):

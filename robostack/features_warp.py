@@ -81,6 +81,21 @@ def features_kernel(
                     put(next_state, s + k, i, get(x, a + k, i))
                 else:
                     put(next_state, s + k, i, get(state, s + k - b, i))
+        if op == 6:
+            fresh = get(state, s + 2 * n, i)
+            put(next_state, s + 2 * n, i, 0.0 * fresh)
+            for k in range(n):
+                now = get(x, a + k, i)
+                moved = now - get(state, s + k, i) - fresh * now
+                put(out, o + k, i, gain * get(state, s + n + k, i))
+                put(out, o + 2 * n + k, i, gain * now)
+                put(next_state, s + k, i, now)
+                if b < 0:
+                    put(out, o + n + k, i, gain * moved)
+                    put(next_state, s + n + k, i, moved)
+                else:
+                    put(out, o + n + k, i, gain * (moved + fresh * get(x, b + k, i)))
+                    put(next_state, s + n + k, i, moved + fresh * get(x, b + k, i))
 
 
 @wp.func

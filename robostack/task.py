@@ -133,6 +133,8 @@ class Task(ABC):
     name: str
     Config: type
     """Frozen dataclass of everything that can be set, `num_envs` and `device` among it; the CLI is made from it."""
+    presets: Mapping[str, Any] = {}
+    """Settings of kind `Config` by name, where others' experiments or machines call for more than a few flags."""
     config: Any
     num_envs: int
     device: torch.device

@@ -23,6 +23,7 @@ from robostack.features import (
     Pick,
     RotationMatrix,
     Scale,
+    Trend,
 )  # fmt: skip
 from robostack.spec import Channel
 from robostack.task import Layout
@@ -57,22 +58,25 @@ def picks(draw: st.DrawFn, size: int | None = None) -> Pick:
 
 @st.composite
 def features(draw: st.DrawFn) -> Feature:
-    kind = draw(st.sampled_from(["scale", "difference", "rotation", "lag", "integral", "history"]))
+    kind = draw(st.sampled_from(["scale", "difference", "rotation", "lag", "integral", "history", "trend"]))
     source = draw(picks())
     count = source.count
     match kind:
         case "scale":
-            return Scale(source, draw(gain), draw(small))
+            found: Feature = Scale(source, draw(gain), draw(small))
         case "difference":
-            return Difference(source, draw(picks(count)), draw(limit), draw(gain))
+            found = Difference(source, draw(picks(count)), draw(limit), draw(gain))
         case "rotation":
-            return RotationMatrix(draw(picks(4)))
+            found = RotationMatrix(draw(picks(4)))
         case "lag":
-            return FirstOrderLag(source, draw(st.floats(0.005, 1.0)), draw(small), draw(gain), draw(small))
+            found = FirstOrderLag(source, draw(st.floats(0.005, 1.0)), draw(small), draw(gain), draw(small))
         case "integral":
-            return Integral(source, draw(picks(count)), draw(limit), draw(limit), draw(gain))
+            found = Integral(source, draw(picks(count)), draw(limit), draw(limit), draw(gain))
+        case "trend":
+            found = Trend(source, draw(st.none() | picks(count)), draw(gain))
         case _:
-            return History(source, draw(st.integers(1, 3)), draw(small), draw(gain), draw(small))
+            found = History(source, draw(st.integers(1, 3)), draw(small), draw(gain), draw(small))
+    return found
 
 
 stacks = st.lists(features(), min_size=1, max_size=7).map(tuple)
@@ -177,6 +181,21 @@ def test_a_history_gives_the_samples_before_newest_first() -> None:
     assert seen == [[-1.0, -1.0, -1.0], [1.0, -1.0, -1.0], [2.0, 1.0, -1.0], [3.0, 2.0, 1.0]]
 
 
+@pytest.mark.parametrize(("first", "moved"), [(None, 0.0), (Pick("target", 0, 1), 0.5)])
+def test_a_trend_is_the_last_two_moves_and_what_is_shown_and_starts_with_what_is_said_to_be_the_first(
+    first: Pick | None, moved: float
+) -> None:
+    stack = FeatureStack((Trend(Pick("pressure"), first, gain=2.0),), LAYOUT, DT)
+    state, seen = stack.reset, []
+    x = torch.zeros(1, LAYOUT.size)
+    x[0, LAYOUT.offset["target"]] = 0.5
+    for value in (3.0, 4.0, 6.0, 6.0):
+        x[0, LAYOUT.offset["pressure"]] = value
+        out, state = stack(x, state)
+        seen.append((0.5 * out[0]).tolist())
+    assert seen == [[0.0, moved, 3.0], [moved, 1.0, 4.0], [1.0, 2.0, 6.0], [2.0, 0.0, 6.0]]
+
+
 def test_a_rotation_matrix_turns_body_axes_into_the_world_and_knows_no_sign() -> None:
     stack = FeatureStack((RotationMatrix(Pick("attitude")),), LAYOUT, DT)
     x, at = torch.zeros(2, LAYOUT.size), LAYOUT.offset["attitude"]
@@ -201,6 +220,7 @@ def test_a_difference_is_bounded_far_from_its_target() -> None:
         (Scale(Pick("position", 2, 2)), "channel position has 3 elements; 2..4 asked"),
         (Difference(Pick("position"), Pick("attitude"), 1.0), "sizes differ"),
         (RotationMatrix(Pick("position")), "four elements"),
+        (Trend(Pick("position"), Pick("attitude")), "sizes differ"),
     ],
 )
 def test_a_feature_that_does_not_fit_its_channels_is_refused_when_it_is_bound(wrong: Feature, says: str) -> None:

@@ -39,6 +39,9 @@ class Command:
     curriculum: Literal["uniform", "adr", "alp_gmm", "plr"] | None = None
     """Who says on which of the task's parameters an episode is; without one the task's own settings do. Settings of
     a curriculum: --curriculum.NAME, after the task. A resumed run keeps its own."""
+    preset: str | None = None
+    """Settings of the task by a name that it gives them; what follows its name changes single ones. A resumed run keeps
+    its own."""
     seed: int = 0
     """Makes the run reproducible to the bit on one machine. A resumed run keeps its own."""
     name: str | None = None
@@ -80,6 +83,15 @@ class Command:
             seed=self.seed, curriculum=chosen.curriculum, resume=self.resume, quick=self.quick,
         )  # fmt: skip
 
+    def _preset(self, kind: Any) -> Any:
+        """Settings of the task before single ones are changed."""
+        if self.preset is None:
+            return kind.Config()
+        if self.preset not in kind.presets:
+            known = ", ".join(kind.presets) or "none"
+            raise LookupError(f"no preset of {self.task} is called {self.preset!r}; there are: {known}")
+        return kind.presets[self.preset]
+
     def _settings(self, kind: Any, rest: list[str], run: RunFolder | None) -> Any:
         """`.task`, `.learner` and `.curriculum` (None: there is none) as the command line says, else as in `run`, else
         the defaults."""
@@ -87,12 +99,14 @@ class Command:
         from robostack.learn.algorithms import settings_of
         from robostack.learn.trained import RunSettings
 
-        task, learner = kind.Config(), settings_of(self.algorithm or "shac")()
+        task, learner = self._preset(kind), settings_of(self.algorithm or "shac")()
         taught = curriculum.settings_of(self.curriculum)() if self.curriculum else None
         if run is not None:
             before = RunSettings.of(run)
             if before.kind is not kind:
                 raise ContractError(f"{run.path} is a run of {run.config()['task']!r}, not of {self.task!r}")
+            if self.preset:
+                raise ContractError(f"{run.path} keeps the settings it was begun with; resume it without --preset")
             if self.algorithm and settings_of(self.algorithm) is not type(before.learner):
                 theirs = run.config().get("algorithm", "shac")
                 raise ContractError(

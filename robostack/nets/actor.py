@@ -1,6 +1,6 @@
 """The deployed half of an actor-critic: channels and state in, SI action and next state out.
 
-    features -> normalise -> tanh MLP [-> GRU cell] -> tanh -> scale to [low, high]
+    features -> normalise [-> trend convolutions] -> tanh MLP [-> GRU cell] -> tanh -> scale to [low, high]
 
 Everything is inside the graph that is exported, the normaliser and the action's scale among it.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from torch.nn.functional import linear
 from robostack.features import Feature, FeatureStack, Pick, Scale
 from robostack.nets.normaliser import Normaliser
 from robostack.nets.tanh import tanh
+from robostack.nets.trend import ROWS, TrendConfig, TrendConvolution
 from robostack.spec import Channel, ContractError
 from robostack.task import Layout, Task
 
@@ -42,6 +43,12 @@ class ActorConfig:
     privileged: bool = False
     """an expert of simulation: it may see privileged channels, () is what the critic sees, and it cannot be exported;
     `robostack distill` makes a student of it that can"""
+    trend: TrendConfig = field(default_factory=TrendConfig)
+    """convolutions in front of the tanh layers, over how a channel moved"""
+
+    def __post_init__(self) -> None:
+        if self.trend.channel and self.channels:
+            raise ContractError(f"channels = {self.channels}: an actor with a trend network sees trend.channel alone")
 
 
 class Actor(nn.Module):
@@ -63,14 +70,17 @@ class Actor(nn.Module):
         self.config = config
         self.layout = Layout(task.channels)
         known = tuple(self.layout.channel)
-        names = config.channels or ((task.critic_channels or known) if config.privileged else ())
+        names = config.trend.channels or config.channels
+        names = names or ((task.critic_channels or known) if config.privileged else ())
         self.channels = self._selected(task, names)
-        chosen = features or self._features(task, names)
+        trend = (config.trend.feature,) if config.trend.channel else ()
+        chosen = features or trend or self._features(task, names)
         self._refuse(chosen)
         self.features = FeatureStack(chosen, self.layout, task.step_dt, fused_slots)
         self.normaliser = Normaliser(self.features.output_size, enabled=config.normalise)
-        widths = (self.features.output_size, *config.hidden)
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        first = [TrendConvolution(self.features.output_size // ROWS, config.trend)] if trend else []
+        widths = (first[0].out_features if first else self.features.output_size, *config.hidden)
+        self.hidden = nn.ModuleList([*first, *(nn.Linear(a, b) for a, b in pairwise(widths))])
         self._first: tuple[Tensor, Tensor] | None = None
         self.gru = nn.GRUCell(widths[-1], config.recurrent) if config.recurrent else None
         self.head = nn.Linear(config.recurrent or widths[-1], task.action_size)
@@ -83,12 +93,13 @@ class Actor(nn.Module):
         self.register_buffer("half_range", 0.5 * (high - low), persistent=False)
 
     def _selected(self, task: Task, names: tuple[str, ...]) -> tuple[Channel, ...]:
+        where = "ActorConfig." + ("trend" if self.config.trend.channel else "channels")
         for name in names:
             if name not in self.layout.channel:
                 known = ", ".join(self.layout.channel)
-                raise ContractError(f"ActorConfig.channels: there is no channel {name!r}; there are {known}")
+                raise ContractError(f"{where}: there is no channel {name!r}; there are {known}")
             if self.layout.channel[name].privileged and not self.config.privileged:
-                raise ContractError(f"ActorConfig.channels: {name} is privileged: an actor may not see it")
+                raise ContractError(f"{where}: {name} is privileged: an actor may not see it")
         seen = set(names or (c.name for c in task.actor_channels)) - {"applied_action"}
         return tuple(c for c in task.channels if c.name in seen)
 

@@ -21,7 +21,7 @@ def describe(request: Request) -> tuple[NodeDescription, ...]:
         if request.live:
             raise ContractError("live: a simulated machine is no live one; leave it out, or target epics")
         step, start = {"lockstep": request.lockstep}, request.start
-        machine = NodeDescription("sim", {**policy, **step, "device": "sim://machine"}, request.fifo)
+        machine = NodeDescription("sim", {**policy, **step, "device": "sim://machine_00"}, request.fifo)
     else:
         if not request.config:
             raise ContractError("config: a machine over EPICS needs its file, machine.toml (docs/epics.md)")

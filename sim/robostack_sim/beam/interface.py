@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from robostack.features import Difference, Feature, History, Pick, Scale
 from robostack.spec import ActionChannel, Channel, ContractError, Cut, Envelope
+from robostack.task import Parameter
 from robostack_sim.beam.config import BeamOrbitConfig
 from robostack_sim.beam.lattice import Lattice
 
@@ -48,6 +49,17 @@ class Line:
             tuple(lattice.correctors[i][0].current_max_a for i in correctors),
             min(*(e.aperture_m for e in lattice.elements), 1.0),
         )
+
+
+def parameters(config: BeamOrbitConfig) -> tuple[Parameter, ...]:
+    """How wrong an episode's machine may be, which a curriculum may say: from not at all to what `config` draws within,
+    or, of what it leaves right, to what is common. Correctors flipped are rounded to whole ones."""
+    return (
+        Parameter("magnet_offset_m", 0.0, config.magnet_offset_m or 3e-3, "m"),
+        Parameter("optics_error", 0.0, config.optics_error or 0.2, "1"),
+        Parameter("gain_error", 0.0, config.gain_error or 0.3, "1"),
+        Parameter("flipped_correctors", 0.0, float(config.flipped_correctors or 2), "1"),
+    )
 
 
 def channels(line: Line, config: BeamOrbitConfig, magnets: int) -> tuple[Channel, ...]:

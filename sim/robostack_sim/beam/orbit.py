@@ -10,24 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from robostack.spec import ContractError
-from robostack.task import Layout, Obs, Scenario, Task, Unroll
+from robostack.task import Layout, Obs, ParameterSource, Scenario, Task, Unroll
 from robostack_sim.beam import interface
-from robostack_sim.beam.config import BeamOrbitConfig
+from robostack_sim.beam.config import TBSAC, BeamOrbitConfig
 from robostack_sim.beam.interface import Line
 from robostack_sim.beam.lattice import Quadrupole, Solenoid
 from robostack_sim.beam.lattice_files import load_lattice
 from robostack_sim.beam.machines import Errors, Machines
 
+if TYPE_CHECKING:
+    from robostack.evaluate.flight import Flight
+
 PER_MM = 1e3
 TBSAC_DONE_M = 0.5e-3
-ENDLESS = 10**9
 
 
 class BeamOrbit(Task):
@@ -37,6 +39,7 @@ class BeamOrbit(Task):
 
     name = "beam_orbit"
     Config = BeamOrbitConfig
+    presets: Mapping[str, BeamOrbitConfig] = {"tbsac": TBSAC}
     _STATE = ("zero_m", "from_start", "per_ampere", "currents_a", "applied_a", "gain", "start", "target_m", "bpm_gain",
               "bpm_offset_m", "bpm_stuck_m", "probe_response_m", "offset_m")  # fmt: skip
 
@@ -56,6 +59,8 @@ class BeamOrbit(Task):
         self.envelope = interface.envelope(line)
         self.features = interface.features(line, c)
         self.critic_channels = tuple(ch.name for ch in self.channels)
+        self.parameters = interface.parameters(c)
+        self._source: ParameterSource = lambda mask: {}
         self.layout = Layout(self.channels)
         n, readings, correctors = self.num_envs, len(line.readings), len(line.correctors)
         self.episode_length_buf = torch.zeros(n, dtype=torch.long, device=self.device)
@@ -110,10 +115,13 @@ class BeamOrbit(Task):
         """New machines for the environments in `mask` (num_envs,) bool. What is drawn does not depend on the mask."""
         c, n, correctors, readings = self.config, self.num_envs, len(self.line.correctors), len(self.line.readings)
         magnets = len(self._magnets)
-        offset, entrance = c.magnet_offset_m * self._uniform(magnets, 2), c.entrance_offset_m * self._uniform(2)
-        strength = 1.0 + c.optics_error * self._uniform(magnets)
-        gain = 1.0 + c.gain_error * self._uniform(correctors)
-        gain = gain * self._flips(correctors, c.flipped_correctors, c.all_flips)
+        given = {name: values[:, None] for name, values in self._source(mask).items()}
+        offset = given.get("magnet_offset_m", c.magnet_offset_m) * self._uniform(2 * magnets)
+        entrance = c.entrance_offset_m * self._uniform(2)
+        strength = 1.0 + given.get("optics_error", c.optics_error) * self._uniform(magnets)
+        gain = 1.0 + given.get("gain_error", c.gain_error) * self._uniform(correctors)
+        flipped = given.get("flipped_correctors")
+        gain = gain * self._flips(correctors, c.flipped_correctors, c.all_flips, flipped)
         bpm_gain = (1.0 + c.bpm_scale_error * self._uniform(readings)) * self._flips(readings, c.flipped_bpms)
         bpm_offset, stuck = c.bpm_offset_m * self._uniform(readings), c.dead_reading_m * self._uniform(readings)
         dies = 0.5 + 0.5 * self._uniform(1) < c.dead_share
@@ -122,7 +130,7 @@ class BeamOrbit(Task):
         target = c.target_m * self._uniform(readings)
         errors = Errors.none(n, self.lattice, device=str(self.device))
         shifted, scaled = errors.offset_m.clone(), errors.strength.clone()
-        shifted[:, self._magnets], scaled[:, self._magnets] = offset, strength
+        shifted[:, self._magnets], scaled[:, self._magnets] = offset.unflatten(1, (magnets, 2)), strength
         rows = mask.nonzero()[:, 0]
         if len(rows) == 0:
             return
@@ -133,7 +141,7 @@ class BeamOrbit(Task):
         self.gain[rows], self.bpm_gain[rows], self.bpm_offset_m[rows] = gain[rows], bpm_gain[rows], bpm_offset[rows]
         self.bpm_stuck_m[rows] = torch.where(dead, stuck, torch.nan)[rows]
         self.start[rows] = torch.stack([entrance, torch.zeros_like(entrance)], -1).flatten(1)[rows]
-        self.target_m[rows], self.offset_m[rows] = target[rows], offset.flatten(1)[rows]
+        self.target_m[rows], self.offset_m[rows] = target[rows], offset[rows]
         self.applied_a[rows] = self.currents_a[rows] = 0.0
         before = self._read(self.orbit(self.currents_a, self.start))
         self.currents_a[rows] = self.probe_a
@@ -145,11 +153,15 @@ class BeamOrbit(Task):
     def _uniform(self, *shape: int) -> Tensor:
         return 2.0 * torch.rand(self.num_envs, *shape, generator=self._generator, device=self.device) - 1.0
 
-    def _flips(self, count: int, most: int, all_of_them: bool = False) -> Tensor:
-        """(num_envs, count) of 1 and, in up to `most` places, -1."""
+    def _flips(self, count: int, most: int, all_of_them: bool = False, given: Tensor | None = None) -> Tensor:
+        """(num_envs, count) of 1 and, in up to `most` places or in as many as are `given` (num_envs, 1), -1."""
         rank = self._uniform(count).argsort(1).argsort(1)
         how_many = ((0.5 + 0.5 * self._uniform(1)) * (most + 1)).long()
-        return torch.where(rank < (most if all_of_them else how_many), -1.0, 1.0)
+        if given is not None:
+            how_many = given.round().long()
+        elif all_of_them:
+            how_many = torch.full_like(how_many, most)
+        return torch.where(rank < how_many, -1.0, 1.0)
 
     def orbit(self, currents_a: Tensor, start: Tensor) -> Tensor:
         """(num_envs, C), (num_envs, 4) -> (num_envs, P, 2) m, the true orbit at the exits of magnets and BPMs."""
@@ -245,6 +257,19 @@ class BeamOrbit(Task):
             obs = Obs(torch.where(done[:, None], self.observe().flat, final.flat), self.layout)
         return obs, reward, terminated, truncated, extras
 
+    def draw_parameters_from(self, source: ParameterSource) -> None:
+        self._source = source
+
+    def scenarios(self) -> Sequence[Scenario]:
+        from robostack_sim.beam.scenarios import scenarios
+
+        return scenarios(self.config)
+
+    def judge_flights(self, flights: Sequence[Flight]) -> list[dict[str, Any]]:
+        from robostack_sim.beam.scenarios import judge_flights
+
+        return judge_flights(flights, self.config.success_m)
+
     def judge_episodes(self, ends: Mapping[str, Any]) -> list[dict[str, Any]]:
         """A dead BPM is not corrected by what it shows; the beam passes it all the same, so both are said."""
         figures = {"at the BPMs that live": "rms_m", "at all BPMs, dead ones too": "rms_all_m"}
@@ -264,12 +289,6 @@ class BeamOrbit(Task):
         """As many steps as the orbit must be right within."""
         return type(self)(replace(self.config, num_envs=num_envs, steps=self.config.judged_steps))
 
-    def scenarios(self) -> Sequence[Scenario]:
-        """One machine that nobody described, steered for as long as somebody does; where the beam is lost, the next."""
-        one = replace(self.config, num_envs=1, device="cpu", steps=ENDLESS, reward="smooth")
-        seconds = self.config.judged_steps * self.step_dt
-        return [Scenario("machine", "correction", seconds, lambda: type(self)(one), changes=True)]
-
     def unroll(self, horizon: int) -> BeamOrbitUnroll:
         if self.config.reward != "smooth":
             raise TypeError(f"reward = {self.config.reward!r} has no gradient; take smooth, or another algorithm")
@@ -280,11 +299,12 @@ class BeamOrbit(Task):
         return {
             "orbit": orbit[:, self._bpms].flatten(1),
             "corrector_current": self.currents_a,
+            "rms": self.rms_m(orbit)[:, None],
             "peak_orbit": self.peak_m(orbit)[:, None],
         }
 
     def snapshot_units(self) -> Mapping[str, str]:
-        return {"orbit": "m", "corrector_current": "A", "peak_orbit": "m"}
+        return {"orbit": "m", "corrector_current": "A", "rms": "m", "peak_orbit": "m"}
 
     def state_dict(self) -> dict[str, Tensor]:
         kept = {name: getattr(self, name) for name in self._STATE}
