@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import select
+import signal
 import sys
 import tempfile
 import time
@@ -55,17 +56,25 @@ def server_environment(port: int) -> dict[str, str]:
 
 
 class VirtualBeamMachine:
-    """The IOC's process. `kill` and `start` are a crash and a reboot; setpoints are kept in `folder`.
+    """The IOC's process. `kill` and `start` are a crash and a reboot; setpoints are kept in `folder`. `freeze` leaves it
+    connected and silent, `thaw` lets it go on.
 
     Raises LinkError when it does not come up.
     """
 
     def __init__(
-        self, folder: Path, *, seed: int = 0, port: int = PORT, machine: Path | None = None, rate_hz: float = 10.0
+        self,
+        folder: Path,
+        *,
+        seed: int = 0,
+        port: int = PORT,
+        machine: Path | None = None,
+        rate_hz: float = 10.0,
+        lag_s: float = LAG_S,
     ) -> None:
         self.port = port
         self._line = [sys.executable, "-m", __name__, "--seed", str(seed), "--state", str(folder / "setpoints.json")]
-        self._line += ["--rate-hz", str(rate_hz), *(["--machine", str(machine)] if machine else [])]
+        self._line += ["--rate-hz", str(rate_hz), "--lag-s", str(lag_s), *(["--machine", str(machine)] if machine else [])]
 
     def start(self, *more: str) -> None:
         read, write = os.pipe()
@@ -83,6 +92,12 @@ class VirtualBeamMachine:
         self._process.kill()
         self._process.stop()
 
+    def freeze(self) -> None:
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self._process.pid, signal.SIGCONT)
+
     def wait(self) -> None:
         """Until it ends by itself, which raises LinkError."""
         select.select([self._process.pidfd], [], [])
@@ -99,7 +114,7 @@ class VirtualBeamMachine:
 class Plant:
     """The machine behind the records: currents that follow setpoints, and the orbit that they make."""
 
-    def __init__(self, file: MachineFile, seed: int, lattice: str) -> None:
+    def __init__(self, file: MachineFile, seed: int, lattice: str, lag_s: float) -> None:
         import torch
 
         from robostack_sim.beam.config import BeamOrbitConfig
@@ -112,11 +127,11 @@ class Plant:
         file.ordered(line.readings, line.corrector_names, f"lattice {lattice}")
         self._correctors = [line.corrector_names.index(c.name) for c in file.correctors]
         self._readings = [line.readings.index(r) for r in file.readings]
-        self._random = np.random.default_rng(seed)
+        self._random, self._lag_s = np.random.default_rng(seed), lag_s
         self.current_a = np.zeros(len(file.correctors))
 
     def advance(self, setpoint_a: np.ndarray, stuck: int, dt_s: float) -> None:
-        step = (setpoint_a - self.current_a) * (1.0 - np.exp(-dt_s / LAG_S))
+        step = (setpoint_a - self.current_a) * (1.0 - np.exp(-dt_s / self._lag_s))
         if 0 < stuck <= len(step):
             step[stuck - 1] = 0.0
         self.current_a = self.current_a + step
@@ -145,7 +160,7 @@ def serve(options: argparse.Namespace) -> None:
     from softioc import alarm, asyncio_dispatcher, builder, softioc
 
     file = MachineFile.read(options.machine)
-    plant = Plant(file, options.seed, options.lattice)
+    plant = Plant(file, options.seed, options.lattice, options.lag_s)
     kept: Mapping[str, float] = json.loads(options.state.read_text()) if options.state.exists() else {}
     setpoints = np.array([kept.get(c.setpoint, 0.0) for c in file.correctors])
     plant.current_a = setpoints.copy()
@@ -248,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     found.add_argument("--lattice", default="cafe2_cm1")
     found.add_argument("--state", type=Path, required=True)
     found.add_argument("--rate-hz", type=float, default=10.0)
+    found.add_argument("--lag-s", type=float, default=LAG_S, help="of the supplies, a time constant")
     found.add_argument("--setpoint-limit-a", type=float, default=10.0)
     found.add_argument("--read-only", default="", help="PV of a setpoint that takes no put")
     return found

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robostack.cli import main
 from robostack.devices import connect
 from robostack.export.onnx import load_policy
 from robostack.spec import ContractError
@@ -54,8 +55,17 @@ def test_every_put_is_in_the_log_in_its_order(room: Any, command: Command, log: 
         pv.disconnect()
 
 
-def test_without_live_nothing_is_put(room: Any, command: Command, log: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert replace(command, live=False).run() == 0
+def test_without_live_nothing_is_put(
+    room: Any,
+    policy: Path,
+    config: Path,
+    log: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(policy), "--device", "epics", "--config", str(config)]) == 0
     assert "nothing was put" in capsys.readouterr().out
     assert set(room.setpoints().values()) == {0.0} and room.get(OWNER) == ""
     assert not [e for e in log() if "put" in e]
@@ -85,6 +95,31 @@ def test_a_second_controller_is_refused_and_a_dead_one_is_replaced(
     room.put("HCM1:ORBIT:Hold", 0)
     room.put(OWNER, "host:1:died")
     assert replace(command, steps=1).run() == 0
+
+
+def test_of_two_that_claim_at_the_same_instant_exactly_one_steers(room: Any, config: Path, tmp_path: Path) -> None:
+    def claimant(name: str) -> subprocess.Popen[str]:
+        line = [sys.executable, str(Path(__file__).with_name("claimant.py")), str(config), str(tmp_path / name)]
+        return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def tell(process: Any) -> None:
+        process.stdin.write("\n")
+        process.stdin.flush()
+
+    with claimant("first") as first, claimant("second") as second:
+        both = (first, second)
+        assert [p.stdout.readline() for p in both] == ["ready\n"] * 2  # type: ignore[union-attr]
+        for apart_s in (0.0, 0.001, 0.003):
+            tell(first)
+            time.sleep(apart_s)
+            tell(second)
+            said = [p.stdout.readline().strip() for p in both]  # type: ignore[union-attr]
+            assert sorted("another controller" in s for s in said) == [False, True], said
+            assert room.get(OWNER) in said
+            for p in both:
+                tell(p)
+        for p in both:
+            p.stdin.close()  # type: ignore[union-attr]
 
 
 def test_the_operator_starts_holds_and_aborts_it(
