@@ -1,7 +1,8 @@
-"""Claims a machine at a line and gives it back at the next, again and again, in a process and a libca of its own."""
+"""Claims a machine at a line, and gives it back at the next, again and again, in a process and a libca of its own."""
 
 from __future__ import annotations
 
+import select
 import sys
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def main() -> None:
                 print(machine.operator.token, flush=True)
             except ContractError as refused:
                 print(refused, flush=True)
+            while not select.select([sys.stdin], [], [], 0.1)[0]:
+                machine.operator.check()
             sys.stdin.readline()
             machine.release("")
 

@@ -23,8 +23,8 @@ from robostack_real.devices.epics.command import Command
 from robostack_real.twins.beam_machine import SWITCHES, VirtualBeamMachine, client_environment
 
 FAST = {
-    "shots = 3": "shots = 2\nramp_period_s = 0.05\nreturn_timeout_s = 20.0\nconnect_timeout_s = 2.0",
-    "max_age_s = 2.0": "max_age_s = 1.0",
+    "shots = 3": "shots = 2\nramp_period_s = 0.05\nreturn_timeout_s = 60.0\nconnect_timeout_s = 1.5",
+    "max_age_s = 2.0": "max_age_s = 1.5",
     "settle_timeout_s = 10.0": "settle_timeout_s = 1.0",
     "slew_a_per_s = 10.0": "slew_a_per_s = 30.0",
 }
@@ -110,23 +110,14 @@ def port() -> int:
     return found
 
 
-@pytest.fixture(scope="module")
-def other_port(port: int) -> Iterator[int]:
-    """For processes that are started meanwhile."""
-    found = free_ports(port + 8000)
-    os.environ.update(client_environment(found))
-    yield found
-    os.environ.update(client_environment(port))
-
-
 @pytest.fixture(scope="session")
 def twin(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualBeamMachine]:
-    """One for all who ask it from this process: libca is slow to find an IOC again that it has lost."""
+    """One for all, since each takes seconds to start."""
     with VirtualBeamMachine(tmp_path_factory.mktemp("ioc"), seed=SEED, port=port, rate_hz=30.0, lag_s=0.03) as machine:
         yield machine
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _room(twin: VirtualBeamMachine) -> Iterator[Room]:
     room = Room()
     yield room

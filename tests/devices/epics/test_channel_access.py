@@ -15,7 +15,7 @@ def test_where_no_repeater_is_installed_ours_runs(spare_port: int, ours: bool) -
 import time, epics
 from robostack_real.devices.epics.channel_access import repeater
 {"repeater()" if ours else ""}
-epics.ca.initialize_libca()
+epics.PV("NOBODY:Here")
 time.sleep(0.3)
 """
     environment = {**os.environ, "PATH": "/nowhere", "EPICS_CA_REPEATER_PORT": str(spare_port)}

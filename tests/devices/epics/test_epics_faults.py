@@ -62,7 +62,7 @@ def test_a_setpoint_that_someone_else_changed_is_theirs(
 
 
 def test_a_signal_holds(room: Any, command: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM):
         room.put("HCM1:ORBIT:Step", 0)
         acting = room.during(lambda number=number: os.kill(os.getpid(), number))
         assert replace(command, steps=60).run() == HELD
@@ -87,20 +87,19 @@ def test_a_terminal_that_is_closed_in_the_middle_holds_and_what_stands_is_verifi
     assert room.get(OWNER) == ""
 
 
+@pytest.mark.filterwarnings("ignore:ca.get")
 def test_an_ioc_that_hangs_is_noticed_and_what_stands_is_verified_when_it_goes_on(
-    twin: Any, room: Any, command: Command, config: Path, capsys: pytest.CaptureFixture[str]
+    twin: Any, room: Any, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config.write_text(config.read_text().replace("connect_timeout_s = 2.0", "connect_timeout_s = 0.7"))
-
     def hang() -> None:
         twin.freeze()
-        time.sleep(2.0)
+        time.sleep(3.4)
         twin.thaw()
 
     hanging = room.during(hang)
     assert replace(command, steps=60).run() == HELD
     hanging.join()
     out = capsys.readouterr().out
-    assert "connected, and has not answered for 0.7 s; its IOC may hang" in out
-    assert "waiting up to 20 s for HCM1_PS:DCH_01:ISet" in out and "verified: every setpoint stands" in out
+    assert "connected, and has not answered for 1.5 s; its IOC may hang" in out
+    assert "waiting up to 60 s for HCM1_PS:DCH_01:ISet" in out and "verified: every setpoint stands" in out
     assert room.get(OWNER) == ""
