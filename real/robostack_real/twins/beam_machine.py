@@ -56,8 +56,8 @@ def server_environment(port: int) -> dict[str, str]:
 
 
 class VirtualBeamMachine:
-    """The IOC's process. `kill` and `start` are a crash and a reboot; setpoints are kept in `folder`. `freeze` leaves it
-    connected and silent, `thaw` lets it go on.
+    """The IOC's process. `kill` and `start` are a crash and a reboot; setpoints are kept in `folder`. `freeze` leaves
+    it connected and silent, `thaw` lets it go on.
 
     Raises LinkError when it does not come up.
     """
@@ -74,7 +74,8 @@ class VirtualBeamMachine:
     ) -> None:
         self.port = port
         self._line = [sys.executable, "-m", __name__, "--seed", str(seed), "--state", str(folder / "setpoints.json")]
-        self._line += ["--rate-hz", str(rate_hz), "--lag-s", str(lag_s), *(["--machine", str(machine)] if machine else [])]
+        self._line += ["--rate-hz", str(rate_hz), "--lag-s", str(lag_s)]
+        self._line += ["--machine", str(machine)] if machine else []
 
     def start(self, *more: str) -> None:
         read, write = os.pipe()

@@ -1,6 +1,6 @@
 """Reads and sets PVs by lines of JSON, in a process and a libca of its own: what operators and other programs do.
 
-    ["PV"] -> its value         {"PV": value, ...} -> true, once all of these puts are done
+["PV"] -> its value         {"PV": value, ...} -> true, once all of these puts are done
 """
 
 from __future__ import annotations

@@ -76,7 +76,8 @@ def test_a_terminal_that_is_closed_in_the_middle_holds_and_what_stands_is_verifi
 ) -> None:
     ours, theirs = os.openpty()
     line = [need_tool("setsid"), "--ctty", sys.executable, "-m", "robostack", "run", str(policy), "--live",
-            "--config", str(config), "--steps", "200", "--controller", "gain_filter", "--root", str(tmp_path / "logs")]  # fmt: skip
+            "--config", str(config), "--steps", "200", "--controller", "gain_filter",
+            "--root", str(tmp_path / "logs")]  # fmt: skip
     with subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs) as run:
         os.close(theirs)
         closing = room.during(lambda: os.close(ours))
