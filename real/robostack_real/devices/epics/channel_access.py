@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import socket
+import struct
 import threading
 import time
 import warnings
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 MAJOR, INVALID = 2, 3
 REPEATER_PORT = 5065
+REPEATER_REGISTER = struct.pack(">HHHHII", 24, 0, 0, 0, 0, 0)
 
 warnings.filterwarnings("ignore", r"ca\.get\(.*timed out", module=r"epics\.ca")  # Lost says it
 
@@ -156,11 +158,13 @@ def repeater() -> None:
     live, as libca has it on systems without processes."""
     if shutil.which("caRepeater"):
         return
+    port = int(os.environ.get("EPICS_CA_REPEATER_PORT", REPEATER_PORT))
     run = ctypes.CDLL(epics.ca.find_libca()).caRepeaterThread  # returns when there is one already
     threading.Thread(target=run, args=(None,), daemon=True).start()
-    port, until = int(os.environ.get("EPICS_CA_REPEATER_PORT", REPEATER_PORT)), time.monotonic() + 1.0
-    with suppress(OSError):
-        while time.monotonic() < until:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                probe.bind(("", port))  # raises when the thread has it
-            time.sleep(0.005)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.01)
+        for _ in range(100):  # until it confirms that it is there
+            client.sendto(REPEATER_REGISTER, ("127.0.0.1", port))
+            with suppress(TimeoutError):
+                client.recv(len(REPEATER_REGISTER))
+                return
