@@ -99,7 +99,7 @@ def main() -> None:
     for what, ms in (
         ("a step", step_ms),
         ("of it waiting for the ramp, settling and shots", waited_ms),
-        ("of it robostack and Channel Access", step_ms - waited_ms),
+        ("of it robostack, Channel Access and the answers of the twin", step_ms - waited_ms),
     ):
         for q in (50, 99):
             rows.append(row(f"{what}, p{q}", float(np.percentile(ms, q)), "ms"))

@@ -19,6 +19,7 @@ import pytest
 pytest.importorskip("epics.ca")
 pytest.importorskip("softioc.softioc")
 
+from robostack_real.devices.epics import operator
 from robostack_real.devices.epics.command import Command
 from robostack_real.twins.beam_machine import SWITCHES, VirtualBeamMachine, client_environment
 
@@ -110,14 +111,23 @@ def port() -> int:
     return found
 
 
+@pytest.fixture(scope="module")
+def other_port(port: int) -> Iterator[int]:
+    """For processes that are started meanwhile."""
+    found = free_ports(port + 8000)
+    os.environ.update(client_environment(found))
+    yield found
+    os.environ.update(client_environment(port))
+
+
 @pytest.fixture(scope="session")
 def twin(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualBeamMachine]:
-    """One for all, since each takes seconds to start."""
+    """One for all who ask it from this process: it takes seconds to start."""
     with VirtualBeamMachine(tmp_path_factory.mktemp("ioc"), seed=SEED, port=port, rate_hz=30.0, lag_s=0.03) as machine:
         yield machine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _room(twin: VirtualBeamMachine) -> Iterator[Room]:
     room = Room()
     yield room
@@ -136,8 +146,14 @@ def room(_room: Room) -> Room:
             "HCM1:ORBIT:Owner": "",
         }
     )
-    time.sleep(0.3)  # ten times the lag
+    time.sleep(0.2)  # six times the lag
     return found
+
+
+@pytest.fixture(autouse=True)
+def _no_long_arbitration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process; of two that claim at once each has its own."""
+    monkeypatch.setattr(operator, "ARBITRATION_S", 0.05)
 
 
 @pytest.fixture

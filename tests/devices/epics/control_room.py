@@ -26,7 +26,9 @@ def main() -> None:
                 pvs[name] = epics.PV(name, auto_monitor=False)
         answer = None
         for _ in range(60):  # while they are away
-            with suppress(epics.ca.ChannelAccessException, epics.ca.ChannelAccessGetFailure):
+            with suppress(
+                epics.ca.ChannelAccessException, epics.ca.ChannelAccessGetFailure, epics.ca.CASeverityException
+            ):
                 if all([pvs[name].wait_for_connection(1.0) for name in asked]):
                     answer = put(pvs, asked) if isinstance(asked, dict) else pvs[asked[0]].get(use_monitor=False)
             if answer is not None:

@@ -47,7 +47,7 @@ def test_a_fault_holds_every_setpoint_where_it_is(
     stands = room.setpoints()
     assert stands == pytest.approx({**dict.fromkeys(stands, 0.0), **last_put(log())})
     assert any(stands.values()), "held where it is, not moved back"
-    time.sleep(0.3)
+    time.sleep(0.2)
     assert room.setpoints() == stands and room.get(OWNER) == ""
 
 
@@ -101,6 +101,6 @@ def test_an_ioc_that_hangs_is_noticed_and_what_stands_is_verified_when_it_goes_o
     assert replace(command, steps=60).run() == HELD
     hanging.join()
     out = capsys.readouterr().out
-    assert "connected, and has not answered for 1.5 s; its IOC may hang" in out
+    assert "connected, and has not answered" in out and "for 1.5 s; its IOC may hang" in out
     assert "waiting up to 60 s for HCM1_PS:DCH_01:ISet" in out and "verified: every setpoint stands" in out
     assert room.get(OWNER) == ""

@@ -128,18 +128,19 @@ def test_the_operator_starts_holds_and_aborts_it(
     room: Any, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def operate() -> None:
-        time.sleep(1.5)
+        while room.get("HCM1:ORBIT:Status") != "waiting for Start":
+            time.sleep(0.02)
+        time.sleep(0.4)
         assert set(room.setpoints().values()) == {0.0}, "it waits for Start"
         room.put("HCM1:ORBIT:Start", 1)
         while not room.get("HCM1:ORBIT:Step"):
             time.sleep(0.02)
         room.put("HCM1:ORBIT:Hold", 1)
-        time.sleep(0.5)
+        time.sleep(0.3)
         held = room.setpoints()
-        time.sleep(0.5)
+        time.sleep(0.4)
         assert room.setpoints() == held
         room.put("HCM1:ORBIT:Hold", 0)
-        time.sleep(0.3)
         room.put("HCM1:ORBIT:Abort", 1)
         done.append(True)
 

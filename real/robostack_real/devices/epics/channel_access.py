@@ -98,11 +98,14 @@ class Pv:
         return (low, high, unit) if low < high else (-math.inf, math.inf, unit)
 
     def put(self, value: Any) -> None:
-        """Returns when the record has processed. Raises Lost when that is not known."""
+        """Returns when the record has processed, or its IOC died meanwhile, which the next get says. Raises Lost."""
         with self._answers(f"a put of {value}"):
             done = self._pv.put(value, wait=True, timeout=self._timeout_s)
         if done != 1:
-            raise Lost(f"{self.name}: no answer to a put of {value}; whether it took is not known")
+            raise Lost(
+                f"{self.name}: connected, and has not answered a put of {value} for {self._timeout_s:g} s; its IOC may "
+                "hang, and whether the put took is not known"
+            )
 
     @contextmanager
     def _answers(self, asked: str) -> Iterator[None]:

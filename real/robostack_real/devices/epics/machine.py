@@ -257,8 +257,8 @@ class BeamMachine:
         self.log.put(pv.name, before, value, why)
         self.setpoint_a[i], self._unanswered[i] = value, before
         pv.put(value)
-        del self._unanswered[i]
         found = float(pv.get().value)
+        del self._unanswered[i]  # not sooner: to libca a put is done, too, when its IOC dies
         if abs(found - value) > self.file.timing.setpoint_tolerance_a:
             raise Hold(
                 f"{pv.name} = {found:g} A right after we put {value:g} A: its record limited or refused it, "
