@@ -57,7 +57,7 @@ isaaclab-test:  ## train on a task of Isaac Lab 3.0, installed by itself (minute
 	ROBOSTACK_ISAACLAB=1 OMP_NUM_THREADS=1 .venv-isaaclab/bin/python -m pytest -q -s tests/isaaclab
 
 bench:  ## run every benchmark and fill the tables of README and docs
-	@./setup.sh --tools train dev mujoco bench beam-test
+	@./setup.sh --tools train dev mujoco bench beam-test epics
 	@for script in benchmarks/*.py; do \
 		case $$script in benchmarks/tables.py|benchmarks/_*) continue;; esac; \
 		echo "$$script"; $(PY) $$script $(BENCH) || exit 1; \

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import tempfile
@@ -70,7 +71,8 @@ def server_environment(port: int) -> dict[str, str]:
 
 
 class VirtualBeamMachine:
-    """The IOC's process. `kill` and `start` are a crash and a reboot; setpoints are kept in `folder`.
+    """The IOC's process. `kill` and `start` are a crash and a reboot; setpoints are kept in `folder`. `freeze` leaves
+    it connected and silent, `thaw` lets it go on.
 
     `truth`: a file for lines of JSON, which nobody on a machine sees: first what is wrong with it, then where the beam
     is at each update. Raises LinkError when it does not come up.
@@ -85,12 +87,13 @@ class VirtualBeamMachine:
         machine: Path | None = None,
         lattice: str = "cafe2_cm1",
         rate_hz: float = 10.0,
+        lag_s: float = LAG_S,
         truth: Path | None = None,
     ) -> None:
         self.port = port
         self._line = [sys.executable, "-m", __name__, "--seed", str(seed), "--state", str(folder / "setpoints.json")]
-        self._line += ["--rate-hz", str(rate_hz), *(["--machine", str(machine)] if machine else [])]
-        self._line += ["--lattice", lattice, *(["--truth", str(truth)] if truth else [])]
+        self._line += ["--rate-hz", str(rate_hz), "--lag-s", str(lag_s), "--lattice", lattice]
+        self._line += [*(["--machine", str(machine)] if machine else []), *(["--truth", str(truth)] if truth else [])]
 
     def start(self, *more: str) -> None:
         read, write = os.pipe()
@@ -108,6 +111,12 @@ class VirtualBeamMachine:
         self._process.kill()
         self._process.stop()
 
+    def freeze(self) -> None:
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self._process.pid, signal.SIGCONT)
+
     def wait(self) -> None:
         """Until it ends by itself, which raises LinkError."""
         select.select([self._process.pidfd], [], [])
@@ -124,7 +133,7 @@ class VirtualBeamMachine:
 class Plant:
     """The machine behind the records: currents that follow setpoints, and the orbit that they make."""
 
-    def __init__(self, file: MachineFile, seed: int, lattice: str) -> None:
+    def __init__(self, file: MachineFile, seed: int, lattice: str, lag_s: float) -> None:
         import torch
 
         from robostack_sim.beam.config import BeamOrbitConfig
@@ -138,11 +147,11 @@ class Plant:
         self._file = file
         self._correctors = [line.corrector_names.index(c.name) for c in file.correctors]
         self._readings = [line.readings.index(r) for r in file.readings]
-        self._random = np.random.default_rng(seed)
+        self._random, self._lag_s = np.random.default_rng(seed), lag_s
         self.current_a = np.zeros(len(file.correctors))
 
     def advance(self, setpoint_a: np.ndarray, stuck: int, dt_s: float) -> None:
-        step = (setpoint_a - self.current_a) * (1.0 - np.exp(-dt_s / LAG_S))
+        step = (setpoint_a - self.current_a) * (1.0 - np.exp(-dt_s / self._lag_s))
         if 0 < stuck <= len(step):
             step[stuck - 1] = 0.0
         self.current_a = self.current_a + step
@@ -188,7 +197,7 @@ def serve(options: argparse.Namespace) -> None:
     from softioc import alarm, asyncio_dispatcher, builder, softioc
 
     file = MachineFile.read(options.machine)
-    plant = Plant(file, options.seed, options.lattice)
+    plant = Plant(file, options.seed, options.lattice, options.lag_s)
     kept: Mapping[str, float] = json.loads(options.state.read_text()) if options.state.exists() else {}
     setpoints = np.array([kept.get(c.setpoint, 0.0) for c in file.correctors])
     plant.current_a = setpoints.copy()
@@ -296,6 +305,7 @@ def _parser() -> argparse.ArgumentParser:
     found.add_argument("--lattice", default="cafe2_cm1")
     found.add_argument("--state", type=Path, required=True)
     found.add_argument("--rate-hz", type=float, default=10.0)
+    found.add_argument("--lag-s", type=float, default=LAG_S, help="of the supplies, a time constant")
     found.add_argument("--setpoint-limit-a", type=float, default=10.0)
     found.add_argument("--truth", type=Path)
     found.add_argument("--read-only", default="", help="PV of a setpoint that takes no put")

@@ -18,13 +18,14 @@ import pytest
 pytest.importorskip("epics.ca")
 pytest.importorskip("softioc.softioc")
 
+from robostack_real.devices.epics import operator
 from robostack_real.devices.epics.command import Command
 from robostack_real.twins.beam_machine import SWITCHES, VirtualBeamMachine, client_environment, free_ports
 
 FAST = {
-    "shots = 3": "shots = 2\nramp_period_s = 0.05\nreturn_timeout_s = 20.0\nconnect_timeout_s = 2.0",
-    "max_age_s = 2.0": "max_age_s = 1.0",
-    "settle_timeout_s = 10.0": "settle_timeout_s = 2.0",
+    "shots = 3": "shots = 2\nramp_period_s = 0.05\nreturn_timeout_s = 60.0\nconnect_timeout_s = 1.5",
+    "max_age_s = 2.0": "max_age_s = 1.5",
+    "settle_timeout_s = 10.0": "settle_timeout_s = 1.0",
     "slew_a_per_s = 10.0": "slew_a_per_s = 30.0",
 }
 SEED = 4
@@ -40,20 +41,23 @@ class Room:
         )
         self._lock = threading.Lock()
 
-    def _ask(self, *words: Any) -> Any:
+    def _ask(self, asked: Any) -> Any:
         with self._lock:
             assert self._process.stdin is not None and self._process.stdout is not None
-            self._process.stdin.write(json.dumps(words) + "\n")
+            self._process.stdin.write(json.dumps(asked) + "\n")
             self._process.stdin.flush()
             answer = json.loads(self._process.stdout.readline())
-        assert answer is not None, f"no answer from {words[0]}"
+        assert answer is not None, f"no answer to {asked}"
         return answer
 
     def get(self, name: str) -> Any:
-        return self._ask(name)
+        return self._ask([name])
 
     def put(self, name: str, value: Any) -> None:
-        assert self._ask(name, value) == 1
+        self.put_all({name: value})
+
+    def put_all(self, values: dict[str, Any]) -> None:
+        self._ask(values)
 
     def close(self) -> None:
         self._process.kill()
@@ -80,6 +84,11 @@ CORRECTORS = [f"HCM1_PS:DC{axis}_{i:02d}:ISet" for i in range(1, 6) for axis in 
 
 
 @pytest.fixture(scope="session")
+def spare_port() -> int:
+    return free_ports(37000 + 2 * (os.getpid() % 4000))
+
+
+@pytest.fixture(scope="session")
 def port() -> int:
     """libca reads its environment once a process."""
     found = free_ports(21000 + 2 * (os.getpid() % 4000))  # so that workers do not meet
@@ -98,8 +107,8 @@ def other_port(port: int) -> Iterator[int]:
 
 @pytest.fixture(scope="session")
 def twin(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualBeamMachine]:
-    """One for all who ask it from this process: libca is slow to find an IOC again that it has lost."""
-    with VirtualBeamMachine(tmp_path_factory.mktemp("ioc"), seed=SEED, port=port, rate_hz=30.0) as machine:
+    """One for all who ask it from this process: it takes seconds to start."""
+    with VirtualBeamMachine(tmp_path_factory.mktemp("ioc"), seed=SEED, port=port, rate_hz=30.0, lag_s=0.03) as machine:
         yield machine
 
 
@@ -114,15 +123,22 @@ def _room(twin: VirtualBeamMachine) -> Iterator[Room]:
 def room(_room: Room) -> Room:
     """With the machine as it was at first."""
     found = _room
-    for name in SWITCHES:
-        found.put(f"TWIN:{name}", 0)
-    for pv in CORRECTORS:
-        found.put(pv, 0.0)
-    found.put("HCM1:ORBIT:Owner", "")
-    for name in ("Start", "Hold", "Abort", "Step"):
-        found.put(f"HCM1:ORBIT:{name}", 0)
-    time.sleep(0.5)
+    found.put_all(
+        {
+            **{f"TWIN:{name}": 0 for name in SWITCHES},
+            **dict.fromkeys(CORRECTORS, 0.0),
+            **{f"HCM1:ORBIT:{name}": 0 for name in ("Start", "Hold", "Abort", "Step")},
+            "HCM1:ORBIT:Owner": "",
+        }
+    )
+    time.sleep(0.2)  # six times the lag
     return found
+
+
+@pytest.fixture(autouse=True)
+def _no_long_arbitration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process; of two that claim at once each has its own."""
+    monkeypatch.setattr(operator, "ARBITRATION_S", 0.05)
 
 
 @pytest.fixture

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,7 +47,7 @@ def test_a_fault_holds_every_setpoint_where_it_is(
     stands = room.setpoints()
     assert stands == pytest.approx({**dict.fromkeys(stands, 0.0), **last_put(log())})
     assert any(stands.values()), "held where it is, not moved back"
-    time.sleep(0.3)
+    time.sleep(0.2)
     assert room.setpoints() == stands and room.get(OWNER) == ""
 
 
@@ -66,3 +69,38 @@ def test_a_signal_holds(room: Any, command: Command, capsys: pytest.CaptureFixtu
         acting.join()
         assert f"{number.name} was sent" in capsys.readouterr().out
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_terminal_that_is_closed_in_the_middle_holds_and_what_stands_is_verified(
+    room: Any, need_tool: Any, config: Path, policy: Path, tmp_path: Path, log: Any
+) -> None:
+    ours, theirs = os.openpty()
+    line = [need_tool("setsid"), "--ctty", sys.executable, "-m", "robostack", "run", str(policy), "--live",
+            "--config", str(config), "--steps", "200", "--controller", "gain_filter",
+            "--root", str(tmp_path / "logs")]  # fmt: skip
+    with subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs) as run:
+        os.close(theirs)
+        closing = room.during(lambda: os.close(ours))
+        assert run.wait(20.0) == HELD
+        closing.join()
+    lines = {e["event"]: e for e in log() if "event" in e}
+    assert lines["hold"]["why"] == "SIGHUP was sent" and lines["held"]["verified"]
+    assert room.get(OWNER) == ""
+
+
+@pytest.mark.filterwarnings("ignore:ca.get")
+def test_an_ioc_that_hangs_is_noticed_and_what_stands_is_verified_when_it_goes_on(
+    twin: Any, room: Any, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def hang() -> None:
+        twin.freeze()
+        time.sleep(3.4)
+        twin.thaw()
+
+    hanging = room.during(hang)
+    assert replace(command, steps=60).run() == HELD
+    hanging.join()
+    out = capsys.readouterr().out
+    assert "connected, and has not answered" in out and "for 1.5 s; its IOC may hang" in out
+    assert "waiting up to 60 s for HCM1_PS:DCH_01:ISet" in out and "verified: every setpoint stands" in out
+    assert room.get(OWNER) == ""

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robostack.cli import main
 from robostack.devices import connect
 from robostack.export.onnx import load_policy
 from robostack.spec import ContractError
+from robostack_real.devices.epics import operator
 from robostack_real.devices.epics.command import HELD, Command
 
 OWNER = "HCM1:ORBIT:Owner"
@@ -55,8 +57,17 @@ def test_every_put_is_in_the_log_in_its_order(room: Any, command: Command, log: 
         pv.disconnect()
 
 
-def test_without_live_nothing_is_put(room: Any, command: Command, log: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert replace(command, live=False).run() == 0
+def test_without_live_nothing_is_put(
+    room: Any,
+    policy: Path,
+    config: Path,
+    log: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(policy), "--device", "epics", "--config", str(config)]) == 0
     assert "nothing was put" in capsys.readouterr().out
     assert set(room.setpoints().values()) == {0.0} and room.get(OWNER) == ""
     assert not [e for e in log() if "put" in e]
@@ -69,7 +80,7 @@ def test_the_policy_itself_acts_through_its_envelope(room: Any, command: Command
 
 
 def test_a_second_controller_is_refused_and_a_dead_one_is_replaced(
-    room: Any, command: Command, config: Path, policy: Path, tmp_path: Path
+    room: Any, command: Command, config: Path, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = [sys.executable, "-m", "robostack", "run", str(policy), "--config", str(config), "--live", "--steps", "200",
             "--controller", "gain_filter", "--root", str(tmp_path / "first")]  # fmt: skip
@@ -85,25 +96,52 @@ def test_a_second_controller_is_refused_and_a_dead_one_is_replaced(
     assert first.returncode == HELD and "SIGTERM was sent" in out
     room.put("HCM1:ORBIT:Hold", 0)
     room.put(OWNER, "host:1:died")
+    monkeypatch.setattr(operator, "WATCHED_S", 1.0)
     assert replace(command, steps=1).run() == 0
+
+
+def test_of_two_that_claim_at_the_same_instant_exactly_one_steers(room: Any, config: Path, tmp_path: Path) -> None:
+    def claimant(name: str) -> subprocess.Popen[str]:
+        line = [sys.executable, str(Path(__file__).with_name("claimant.py")), str(config), str(tmp_path / name)]
+        return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def tell(process: Any) -> None:
+        process.stdin.write("\n")
+        process.stdin.flush()
+
+    with claimant("first") as first, claimant("second") as second:
+        both = (first, second)
+        assert [p.stdout.readline() for p in both] == ["ready\n"] * 2  # type: ignore[union-attr]
+        for apart_s in (0.0, 0.001, 0.003):
+            tell(first)
+            time.sleep(apart_s)
+            tell(second)
+            said = [p.stdout.readline().strip() for p in both]  # type: ignore[union-attr]
+            assert sorted("another controller" in s for s in said) == [False, True], said
+            assert room.get(OWNER) in said
+            for p in both:
+                tell(p)
+        for p in both:
+            p.stdin.close()  # type: ignore[union-attr]
 
 
 def test_the_operator_starts_holds_and_aborts_it(
     room: Any, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def operate() -> None:
-        time.sleep(1.5)
+        while room.get("HCM1:ORBIT:Status") != "waiting for Start":
+            time.sleep(0.02)
+        time.sleep(0.4)
         assert set(room.setpoints().values()) == {0.0}, "it waits for Start"
         room.put("HCM1:ORBIT:Start", 1)
         while not room.get("HCM1:ORBIT:Step"):
             time.sleep(0.02)
         room.put("HCM1:ORBIT:Hold", 1)
-        time.sleep(0.5)
+        time.sleep(0.3)
         held = room.setpoints()
-        time.sleep(0.5)
+        time.sleep(0.4)
         assert room.setpoints() == held
         room.put("HCM1:ORBIT:Hold", 0)
-        time.sleep(0.3)
         room.put("HCM1:ORBIT:Abort", 1)
         done.append(True)
 
@@ -156,7 +194,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_put(
         ("beam_current_min = 1.0", "beam_current_min = 30.0", "the beam is gone; nothing was put"),
     ):
         assert before in text
-        config.write_text(text.replace(before, after).replace("connect_timeout_s = 2.0", "connect_timeout_s = 1.0"))
+        config.write_text(text.replace(before, after))
         with pytest.raises(ContractError, match=said.replace(".", r"\.")):
             command.run()
     assert set(room.setpoints().values()) == {0.0}

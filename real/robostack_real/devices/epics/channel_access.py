@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import math
+import os
+import shutil
+import socket
+import struct
+import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import epics
 
+T = TypeVar("T")
+
 MAJOR, INVALID = 2, 3
+REPEATER_PORT = 5065
+REPEATER_REGISTER = struct.pack(">HHHHII", 24, 0, 0, 0, 0, 0)
+
+warnings.filterwarnings("ignore", r"ca\.get\(.*timed out", module=r"epics\.ca")  # Lost says it
 
 
 class Hold(ConnectionError):
@@ -52,10 +66,25 @@ class Pv:
 
     def get(self) -> Value:
         """Asked of the IOC now. Raises Lost."""
+        (answer,) = ask([self])
+        if isinstance(answer, Lost):
+            raise answer
+        return answer
+
+    def request(self) -> float:
+        """Sends a get, for `answer` -> until when one is waited for. Raises Lost."""
         with self._answers("a get"):
-            found = self._pv.get_with_metadata(form="time", use_monitor=False, timeout=self._timeout_s)
+            self._type = epics.ca.promote_type(self._pv.chid, use_time=True)
+            epics.ca.get_with_metadata(self._pv.chid, ftype=self._type, wait=False)
+        return time.monotonic() + self._timeout_s
+
+    def answer(self, until: float) -> Value:
+        """Raises Lost."""
+        with self._answers("a get"):
+            left = max(0.0, until - time.monotonic())
+            found = epics.ca.get_complete_with_metadata(self._pv.chid, ftype=self._type, timeout=left)
         if found is None or found.get("value") is None:
-            raise Lost(f"{self.name}: does not answer")
+            raise Lost(f"{self.name}: connected, and has not answered for {self._timeout_s:g} s; its IOC may hang")
         return Value(found["value"], int(found["severity"]), time.time() - found["timestamp"], found["timestamp"])
 
     def limits(self) -> tuple[float, float, str]:
@@ -69,11 +98,14 @@ class Pv:
         return (low, high, unit) if low < high else (-math.inf, math.inf, unit)
 
     def put(self, value: Any) -> None:
-        """Returns when the record has processed. Raises Lost when that is not known."""
+        """Returns when the record has processed, or its IOC died meanwhile, which the next get says. Raises Lost."""
         with self._answers(f"a put of {value}"):
             done = self._pv.put(value, wait=True, timeout=self._timeout_s)
         if done != 1:
-            raise Lost(f"{self.name}: no answer to a put of {value}; whether it took is not known")
+            raise Lost(
+                f"{self.name}: connected, and has not answered a put of {value} for {self._timeout_s:g} s; its IOC may "
+                "hang, and whether the put took is not known"
+            )
 
     @contextmanager
     def _answers(self, asked: str) -> Iterator[None]:
@@ -90,16 +122,52 @@ class Pv:
             raise Lost(f"{self.name}: {asked} failed: {error}") from error
 
 
+def ask(pvs: Sequence[Pv]) -> list[Value | Lost]:
+    """All of them at once, so that they take one way there and back, and are nearly of one moment."""
+    sent = [_or_lost(pv.request) for pv in pvs]
+    return [
+        until if isinstance(until, Lost) else _or_lost(functools.partial(pv.answer, until))
+        for pv, until in zip(pvs, sent, strict=True)
+    ]
+
+
+def _or_lost(act: Callable[[], T]) -> T | Lost:
+    try:
+        return act()
+    except Lost as error:
+        return error
+
+
 def connect(names: Iterable[str], timeout_s: float) -> dict[str, Pv]:
-    """By name; whether each is there is `missing`'s to say."""
-    found = {name: Pv(name, timeout_s) for name in names}
-    wait(found.values(), timeout_s)
-    return found
+    """By name; whether each is there is `wait`'s to say."""
+    repeater()
+    return {name: Pv(name, timeout_s) for name in names}
 
 
 def wait(pvs: Iterable[Pv], timeout_s: float) -> list[str]:
-    """Names of those that are not connected after so long at most."""
-    pvs, until = list(pvs), time.monotonic() + timeout_s
-    while (gone := [p.name for p in pvs if not p.connected]) and time.monotonic() < until:
+    """Names of those that do not answer after so long."""
+    silent, until = list(pvs), time.monotonic() + timeout_s
+    while silent := [pv for pv, found in zip(silent, ask(silent), strict=True) if isinstance(found, Lost)]:
+        if time.monotonic() > until:
+            break
         epics.ca.poll(0.01, 1.0)
-    return gone
+    return [pv.name for pv in silent]
+
+
+@functools.cache
+def repeater() -> None:
+    """To be called before the first PV is made. libca starts EPICS base's caRepeater, by which clients hear at once of
+    an IOC that is back; where that is not installed it complains, and the same runs here in a thread for as long as we
+    live, as libca has it on systems without processes."""
+    if shutil.which("caRepeater"):
+        return
+    port = int(os.environ.get("EPICS_CA_REPEATER_PORT", REPEATER_PORT))
+    run = ctypes.CDLL(epics.ca.find_libca()).caRepeaterThread  # returns when there is one already
+    threading.Thread(target=run, args=(None,), daemon=True).start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.01)
+        for _ in range(100):  # until it confirms that it is there
+            client.sendto(REPEATER_REGISTER, ("127.0.0.1", port))
+            with suppress(TimeoutError):
+                client.recv(len(REPEATER_REGISTER))
+                return

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,18 +206,26 @@ def _held(machine: BeamMachine, act: Callable[[], int]) -> int:
             raise ContractError(f"{reason}; nothing was put") from reason
         why = str(reason)
     except Exception as error:
-        why = f"{type(error).__name__}: {error}"
-    print(f"HOLD: {why}", flush=True)
+        why = machine.asked_to_stop or f"{type(error).__name__}: {error}"
     machine.log.say("hold", why=why)
-    verified = machine.verify(lambda line: print(f"  {line}", flush=True))
+    _say(f"HOLD: {why}")
+    verified = machine.verify(lambda line: _say(f"  {line}"))
     stands = (
         "verified: every setpoint stands where we left it" if verified else "NOT all stands as we left it, see above"
     )
-    print(f"setpoints are held, nothing more is put; {stands}")
+    _say(f"setpoints are held, nothing more is put; {stands}")
     if (machine.folder / "snapshot.json").exists():
-        print(f"the way back, when the machine is sound: --restore {machine.folder / 'snapshot.json'} --live")
+        _say(f"the way back, when the machine is sound: --restore {machine.folder / 'snapshot.json'} --live")
     machine.release(f"HOLD: {why}")
     return HELD if verified else HELD_BLIND
+
+
+def _say(line: str) -> None:
+    """Where somebody still reads it: a terminal or a pipe that is gone must not keep us from verifying."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tick(device: EpicsDevice, controller: Controller, samples: Any) -> np.ndarray:
@@ -245,8 +255,9 @@ def _rms(error: np.ndarray) -> float:
 
 @contextlib.contextmanager
 def _stopped_by_signals(machine: BeamMachine) -> Iterator[None]:
-    """Ctrl-C, SIGTERM (a service manager) and SIGHUP (the terminal is gone) hold the machine."""
-    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """Ctrl-C, SIGTERM (a service manager) and SIGHUP (the terminal is gone, and no nohup) hold the machine."""
+    kinds = [signal.SIGINT, signal.SIGTERM]
+    kinds += [signal.SIGHUP] * (signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN)
     before = [signal.signal(kind, lambda n, _: machine.stop(f"{signal.Signals(n).name} was sent")) for kind in kinds]
     try:
         yield

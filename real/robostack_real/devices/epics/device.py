@@ -123,7 +123,8 @@ class EpicsDevice:
         self._best_m = min(self._best_m, rms)
         self.machine.operator.progress(self._moves, rms, self._best_m)
         found = {"position_m": position_m.tolist(), "setpoint_a": self.machine.setpoint_a.tolist()}
-        self.machine.log.say("orbit", step=self._moves, rms_m=rms, **found)
+        waited_s = round(self.machine.waited_s, 6)
+        self.machine.log.say("orbit", step=self._moves, rms_m=rms, waited_s=waited_s, **found)
 
     def __enter__(self) -> Self:
         self.machine.__enter__()

@@ -53,10 +53,13 @@ class BeamMachine:
         self._step_max = np.array([c.step_max_a for c in file.correctors])
         self._travel_max = np.array([c.travel_max_a for c in file.correctors])
         self._scale = np.repeat([METRES[b.unit] for b in file.bpms], 2)
-        self._asked_to_stop = ""
+        self.asked_to_stop = ""
+        """why, once it was"""
         self._stopped = threading.Event()
         self.began = False
         """only then may anything be put"""
+        self.waited_s = 0.0
+        """slept so far: for ramps, settling and shots"""
         self._permitted: Callable[[], None] = self._check_beam
         self._unanswered: dict[int, float] = {}
         """what stood on a corrector before a put that nobody answered"""
@@ -86,7 +89,7 @@ class BeamMachine:
         connections that are there. Raises ContractError as entering does."""
         self.log.close()
         self.folder, self.log = folder, PutLog(folder)
-        self._asked_to_stop, self.began, self._permitted = "", False, self._check_beam
+        self.asked_to_stop, self.began, self._permitted = "", False, self._check_beam
         self._stopped.clear()
         self._unanswered.clear()
         self._survey()
@@ -94,7 +97,7 @@ class BeamMachine:
     def _survey(self) -> None:
         """Everything is there and sound, and what stands is known."""
         file = self.file
-        if gone := [p.name for p in self._pvs.values() if not p.connected]:
+        if gone := channel_access.wait(self._pvs.values(), file.timing.connect_timeout_s):
             raise ContractError(
                 f"{file.name}: no answer from {', '.join(gone)}; are their IOCs up, the names right, and "
                 "EPICS_CA_ADDR_LIST set?"
@@ -102,7 +105,7 @@ class BeamMachine:
         self.operator = Operator(file.operator, self._pvs, self.log)
         try:
             self._check_records()
-            self.setpoint_a = np.array([self._sound(p).value for p in self._set], float)
+            self.setpoint_a = _values(self._sound(self._set))
             self._check_setpoints()
         except Hold as why:
             raise ContractError(f"{file.name}: {why}") from why
@@ -113,7 +116,7 @@ class BeamMachine:
         self.log.close()
 
     def stop(self, why: str = "asked to stop") -> None:
-        self._asked_to_stop = self._asked_to_stop or why
+        self.asked_to_stop = self.asked_to_stop or why
         self._stopped.set()
 
     def _check_records(self) -> None:
@@ -165,73 +168,64 @@ class BeamMachine:
     def read(self) -> Reading:
         """Mean of as many shots as the file says, all of them newer than this call. Raises Hold."""
         self.watch()
-        seen = np.array([p.get().timestamp for p in self._bpm])
+        seen = np.array([v.timestamp for v in self._fresh(self._bpm)])
         shots: list[Array] = []
         while len(shots) < self.file.timing.shots:
-            found = [self._fresh(p) for p in self._bpm]
+            found = self._fresh(self._bpm)
             stamps = np.array([v.timestamp for v in found])
             if (stamps > seen).all():
-                shots.append(np.array([v.value for v in found], float))
+                shots.append(_values(found))
                 seen = stamps
             else:
                 self._sleep(0.01)
         self.watch()
-        currents = np.array([self._fresh(p, MAJOR).value for p in self._back], float)
+        currents = _values(self._fresh(self._back, MAJOR))
         return Reading(np.mean(shots, 0) * self._scale, currents, max(0.0, time.time() - float(seen.min())))
 
     def watch(self) -> None:
         """Raises Hold unless everything is as it must be before a put."""
         if self._stopped.is_set():
-            raise Hold(self._asked_to_stop)
+            raise Hold(self.asked_to_stop)
         if self._count_losses() != self._losses:
             raise Lost(f"{', '.join(p.name for p in self._pvs.values() if p.losses)}: went away")
         if self._heartbeat is not None:
-            self._fresh(self._heartbeat)
+            self._fresh([self._heartbeat])
         self._permitted()
         self.operator.check()
         self._check_ours()
 
     def _check_beam(self) -> None:
-        current = self._fresh(self._beam).value
+        current = self._fresh([self._beam])[0].value
         if current < self.file.interlock.beam_current_min:
             raise Hold(
                 f"{self._beam.name} = {current:g}: below {self.file.interlock.beam_current_min:g}, the beam is gone"
             )
-        if self._permit is not None and self._fresh(self._permit, MAJOR).value != 1:
+        if self._permit is not None and self._fresh([self._permit], MAJOR)[0].value != 1:
             raise Hold(f"{self._permit.name}: the machine may not be moved")
 
     def _check_may_restore(self) -> None:
-        off = self._fresh(self._beam).value < self.file.interlock.beam_current_min
-        if not off and (self._permit is None or self._fresh(self._permit, MAJOR).value != 1):
+        off = self._fresh([self._beam])[0].value < self.file.interlock.beam_current_min
+        if not off and (self._permit is None or self._fresh([self._permit], MAJOR)[0].value != 1):
             raise Hold(f"there is beam ({self._beam.name}) and no permit: restore with the beam off, or permitted")
 
     def _check_ours(self, correctors: Sequence[int] | None = None) -> None:
         """Setpoints are where we left them."""
-        for i in range(len(self._set)) if correctors is None else correctors:
-            value = float(self._sound(self._set[i]).value)
+        chosen = range(len(self._set)) if correctors is None else correctors
+        for i, value in zip(chosen, _values(self._sound([self._set[i] for i in chosen])), strict=True):
             if abs(value - self.setpoint_a[i]) > self.file.timing.setpoint_tolerance_a:
                 raise Hold(
                     f"{self._set[i].name} = {value:g} A, and we left {self.setpoint_a[i]:g} A: "
                     "someone else changed it; the machine is theirs"
                 )
 
-    def _sound(self, pv: Pv, alarm: int = MAJOR) -> Value:
-        """Connected, a number, and in no alarm as severe. Raises Hold."""
-        found = pv.get()
-        if not math.isfinite(found.value):
-            raise Hold(f"{pv.name} = {found.value}: no number")
-        if found.severity >= alarm:
-            raise Hold(f"{pv.name}: alarm {'INVALID' if found.severity >= INVALID else 'MAJOR'}, value {found.value}")
-        return found
+    def _sound(self, pvs: Sequence[Pv], alarm: int = MAJOR) -> list[Value]:
+        """Connected, numbers, and in no alarm as severe. Raises Hold."""
+        return [_sound(pv, found, alarm) for pv, found in zip(pvs, channel_access.ask(pvs), strict=True)]
 
-    def _fresh(self, pv: Pv, alarm: int = INVALID) -> Value:
+    def _fresh(self, pvs: Sequence[Pv], alarm: int = INVALID) -> list[Value]:
         """Sound, and updated lately. A BPM in MAJOR alarm shows an orbit that is to be corrected."""
-        found, limit = self._sound(pv, alarm), self.file.timing.max_age_s
-        if found.age_s > limit:
-            raise Hold(f"{pv.name}: stale, not updated for {found.age_s:.1f} s (max_age_s = {limit:g})")
-        if found.age_s < -limit:
-            raise Hold(f"{pv.name}: its time is {-found.age_s:.1f} s ahead of this host's clock; set the clocks (NTP)")
-        return found
+        limit = self.file.timing.max_age_s
+        return [_fresh(pv, found, limit) for pv, found in zip(pvs, self._sound(pvs, alarm), strict=True)]
 
     def _count_losses(self) -> int:
         return sum(p.losses for p in self._pvs.values())
@@ -276,8 +270,8 @@ class BeamMachine:
         self.log.put(pv.name, before, value, why)
         self.setpoint_a[i], self._unanswered[i] = value, before
         pv.put(value)
-        del self._unanswered[i]
         found = float(pv.get().value)
+        del self._unanswered[i]  # not sooner: to libca a put is done, too, when its IOC dies
         if abs(found - value) > self.file.timing.setpoint_tolerance_a:
             raise Hold(
                 f"{pv.name} = {found:g} A right after we put {value:g} A: its record limited or refused it, "
@@ -289,7 +283,7 @@ class BeamMachine:
         timing, until = self.file.timing, time.monotonic() + self.file.timing.settle_timeout_s
         while True:
             self.watch()
-            off = np.abs([float(self._fresh(p, MAJOR).value) for p in self._back] - self.setpoint_a)
+            off = np.abs(_values(self._fresh(self._back, MAJOR)) - self.setpoint_a)
             if (off <= timing.settle_tolerance_a).all():
                 return
             if time.monotonic() > until:
@@ -306,18 +300,21 @@ class BeamMachine:
         self._sleep(seconds)
 
     def _sleep(self, seconds: float) -> None:
-        if self._stopped.wait(seconds):
-            raise Hold(self._asked_to_stop)
+        start = time.monotonic()
+        stopped = self._stopped.wait(seconds)
+        self.waited_s += time.monotonic() - start
+        if stopped:
+            raise Hold(self.asked_to_stop)
 
     def verify(self, say: Callable[[str], None]) -> bool:
         """After a Hold: whether every setpoint stands where we left it and is read back, by nothing but reading.
 
-        PVs that are gone are waited for. Says what it finds, corrector by corrector, and puts nothing.
+        PVs that are gone or silent are waited for. Says what it finds, corrector by corrector, and puts nothing.
         """
         timing = self.file.timing
         mine = [*self._set, *self._back]
-        if gone := [p.name for p in mine if not p.connected]:
-            say(f"waiting up to {timing.return_timeout_s:g} s for {', '.join(gone)}")
+        if silent := channel_access.wait(mine, 0.0):
+            say(f"waiting up to {timing.return_timeout_s:g} s for {', '.join(silent)}")
             channel_access.wait(mine, timing.return_timeout_s)
         until, trouble = time.monotonic() + timing.settle_timeout_s + timing.connect_timeout_s, [""]
         while trouble and time.monotonic() < until:
@@ -330,10 +327,12 @@ class BeamMachine:
         return not trouble
 
     def _trouble(self) -> list[str]:
-        found = []
+        found, n = [], len(self._set)
+        answers = channel_access.ask([*self._set, *self._back])
         for i, (pv, back) in enumerate(zip(self._set, self._back, strict=True)):
             try:
-                value, read = float(self._sound(pv).value), float(self._fresh(back, MAJOR).value)
+                value = float(_sound(pv, answers[i], MAJOR).value)
+                read = float(_fresh(back, _sound(back, answers[n + i], MAJOR), self.file.timing.max_age_s).value)
                 limits = pv.limits()
             except Hold as why:
                 found.append(f"{why}; we left {self.setpoint_a[i]:g} A on {pv.name}: not sure that it stands")
@@ -357,3 +356,25 @@ class BeamMachine:
             self.operator.release(status)
         except Hold as why:
             self.log.say("not released", why=str(why))
+
+
+def _sound(pv: Pv, found: Value | Lost, alarm: int) -> Value:
+    if isinstance(found, Lost):
+        raise found
+    if not math.isfinite(found.value):
+        raise Hold(f"{pv.name} = {found.value}: no number")
+    if found.severity >= alarm:
+        raise Hold(f"{pv.name}: alarm {'INVALID' if found.severity >= INVALID else 'MAJOR'}, value {found.value}")
+    return found
+
+
+def _fresh(pv: Pv, found: Value, max_age_s: float) -> Value:
+    if found.age_s > max_age_s:
+        raise Hold(f"{pv.name}: stale, not updated for {found.age_s:.1f} s (max_age_s = {max_age_s:g})")
+    if found.age_s < -max_age_s:
+        raise Hold(f"{pv.name}: its time is {-found.age_s:.1f} s ahead of this host's clock; set the clocks (NTP)")
+    return found
+
+
+def _values(found: Sequence[Value]) -> Array:
+    return np.array([v.value for v in found], float)

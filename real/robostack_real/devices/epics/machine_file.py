@@ -86,6 +86,7 @@ class Timing:
     setpoint_tolerance_a: float = 1e-3
     """an ISet further from what we put there was changed by someone else"""
     connect_timeout_s: float = 5.0
+    """how long PVs are looked for, and how long each answer is waited for: an IOC that is silent for longer hangs"""
     return_timeout_s: float = 60.0
     """how long PVs that went away are waited for, to verify what we left"""
 
