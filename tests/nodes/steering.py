@@ -78,7 +78,8 @@ class Beam:
 
     @property
     def action_a(self) -> np.ndarray:
-        return np.array(self._actions[-1][1].effort)
+        """The newest; nothing before the first."""
+        return np.array(self._actions[-1][1].effort) if self._actions else np.zeros(1)
 
     def applied(self) -> dict[int, np.ndarray]:
         """By stamp of the observation."""

@@ -67,7 +67,7 @@ class Twin:
     def ask(self, name: str, *value: Any) -> Any:
         """Gets, or puts."""
         assert self._room.stdin and self._room.stdout
-        self._room.stdin.write(json.dumps([name, *value]) + "\n")
+        self._room.stdin.write(json.dumps({name: value[0]} if value else [name]) + "\n")
         self._room.stdin.flush()
         return json.loads(self._room.stdout.readline())
 
