@@ -23,7 +23,7 @@ from robostack_real.devices.epics.command import Command
 from robostack_real.twins.beam_machine import SWITCHES, VirtualBeamMachine, client_environment, free_ports
 
 FAST = {
-    "shots = 3": "shots = 2\nramp_period_s = 0.05\nreturn_timeout_s = 60.0\nconnect_timeout_s = 1.5",
+    "shots = 3": "shots = 2\nramp_period_s = 0.05\nreturn_timeout_s = 60.0\nconnect_timeout_s = 2.0",
     "max_age_s = 2.0": "max_age_s = 1.5",
     "settle_timeout_s = 10.0": "settle_timeout_s = 1.0",
     "slew_a_per_s = 10.0": "slew_a_per_s = 30.0",
