@@ -98,9 +98,12 @@ def largest(*values: float) -> list[float]:
     return most.tolist()
 
 
-def wait() -> None:
-    """Until every process is here: when one ends with a failure, torchrun ends the others."""
-    largest(0.0)
+def leave() -> None:
+    """Waits until every process is here, since torchrun ends the others when one ends with a failure, and parts: a
+    group that is still there when Python ends may abort the process."""
+    if size() > 1:
+        largest(0.0)
+        dist.destroy_process_group()
 
 
 @torch.no_grad()
