@@ -34,7 +34,7 @@ from robostack_sim.beam.transmission_config import BeamTransmissionConfig
 from robostack_sim.beam.transmission_trials import Tuning, best_known, tune
 
 ACTOR = ActorConfig(hidden=(192, 128), normalise=False)
-LEARNER = SHAC(iterations=800, horizon=30, learning_rate=3e-3, gradient_clip=0.5, actor=ACTOR)
+LEARNER = SHAC(iterations=1200, horizon=30, learning_rate=3e-3, gradient_clip=0.5, actor=ACTOR)
 MOVES, HALFWAY = 30, 15
 TUNED_ON, JUDGED_ON = 7, 99
 SIZES = (0.5, 1.0, 1.5)
