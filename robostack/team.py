@@ -9,6 +9,7 @@ process calls it, in the same order, so no process may decide by its own data or
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ def join() -> None:
         return
     with _talking():
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=WAIT)
+    atexit.register(dist.destroy_process_group)  # one that is left over may abort the process when Python ends
 
 
 def rank() -> int:
@@ -98,12 +100,9 @@ def largest(*values: float) -> list[float]:
     return most.tolist()
 
 
-def leave() -> None:
-    """Waits until every process is here, since torchrun ends the others when one ends with a failure, and parts: a
-    group that is still there when Python ends may abort the process."""
-    if size() > 1:
-        largest(0.0)
-        dist.destroy_process_group()
+def wait() -> None:
+    """Until every process is here: when one ends with a failure, torchrun ends the others."""
+    largest(0.0)
 
 
 @torch.no_grad()

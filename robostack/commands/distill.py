@@ -78,7 +78,7 @@ class Command:
             if team.rank() == 0:
                 what = "one process looks for the student that fits a budget: start this without torchrun"
                 print(f"robostack distill: {what}", file=sys.stderr)
-            team.leave()
+            team.wait()
             return 1
         config = replace(chosen.learner, actor=chosen.student)
         task = kind(replace(chosen.task, device=team.device(chosen.task.device)))

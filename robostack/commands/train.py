@@ -168,7 +168,7 @@ def trained(task: Any, learner: Any, run: RunFolder, *, verb: str, as_json: bool
         if first:
             run.make_latest()
             _print(run, result, as_json)
-    team.leave()
+    team.wait()
     return status
 
 

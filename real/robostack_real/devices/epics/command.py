@@ -148,7 +148,7 @@ class Command:
             rms = _rms(orbits[-1] - target)
             if rms < best:
                 best, best_a = rms, machine.setpoint_a.copy()
-            print(f"after {step:3d} moves: RMS {PER_MM * rms:.3f} mm", flush=True)
+            _say(f"after {step:3d} moves: RMS {PER_MM * rms:.3f} mm")
             if step < self.steps:
                 controller.applied(device.write(_tick(device, controller, samples)))
         if rms > WORSE * best:
