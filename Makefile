@@ -39,7 +39,7 @@ avatar:  ## lead a human, a mouse and a dinosaur through a recorded motion; a ta
 	@$(RS) avatar retarget punch --film logs/avatar/punch.gif
 
 # What flies in real time wants the machine for itself; the rest is shared out to both cores.
-REAL_TIME := tests/devices tests/evaluate tests/launch tests/link tests/nodes tests/record tests/twins
+REAL_TIME := tests/devices tests/evaluate tests/link tests/nodes tests/record tests/twins
 
 test: check  ## everything CI runs
 	$(PY) -m pytest -n 2 --dist loadscope $(addprefix --ignore=,$(REAL_TIME))
