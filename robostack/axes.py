@@ -1,4 +1,4 @@
-"""Axes of the formats and of headsets, to ours (x ahead, y left, z up) and back. One place, with a round trip.
+"""Axes of the formats and of headsets, to ours (x ahead, y left, z up); and back where something is sent.
 
 A vector and a quaternion's vector part change alike, where both systems are right-handed. A left-handed one (Unity, and
 so VMC) turns the other way round an axis as well.
@@ -14,10 +14,6 @@ def from_y_up(value: np.ndarray) -> np.ndarray:
     return _permuted(value, (2, 0, 1))
 
 
-def to_y_up(value: np.ndarray) -> np.ndarray:
-    return _permuted(value, (1, 2, 0))
-
-
 def from_x_ahead(value: np.ndarray) -> np.ndarray:
     """y up, x ahead, z right: DeepMimic's."""
     return _permuted(value, (0, 2, 1), (1.0, -1.0, 1.0))
@@ -26,10 +22,6 @@ def from_x_ahead(value: np.ndarray) -> np.ndarray:
 def from_openxr(value: np.ndarray) -> np.ndarray:
     """y up, -z ahead, x right: OpenXR and WebXR."""
     return _permuted(value, (2, 0, 1), (-1.0, -1.0, 1.0))
-
-
-def to_openxr(value: np.ndarray) -> np.ndarray:
-    return _permuted(value, (1, 2, 0), (-1.0, 1.0, -1.0))
 
 
 def from_unity(value: np.ndarray) -> np.ndarray:

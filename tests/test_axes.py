@@ -10,8 +10,8 @@ from robostack import quaternion as quat
 
 AHEAD, LEFT, UP = np.eye(3)
 PAIRS = [
-    (axes.from_y_up, axes.to_y_up, ([0, 0, 1], [1, 0, 0], [0, 1, 0])),
-    (axes.from_openxr, axes.to_openxr, ([0, 0, -1], [-1, 0, 0], [0, 1, 0])),
+    (axes.from_y_up, None, ([0, 0, 1], [1, 0, 0], [0, 1, 0])),
+    (axes.from_openxr, None, ([0, 0, -1], [-1, 0, 0], [0, 1, 0])),
     (axes.from_unity, axes.to_unity, ([0, 0, 1], [-1, 0, 0], [0, 1, 0])),
     (axes.from_x_ahead, None, ([1, 0, 0], [0, 0, -1], [0, 1, 0])),
 ]

@@ -87,17 +87,16 @@ class BoardNode(SimNode):
     def configure(self) -> None:
         super().configure()
         self.paced = False  # the board's timer does it
-        self._loaded = self.load()
         kind = boards.choose(str(self.value("board")))
         self._folder = TemporaryDirectory(prefix="robostack-")
         firmware = Path(self._folder.name) / "firmware"
-        export_firmware(self._loaded, firmware)
+        export_firmware(self.policy, firmware)
         self._serial = kind.serial(firmware)
         board = self._serial.__enter__()
-        board.check(self.spec, self._loaded.policy_hash)
+        board.check(self.spec, self.policy.policy_hash)
         board.disarm()
         board.reset()
-        self.get_logger().info(f"{kind.name}: runs policy {self._loaded.policy_hash[:12]}")
+        self.get_logger().info(f"{kind.name}: runs policy {self.policy.policy_hash[:12]}")
         self.controller: Any = Remote(board, self.spec)
         self._commanded: dict[str, tuple[Any, float]] = {}
         self._whole_since_s = time.monotonic()
@@ -180,7 +179,7 @@ class BoardNode(SimNode):
 
     def _policy_report(self) -> wire.Report:
         values = {
-            "policy_hash": self._loaded.policy_hash, "interface_hash": self._interface_hash, "why": self._lost,
+            "policy_hash": self.policy.policy_hash, "interface_hash": self.policy.interface_hash, "why": self._lost,
             "deadline_misses": self.controller.misses,
             **{f"age_{n}_s": a for n, a in self.controller.status.age_s.items()},
         }  # fmt: skip

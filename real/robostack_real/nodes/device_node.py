@@ -62,7 +62,7 @@ class DeviceNode(Node):
         self.device: Any = None
 
     def configure(self) -> None:
-        policy = self.load()
+        policy = self.policy = self.load()
         spec = self.spec = policy.spec
         self.period_s = spec.control_dt_s
         self.device = devices.connect(str(self.value("device")), policy)
@@ -74,7 +74,6 @@ class DeviceNode(Node):
             self.device.__enter__()
         self.paced = not self.device.paces
         self.controller = Controller(self, _measured_here(spec, self.device.channels))
-        self._interface_hash = spec.interface_hash  # takes milliseconds
         self._action_max_age_s = float(self.value("action_max_age_s")) or min(
             c.max_age_s for c in spec.observations if c.name in self.device.channels
         )
@@ -215,7 +214,7 @@ class DeviceNode(Node):
         others, rivals = self._speakers.others(self._policy), self.supervisors.others()
         level = 0 if self.state in ("armed", "arming", "disarmed") and not self.lost else 2
         return wire.Report(self.ROLE, self.session, self.state, wire.texts({
-            "interface_hash": self._interface_hash, "device": self.device.where,
+            "interface_hash": self.policy.interface_hash, "device": self.device.where,
             "why": self.why or self.lost, "refused": self.refused, "rung": status.rung,
             "last_rung": self._on_last_rung(), "supervisor": self.supervisors.session,
             "other_supervisors": " ".join(rivals),
@@ -259,7 +258,9 @@ class DeviceNode(Node):
             return
         wishes = self.supervisors.wishing("arm")
         if self.state == "disarmed" and wishes:
-            self.refused = self.supervisors.refusal(self._interface_hash) or self._refusal(wishes[0].values["policy"])
+            self.refused = self.supervisors.refusal(self.policy.interface_hash) or self._refusal(
+                wishes[0].values["policy"]
+            )
             if not self.refused:
                 self._arm(wishes[0])
         elif not wishes:

@@ -59,7 +59,6 @@ class HostNode(Node):
         if self._switch:
             self._switch.__enter__()
         self.host.__enter__()
-        self._interface_hash = self._policy.spec.interface_hash  # takes milliseconds
         found = observation_topics(self._policy.spec)
         self._odom = next((t for t in found if t.name == "odom"), None)
         setpoint = next((t for t in found if t.name == "setpoint"), None)
@@ -109,7 +108,7 @@ class HostNode(Node):
         level = {"armed": 0, "disarmed": 0, "taking_off": 0}.get(self.state, 2)
         rivals = self.supervisors.others()
         return wire.Report("device", self.session, self.state, {
-            "interface_hash": self._interface_hash, "device": self.host.where, "why": self.why,
+            "interface_hash": self._policy.interface_hash, "device": self.host.where, "why": self.why,
             "refused": self.refused, "supervisor": self.supervisors.session,
             "other_supervisors": " ".join(rivals), "policy": self.session,
             "last_rung": "False",
@@ -141,7 +140,7 @@ class HostNode(Node):
         self._may_arm |= not wishes
         if not wishes or self.refused or not self._may_arm:
             return
-        self.refused = self.supervisors.refusal(self._interface_hash)
+        self.refused = self.supervisors.refusal(self._policy.interface_hash)
         if self.refused:
             return
         self.supervisors.session, self.why, self._may_arm = wishes[0].session, "", False
@@ -246,7 +245,7 @@ class HostNode(Node):
         return "acting" if self.state == "armed" else "ready" if self.state == "taking_off" else "tripped"
 
     def _policy_report(self) -> wire.Report:
-        values = {"policy_hash": self._policy.policy_hash, "interface_hash": self._interface_hash,
+        values = {"policy_hash": self._policy.policy_hash, "interface_hash": self._policy.interface_hash,
                   "why": self.refused or self.why, "complaint": self.refused}  # fmt: skip
         return wire.Report("policy", self.session, self._policy_state(), values, 1 if self.refused else 0)
 

@@ -55,7 +55,6 @@ class PolicyNode(Node):
         self.period_s = min(self.dt_s / LOOKS, wire.STATUS_PERIOD_S)
         runner = Runner(self.policy)
         self.controller = Controller(runner, spec)
-        self._interface_hash = spec.interface_hash  # milliseconds, and a report is made on the control path
         self._samples: dict[str, tuple[Any, float]] = {}
         self._arrived_s: dict[str, float] = {}
         self._max_age_s = {c.name: c.max_age_s for c in spec.observations}
@@ -128,7 +127,7 @@ class PolicyNode(Node):
         why = f"{status.reason.name.lower()} {status.channel or ''}".strip() if status.tripped else ""
         level = {"acting": 0, "ready": 0, "waiting": 1}.get(self.state, 2)
         return wire.Report(self.ROLE, self.session, self.state, wire.texts({
-            "policy_hash": self.policy.policy_hash, "interface_hash": self._interface_hash, "why": why,
+            "policy_hash": self.policy.policy_hash, "interface_hash": self.policy.interface_hash, "why": why,
             "complaint": "; ".join(self._complaints.values()), "repeated": self.repeated, **ages,
             **margins(self.spec, status, self.controller.applied_action),
             "work_p50_s": self.work.quantile(0.5), "work_p99_s": self.work.quantile(0.99),

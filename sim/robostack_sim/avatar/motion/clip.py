@@ -159,11 +159,6 @@ class Clip:
         """`by_m` (T,) or () added to the height of the root."""
         return replace(self, root_m=self.root_m + np.multiply.outer(by_m, [0.0, 0.0, 1.0]))
 
-    def scaled(self, factor: float) -> Clip:
-        """A wearer of another size."""
-        skeleton = replace(self.skeleton, offset_m=factor * self.skeleton.offset_m)
-        return replace(self, skeleton=skeleton, root_m=factor * self.root_m)
-
     def save(self, path: Path) -> None:
         """As a compressed .npz, which `load` reads without executing anything."""
         np.savez_compressed(

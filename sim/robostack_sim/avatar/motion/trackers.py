@@ -11,11 +11,9 @@ from robostack import quaternion as quat
 from robostack_sim.avatar.motion.clip import Clip
 from robostack_sim.avatar.motion.parts import TRACKED
 
-HAND_M = (0.0, 0.0, 0.0)
-
 
 def _mounts() -> dict[str, tuple[float, float, float]]:
-    return {"head": (0.09, 0.0, 0.10), "left_hand": HAND_M, "right_hand": HAND_M}
+    return {"head": (0.09, 0.0, 0.10), "left_hand": (0.0, 0.0, 0.0), "right_hand": (0.0, 0.0, 0.0)}
 
 
 @dataclass(frozen=True)
