@@ -4,7 +4,8 @@
 
 A plant publishes joint states at a fixed rate and waits for the action that answers each: 24 joints, a network of
 72-256-256-128-24 in ONNX Runtime, the envelope. `hogs` are two processes that compute all the time; `FIFO` is
-`--fifo 50` on both sides, which needs the right to (it is said when it is lacking).
+`--fifo 50` on both sides, which needs the right to (it is said when it is lacking); beside it an empty loop at a higher
+priority counts the periods in which the machine, a virtual one perhaps, had taken a core away.
 """
 
 from __future__ import annotations
@@ -38,8 +39,21 @@ from robostack_real.stacks.stack import NodeDescription
 JOINTS = tuple(f"joint_{i}" for i in range(24))
 DOMAIN = 99
 SETTLE_S = 2.0
-HOG = "import os\nos.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))\nwhile True: pass"
-"""computes all the time; as anybody, though whoever starts it be under SCHED_FIFO"""
+# an ordinary process, whatever the scheduler of the one that starts it, which children inherit
+HOG = "import os; os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))\nwhile True: pass"
+BARE = """
+import os, sys, time
+cpu, period_s, periods = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+os.sched_setaffinity(0, {cpu})
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(60))
+due, late = time.monotonic(), 0
+for _ in range(periods):
+    due += period_s
+    time.sleep(max(0.0, due - time.monotonic()))
+    late += time.monotonic() - due > period_s / 2
+print(late)
+"""
+"""a loop that does nothing, above all else on its core: what it misses, the machine took"""
 
 
 def policy(folder: Path, rate_hz: float) -> Path:
@@ -73,10 +87,6 @@ def policy(folder: Path, rate_hz: float) -> Path:
     return folder / "policy.onnx"
 
 
-# an ordinary process, whatever the scheduler of the one that starts it, which children inherit
-HOG = "import os; os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))\nwhile True: pass"
-
-
 @contextlib.contextmanager
 def hogs(count: int) -> Iterator[None]:
     running = [subprocess.Popen([sys.executable, "-c", HOG]) for _ in range(count)]
@@ -86,6 +96,20 @@ def hogs(count: int) -> Iterator[None]:
         for process in running:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def bare(rate_hz: float, seconds: float) -> Iterator[list[float]]:
+    """Beside what is measured: the share of periods in which one of the cores was gone for half a period."""
+    share: list[float] = []
+    periods = round(rate_hz * seconds)
+    arguments = [str(1.0 / rate_hz), str(periods)]
+    running = [
+        subprocess.Popen([sys.executable, "-c", BARE, str(cpu), *arguments], stdout=subprocess.PIPE, text=True)
+        for cpu in sorted(os.sched_getaffinity(0))
+    ]
+    yield share
+    share.append(sum(int(process.communicate()[0]) for process in running) / periods)
 
 
 class Plant:
@@ -165,12 +189,13 @@ def measure(rate_hz: float, fifo: int, hog_count: int, seconds: float) -> dict[s
     with tempfile.TemporaryDirectory() as name:
         path = policy(Path(name), rate_hz)
         nodes = [NodeDescription("policy", {"policy": str(path)}, fifo)]
-        with hogs(hog_count), Processes(nodes, environment={"ROS_DOMAIN_ID": str(DOMAIN)}):
+        beside = bare(rate_hz, seconds) if fifo else contextlib.nullcontext([0.0])
+        with hogs(hog_count), beside as gone, Processes(nodes, environment={"ROS_DOMAIN_ID": str(DOMAIN)}):
             command = [sys.executable, __file__, "--plant", str(path), str(rate_hz), str(fifo), str(seconds)]
             environment = {**os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
+        return found | {"gone": gone[0]}
 
 
 def main() -> None:
@@ -197,9 +222,9 @@ def main() -> None:
         rows.append(row(f"{name}: round trip, p50", 1e3 * found["p50"], "ms"))
         rows.append(row(f"{name}: round trip, p99", 1e3 * found["p99"], "ms", bar))
         rows.append(row(f"{name}: longest", 1e3 * found["max"], "ms"))
-        rows.append(
-            row(f"{name}: answers later than a period", 100 * found["missed"], "%", 0.1 if rate == 500 else None)
-        )
+        what, gone = ("the cores were gone", 100 * found["gone"]) if fifo else (None, None)
+        late, most = f"{name}: answers later than a period", 0.1 if rate == 500 else None
+        rows.append(row(late, 100 * found["missed"], "%", most, reference=what, reference_value=gone))
         if name == "100 Hz, idle":
             rows.append(row("of it, policy_node's own share, p99", 1e3 * found["work_p99"], "ms", 0.5))
     write("ros_round_trip", rows, args.out)

@@ -24,6 +24,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -184,8 +185,12 @@ class ActionTopic(JointTopic):
     NaN for elements whose unit belongs elsewhere; what is neither length, angle, speed nor force is called an effort.
     """
 
+    @cached_property
+    def names(self) -> list[str]:
+        return [n for c in self.channels for n in element_names(c)]
+
     def read(self, message: Any) -> Values:
-        found, names = list(message.name), [n for c in self.channels for n in element_names(c)]
+        found, names = list(message.name), self.names
         if found != names and sorted(found) != sorted(names):
             raise WrongMessage(f"names are {_short(found)}, the contract's are {_short(names)}")
         order = list(range(len(names))) if found == names else [found.index(n) for n in names]
@@ -201,11 +206,12 @@ class ActionTopic(JointTopic):
         return values
 
     def write(self, message: Any, values: Mapping[str, npt.ArrayLike]) -> None:
-        message.name = [n for c in self.channels for n in element_names(c)]
+        if message.name != self.names:  # setting them takes longer than all the rest
+            message.name = self.names
         fields: dict[str, npt.NDArray[np.float64]] = {}
         start = 0
         for c in self.channels:
-            into = fields.setdefault(_JOINT_FIELD.get(c.unit, "effort"), np.full(len(message.name), np.nan))
+            into = fields.setdefault(_JOINT_FIELD.get(c.unit, "effort"), np.full(len(self.names), np.nan))
             into[start : start + c.size] = np.asarray(values[c.name], float).ravel()
             start += c.size
         for field, numbers in fields.items():

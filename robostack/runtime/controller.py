@@ -42,6 +42,7 @@ class Controller:
         self._envelope = Envelope(spec)
         self._state_reset = float32(spec.state.reset, "state.reset") if spec.state.size else None
         self._state = self._state_reset
+        self._nothing = np.full(spec.observation_size, np.nan, dtype=np.float32)
         self._index = {c.name: i for i, c in enumerate(spec.observations)}
         ends = np.cumsum([c.size for c in spec.observations])
         channels = zip(spec.observations, ends.tolist(), strict=True)
@@ -96,27 +97,25 @@ class Controller:
             self._state = next_state
         return applied
 
-    def _pack(self, samples: Mapping[str, Sample | None]) -> tuple[Array, npt.NDArray[np.bool_], Array]:
-        unknown = sorted(set(samples) - set(self._index))
-        if unknown:
+    def _pack(self, samples: Mapping[str, Sample | None]) -> tuple[Array, list[bool], list[np.float32]]:
+        if unknown := samples.keys() - self._index.keys():
             known = list(self._index)
-            raise ContractError(f"samples: {unknown} are no channels of this policy; it reads {known}")
-        observation = np.full(self.spec.observation_size, np.nan, dtype=np.float32)
-        fresh = np.zeros(len(self._index), dtype=bool)
-        age_s = np.zeros(len(self._index), dtype=np.float32)
-        for name, sample in samples.items():
-            if sample is None:
-                continue
-            i = self._index[name]
-            fresh[i] = True
-            try:
-                with np.errstate(over="ignore"):
+            raise ContractError(f"samples: {sorted(unknown)} are no channels of this policy; it reads {known}")
+        observation = self._nothing.copy()
+        fresh, age_s = [False] * len(self._index), [np.float32(0)] * len(self._index)
+        with np.errstate(over="ignore"):
+            for name, sample in samples.items():
+                if sample is None:
+                    continue
+                i, where = self._index[name], self._slices[name]
+                fresh[i] = True
+                try:
                     value = np.asarray(sample[0], dtype=np.float32).ravel()
-                    age_s[i] = sample[1]
-                if value.size == self.spec.observations[i].size:
-                    observation[self._slices[name]] = value
-            except (TypeError, ValueError, OverflowError):
-                pass  # the channel's elements stay NaN
+                    age_s[i] = np.float32(sample[1])
+                    if value.size == where.stop - where.start:
+                        observation[where] = value
+                except (TypeError, ValueError, OverflowError):
+                    pass  # the channel's elements stay NaN
         return observation, fresh, age_s
 
     def _infer(self) -> tuple[Array, Array | None]:

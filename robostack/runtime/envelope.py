@@ -43,7 +43,7 @@ thrust is -kv v_z. v_z counts as zero while the velocity is not valid.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -128,10 +128,11 @@ class Envelope:
         self._dt_s = control_dt(spec)
         self._low = float32((v for c in channels for v in c.per_element("low")), "observations.low")
         self._high = float32((v for c in channels for v in c.per_element("high")), "observations.high")
-        self._max_age_s = float32((c.max_age_s for c in channels), "observations.max_age_s")
-        self._hold_periods = np.array([c.hold_periods for c in channels])
-        self._size = np.array([c.size for c in channels])
-        self._offset = np.cumsum(self._size) - self._size
+        self._max_age_s = list(float32((c.max_age_s for c in channels), "observations.max_age_s"))
+        self._hold_periods = [c.hold_periods for c in channels]
+        ends = np.cumsum([c.size for c in channels]).tolist()
+        self._slices = [slice(end - c.size, end) for c, end in zip(channels, ends, strict=True)]
+        self._channel = np.repeat(np.arange(len(channels)), [c.size for c in channels])
         self._index = {c.name: i for i, c in enumerate(channels)}
 
         self._action_low = float32(spec.action_limit("low"), "actions.low")
@@ -145,12 +146,12 @@ class Envelope:
             self._tumble_cos = np.float32(math.cos(self._tumble.max_tilt_rad))
             self._tumble_for_s = float32([self._tumble.for_s], "envelope.tumble.for_s")[0]
 
-        self._seen = np.zeros(len(channels), dtype=bool)
-        self._valid = np.zeros(len(channels), dtype=bool)
-        self._bad = np.zeros(len(channels), dtype=np.int64)
-        self._periods = np.zeros(len(channels), dtype=np.int64)
-        self._sent_age_s = np.zeros(len(channels), dtype=np.float32)
-        self._age_s = np.zeros(len(channels), dtype=np.float32)
+        self._seen = [False] * len(channels)
+        self._valid = [False] * len(channels)
+        self._bad = [0] * len(channels)
+        self._periods = [0] * len(channels)
+        self._sent_age_s = [ZERO] * len(channels)
+        self._age_s = [ZERO] * len(channels)
         self.observation = np.zeros(spec.observation_size, dtype=np.float32)
         """(observations,) the samples held, packed in contract order."""
         self.applied_action = self._neutral.copy()
@@ -168,7 +169,7 @@ class Envelope:
     def status(self) -> Status:
         names = [c.name for c in self.spec.observations]
         channel = names[self.channel] if self.channel >= 0 else None
-        ages = dict(zip(names, self._age_s.tolist(), strict=True))
+        ages = dict(zip(names, map(float, self._age_s), strict=True))
         return Status(self.armed, self.tripped, self.reason, channel, self.rung, ages)
 
     def arm(self, armed: bool = True) -> bool:
@@ -186,40 +187,44 @@ class Envelope:
 
     def missed(self, periods: int) -> None:
         """Ages every channel by `periods` control periods in which no tick ran."""
-        self._periods = np.minimum(self._periods + periods, COUNT_MAX)
+        self._periods = [min(p + periods, COUNT_MAX) for p in self._periods]
 
-    def observe(self, observation: Array, fresh: npt.NDArray[np.bool_], age_s: Array) -> bool:
+    def observe(self, observation: Array, fresh: Sequence[bool], age_s: Sequence[np.float32]) -> bool:
         """Takes this tick's samples: (observations,) packed values, (channels,) which are fresh and how old
         they were when sent. Returns true when the policy may act."""
+        held = self.observation.copy()  # what a policy was given stays as it was
         with np.errstate(all="ignore"):
-            inside = (observation >= self._low) & (observation <= self._high)
-            good = np.logical_and.reduceat(inside, self._offset) & (age_s >= ZERO) & (age_s <= F32_MAX)
+            outside = self._channel[~((observation >= self._low) & (observation <= self._high))].tolist()
             self.missed(1)
-            take = fresh & good & (~self._seen | (age_s <= self._age()))
-            self.observation = np.where(np.repeat(take, self._size), observation, self.observation)
-            self._sent_age_s = np.where(take, age_s, self._sent_age_s)
-            self._periods = np.where(take, 0, self._periods)
-            self._bad = np.where(take, 0, np.minimum(self._bad + (fresh & ~good), COUNT_MAX))
-            self._seen |= take
-            self._age_s = self._age()
-            self._valid = self._seen & (self._age_s <= self._max_age_s) & (self._bad <= self._hold_periods)
+            for i, (is_fresh, sent_age_s) in enumerate(zip(fresh, age_s, strict=True)):
+                if is_fresh and (i in outside or not ZERO <= sent_age_s <= F32_MAX):
+                    self._bad[i] = min(self._bad[i] + 1, COUNT_MAX)
+                elif is_fresh and (not self._seen[i] or sent_age_s <= self._age(i)):
+                    held[self._slices[i]] = observation[self._slices[i]]
+                    self._seen[i], self._sent_age_s[i], self._periods[i], self._bad[i] = True, sent_age_s, 0, 0
+                self._age_s[i] = self._age(i)
+                fit = self._age_s[i] <= self._max_age_s[i] and self._bad[i] <= self._hold_periods[i]
+                self._valid[i] = self._seen[i] and bool(fit)
+        self.observation = held
         if self.armed:
             self._check_channels()
             self._check_tumble()
         return self.armed and not self.tripped
 
-    def _age(self) -> Array:
+    def _age(self, channel: int) -> np.float32:
         """Counted periods instead of a running sum, which would drift and then stand still."""
-        return self._sent_age_s + self._periods.astype(np.float32) * self._dt_s
+        return self._sent_age_s[channel] + np.float32(self._periods[channel]) * self._dt_s
 
     def _check_channels(self) -> None:
-        for i in np.flatnonzero(~self._valid)[:1].tolist():
-            if not self._seen[i]:
-                self.trip(Reason.NEVER_SEEN, i)
-            elif not self._age_s[i] <= self._max_age_s[i]:
-                self.trip(Reason.STALE, i)
-            else:
-                self.trip(Reason.INVALID, i)
+        if all(self._valid):
+            return
+        i = self._valid.index(False)
+        if not self._seen[i]:
+            self.trip(Reason.NEVER_SEEN, i)
+        elif not self._age_s[i] <= self._max_age_s[i]:
+            self.trip(Reason.STALE, i)
+        else:
+            self.trip(Reason.INVALID, i)
 
     def _check_tumble(self) -> None:
         if not self._tumble:
@@ -234,8 +239,7 @@ class Envelope:
 
     def _tilt(self, channel: int) -> tuple[np.float32, np.float32, np.float32] | None:
         """tilt_x, tilt_y and cos(tilt) of the quat_wxyz in `channel`; None when it cannot be normalised."""
-        offset = self._offset[channel]
-        w, x, y, z = self.observation[offset : offset + 4]
+        w, x, y, z = self.observation[self._slices[channel]]
         with np.errstate(all="ignore"):
             norm2 = w * w + x * x + y * y + z * z
             if not (MIN_NORM2 <= norm2 <= MAX_NORM2):
@@ -262,7 +266,8 @@ class Envelope:
         if self._slew_per_s is not None:
             last, step = self.applied_action, self._slew_per_s * self._dt_s
             action = np.where(self._slew_per_s > ZERO, clamp(action, last - step, last + step), action)
-        self.applied_action = clamp(action, self._action_low, self._action_high)
+            action = clamp(action, self._action_low, self._action_high)
+        self.applied_action = action
 
     def _fall_back(self) -> None:
         for i in range(len(self._ladder) - 1 if self._tumbled else 0, len(self._ladder)):
@@ -302,8 +307,8 @@ class Envelope:
         tilt = self._tilt(attitude)
         if tilt is None:
             return None
-        rate = self.observation[self._offset[body_rate] :][:3]
-        v_z = self.observation[self._offset[velocity] + 2] if self._valid[velocity] else ZERO
+        rate = self.observation[self._slices[body_rate]]
+        v_z = self.observation[self._slices[velocity]][2] if self._valid[velocity] else ZERO
         action = base
         for column, signal in zip(gain.T, (tilt[0], tilt[1], *rate, v_z), strict=True):
             action = action + column * signal

@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-EDGES_S = tuple(10.0 ** (-6 + i / 5) for i in range(31))
-"""Edges of the histograms' bins: five a decade from 1 us to 1 s."""
+R10 = (1, 1.25, 1.6, 2, 2.5, 3.15, 4, 5, 6.3, 8)
+EDGES_S = (*(float(f"{digits}e{decade}") for decade in range(-6, 0) for digits in R10), 1.0)
+"""Edges of the histograms' bins: the preferred numbers R10 (ISO 3), ten a decade from 1 us to 1 s."""
 
 
 class Stop(Exception):

@@ -27,6 +27,7 @@ class Runner:
         import onnxruntime
 
         self.policy = policy if isinstance(policy, LoadedPolicy) else load_policy(policy)
+        self._inputs = self.policy.inputs
         options = onnxruntime.SessionOptions()
         # small networks lose on more threads, and a control loop must not spin on cores it shares
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -66,7 +67,7 @@ class Runner:
         given: dict[str, Any] = {**observation, "applied_action": applied_action}
         if state is not None:
             given["state"] = state
-        wanted = self.policy.inputs
+        wanted = self._inputs
         if given.keys() != wanted.keys():
             missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
             raise ContractError(f"inputs missing: {missing}, unknown: {extra}; the contract has {list(wanted)}")
@@ -74,10 +75,10 @@ class Runner:
         batch = (len(applied_action),) if batched else ()
         feed = {}
         for name, shape in wanted.items():
-            value = np.asarray(given[name], np.float32)
+            value = np.asarray(given[name], np.float32, order="C")
             if value.shape != batch + shape:
                 raise ContractError(f"input {name} has shape {value.shape}, the contract says {batch + shape}")
-            feed[name] = np.ascontiguousarray(value if batched else value[None])
+            feed[name] = value if batched else value[None]
         outputs = [o if batched else o[0] for o in self._session.run(None, feed)]
         return outputs[0], outputs[1] if len(outputs) > 1 else None
 
