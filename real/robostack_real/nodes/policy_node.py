@@ -52,7 +52,7 @@ class PolicyNode(Node):
         self.declare("changes", False, "actions are changes: each answers one observation, and none is made twice")
         self.state = "unconfigured"
         self.work = loop.Distribution()
-        """from an observation's arrival to its action's departure"""
+        """from an observation's arrival to its action, before it is sent: assembly, inference, envelope"""
 
     def configure(self) -> None:
         self.policy = self.load()
@@ -174,7 +174,7 @@ class PolicyNode(Node):
                 passed = math.floor((now - self._ticked_s) / self.dt_s + 1.0 - LATE)
                 self._answered_s, self._counted = now, 0
                 self._act(stamp, 1 if self._lockstep else max(1, passed))
-                self.work.add(self._sent_s - now)
+                self.work.add(self._acted_s - now)
 
     def _act(self, stamp_ns: int, periods: int) -> None:
         """Ticks, `periods` after the last time, and sends."""
@@ -194,7 +194,7 @@ class PolicyNode(Node):
 
     def _answer(self, action: Any, stamp_ns: int) -> None:
         """Sends it, or once tripped what is no number; and knows what state that is."""
-        now = time.monotonic()
+        now = self._acted_s = time.monotonic()
         tripped = self.controller.status.tripped
         self._send(np.full(action.size, np.nan) if tripped else action, stamp_ns)
         if tripped:
