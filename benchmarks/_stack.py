@@ -53,6 +53,8 @@ class Ear:
         """by its sender's middleware, on the wall clock: how late we hear of it does not matter"""
         self.since_s: dict[str, float] = {}
         """when a role first told the state that it is in, as `sent_s`"""
+        self.gap_s: dict[str, float] = {}
+        """the longest from one message to the next of its topic, since this was cleared"""
         for topic, kind in TOPICS.items():
             self.node.create_subscription(wire.message_type(kind), topic, self._keeper(topic), wire.listened())
 
@@ -131,7 +133,9 @@ class Ear:
 
     def _keeper(self, topic: str) -> Callable[[Any, dict[str, int]], None]:
         def keep(message: Any, info: dict[str, int]) -> None:
-            self.sent_s[topic] = 1e-9 * info["source_timestamp"]
+            before, self.sent_s[topic] = self.sent_s.get(topic), 1e-9 * info["source_timestamp"]
+            if before is not None:
+                self.gap_s[topic] = max(self.gap_s.get(topic, 0.0), self.sent_s[topic] - before)
             role = topic.removesuffix("_status")
             if role != topic and self.state(role) != message.message:
                 self.since_s[role] = self.sent_s[topic]
