@@ -23,7 +23,7 @@ from robostack.task import Layout
 if TYPE_CHECKING:
     from robostack.export.graph import Graph
 
-OPCODES = ("scale", "difference", "rotation_matrix", "lag", "integral", "history", "trend")
+OPCODES = ("scale", "difference", "rotation_matrix", "lag", "integral", "history", "trend", "best")
 ROW_INTS = 6
 """opcode, size, source offset, second source offset (-1: none), output offset, state offset"""
 ROW_FLOATS = 4
@@ -95,7 +95,8 @@ def gather(graph: Graph, value: str, columns: Sequence[int]) -> str:
     return graph.op("Gather", value, graph.constant(np.asarray(columns, np.int64)), axis=1)
 
 
-def _affine(graph: Graph, value: str, gain: float, bias: float) -> str:
+def scaled(graph: Graph, value: str, gain: float, bias: float) -> str:
+    """(value - bias) * gain."""
     if bias:
         value = graph.op("Sub", value, graph.constant(np.array([bias], np.float32)))
     return graph.op("Mul", value, graph.constant(np.array([gain], np.float32))) if gain != 1.0 else value
@@ -125,7 +126,7 @@ class Scale(_Stateless):
         return (self.source.of(x, layout) - self.bias) * self.gain, state
 
     def onnx(self, graph: Graph, inputs: dict[str, str], state: str, layout: Layout, dt: float) -> tuple[str, str]:
-        return _affine(graph, self.source.onnx(graph, inputs, layout), self.gain, self.bias), state
+        return scaled(graph, self.source.onnx(graph, inputs, layout), self.gain, self.bias), state
 
     def row(self, layout: Layout, dt: float) -> Row:
         return Row("scale", self.source.size(layout), self.source.offset(layout), -1, self.gain, self.bias)
@@ -151,7 +152,7 @@ class Difference(_Stateless):
 
     def onnx(self, graph: Graph, inputs: dict[str, str], state: str, layout: Layout, dt: float) -> tuple[str, str]:
         a, b = (p.onnx(graph, inputs, layout) for p in (self.measured, self.target))
-        return _affine(graph, _clip(graph, graph.op("Sub", a, b), self.limit), self.gain, 0.0), state
+        return scaled(graph, _clip(graph, graph.op("Sub", a, b), self.limit), self.gain, 0.0), state
 
     def row(self, layout: Layout, dt: float) -> Row:
         a, b = self.measured.offset(layout), self.target.offset(layout)
@@ -236,7 +237,7 @@ class FirstOrderLag:
     def onnx(self, graph: Graph, inputs: dict[str, str], state: str, layout: Layout, dt: float) -> tuple[str, str]:
         move = graph.op("Sub", self.source.onnx(graph, inputs, layout), state)
         state = graph.op("Add", state, graph.op("Mul", move, graph.constant(np.array([self._share(dt)], np.float32))))
-        return _affine(graph, state, self.gain, self.bias), state
+        return scaled(graph, state, self.gain, self.bias), state
 
     def row(self, layout: Layout, dt: float) -> Row:
         n, offset = self.source.size(layout), self.source.offset(layout)
@@ -275,7 +276,7 @@ class Integral:
         error = _clip(graph, graph.op("Sub", a, b), self.error_limit)
         state = graph.op("Add", state, graph.op("Mul", error, graph.constant(np.array([dt], np.float32))))
         state = _clip(graph, state, self.limit)
-        return _affine(graph, state, self.gain, 0.0), state
+        return scaled(graph, state, self.gain, 0.0), state
 
     def row(self, layout: Layout, dt: float) -> Row:
         n, a, b = self.measured.size(layout), self.measured.offset(layout), self.target.offset(layout)
@@ -312,7 +313,7 @@ class History:
         new = self.source.onnx(graph, inputs, layout)
         if self.length > 1:
             new = graph.op("Concat", new, gather(graph, state, range(n * (self.length - 1))), axis=1)
-        return _affine(graph, state, self.gain, self.bias), new
+        return scaled(graph, state, self.gain, self.bias), new
 
     def row(self, layout: Layout, dt: float) -> Row:
         # second carries the width of one sample: the kernel shifts by it
@@ -358,7 +359,7 @@ class Trend:
         moved = graph.op("Sub", graph.op("Sub", now, before), jump)
         following = graph.op("Mul", fresh, graph.constant(np.zeros(1, np.float32)))
         out = graph.op("Concat", moved_before, moved, now, axis=1)
-        return _affine(graph, out, self.gain, 0.0), graph.op("Concat", now, moved, following, axis=1)
+        return scaled(graph, out, self.gain, 0.0), graph.op("Concat", now, moved, following, axis=1)
 
     def row(self, layout: Layout, dt: float) -> Row:
         first = self.first.offset(layout) if self.first else -1

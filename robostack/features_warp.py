@@ -14,7 +14,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from robostack.lanes import add, get, lower, mul, put, sub, upper
+from robostack.lanes import add, get, lower, mul, put, reaches, sub, upper
 from robostack.recorded import RecordedOp
 
 if TYPE_CHECKING:
@@ -96,6 +96,16 @@ def features_kernel(
                 else:
                     put(out, o + n + k, i, gain * (moved + fresh * get(x, b + k, i)))
                     put(next_state, s + n + k, i, moved + fresh * get(x, b + k, i))
+        if op == 7:
+            reading = get(x, a, i)
+            best = upper(reading, get(state, s, i))
+            kept = reaches(get(state, s, i), reading)
+            put(out, o, i, gain * (reading - best))
+            put(next_state, s, i, best)
+            for k in range(n):
+                back = kept * (get(state, s + 1 + k, i) - get(x, b + k, i))
+                put(out, o + 1 + k, i, rate * back)
+                put(next_state, s + 1 + k, i, back)
 
 
 @wp.func

@@ -25,6 +25,7 @@ from robostack.features import (
     Scale,
     Trend,
 )  # fmt: skip
+from robostack.features_memory import Best
 from robostack.spec import Channel
 from robostack.task import Layout
 
@@ -58,7 +59,7 @@ def picks(draw: st.DrawFn, size: int | None = None) -> Pick:
 
 @st.composite
 def features(draw: st.DrawFn) -> Feature:
-    kind = draw(st.sampled_from(["scale", "difference", "rotation", "lag", "integral", "history", "trend"]))
+    kind = draw(st.sampled_from(["scale", "difference", "rotation", "lag", "integral", "history", "trend", "best"]))
     source = draw(picks())
     count = source.count
     match kind:
@@ -74,6 +75,8 @@ def features(draw: st.DrawFn) -> Feature:
             found = Integral(source, draw(picks(count)), draw(limit), draw(limit), draw(gain))
         case "trend":
             found = Trend(source, draw(st.none() | picks(count)), draw(gain))
+        case "best":
+            found = Best(draw(picks(1)), source, -20.0, draw(gain), draw(gain))
         case _:
             found = History(source, draw(st.integers(1, 3)), draw(small), draw(gain), draw(small))
     return found
@@ -196,6 +199,21 @@ def test_a_trend_is_the_last_two_moves_and_what_is_shown_and_starts_with_what_is
     assert seen == [[0.0, moved, 3.0], [moved, 1.0, 4.0], [1.0, 2.0, 6.0], [2.0, 0.0, 6.0]]
 
 
+def test_the_best_reading_is_kept_with_the_way_back_to_where_it_was() -> None:
+    best = Best(Pick("pressure"), Pick("target", 0, 2), worst=-20.0, gain=2.0, moved_gain=3.0)
+    stack = FeatureStack((best,), LAYOUT, DT)
+    state, seen = stack.reset, []
+    moves = ((5.0, 5.0), (1.0, 0.0), (0.5, -2.0), (0.0, 4.0), (1.0, 1.0))
+    for reading, move in zip((-3.0, -1.0, -1.5, -1.0, -0.5), moves, strict=True):
+        x = torch.zeros(1, LAYOUT.size)
+        x[0, LAYOUT.offset["pressure"]] = reading
+        x[0, LAYOUT.offset["target"] :][:2] = torch.tensor(move)
+        out, state = stack(x, state)
+        seen.append((out[0] / torch.tensor([2.0, 3.0, 3.0])).tolist())
+    home = [0.0, 0.0, 0.0]
+    assert seen == [home, home, [-0.5, -0.5, 2.0], [0.0, -0.5, -2.0], home]
+
+
 def test_a_rotation_matrix_turns_body_axes_into_the_world_and_knows_no_sign() -> None:
     stack = FeatureStack((RotationMatrix(Pick("attitude")),), LAYOUT, DT)
     x, at = torch.zeros(2, LAYOUT.size), LAYOUT.offset["attitude"]
@@ -221,6 +239,7 @@ def test_a_difference_is_bounded_far_from_its_target() -> None:
         (Difference(Pick("position"), Pick("attitude"), 1.0), "sizes differ"),
         (RotationMatrix(Pick("position")), "four elements"),
         (Trend(Pick("position"), Pick("attitude")), "sizes differ"),
+        (Best(Pick("position"), Pick("target"), -20.0), "it has 3 elements, and must have one"),
     ],
 )
 def test_a_feature_that_does_not_fit_its_channels_is_refused_when_it_is_bound(wrong: Feature, says: str) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from robostack.features import Feature, History, Pick, Scale
+from robostack.features_memory import Best
 from robostack.spec import ActionChannel, Channel, ContractError, Cut, Envelope
 from robostack.task import Layout, Obs, Task, Unroll
 from robostack_sim.beam.lebt import Lebt, Machine, load_lebt, transmission
@@ -27,6 +28,8 @@ REMEMBERED = 24
 """readings and moves that features keep"""
 PER_READING = 5.0
 """features are of the order of 1, so that a network needs no normaliser"""
+WORST = -1.0
+"""a transmission below all readings"""
 FAINT = 0.02
 """transmission below which the reward's slope no longer grows"""
 
@@ -66,7 +69,7 @@ def steps_a(lebt: Lebt, config: BeamTransmissionConfig) -> tuple[float, ...]:
 
 
 def features(lebt: Lebt, config: BeamTransmissionConfig) -> tuple[Feature, ...]:
-    """What is read, and all that was read and moved before: TBSAC's trend is a difference of these."""
+    """What is read, all that was read and moved before, of which TBSAC's trend is a difference, and where it was best."""
     s, c = len(lebt.solenoids), len(lebt.lattice.correctors)
     groups = [(0, s, config.solenoid_step_a, lebt.solenoid_a)]
     groups += [(s, c, config.steerer_step_a, 0.0)] if c else []
@@ -82,6 +85,7 @@ def features(lebt: Lebt, config: BeamTransmissionConfig) -> tuple[Feature, ...]:
             Scale(at, gain=0.5 / step_a, bias=design_a),
             Scale(moved, gain=1.0 / step_a),
             History(moved, REMEMBERED - 1, gain=1.0 / step_a),
+            Best(reading, moved, WORST, gain=PER_READING, moved_gain=0.5 / step_a),
         ]
     return tuple(found)
 
