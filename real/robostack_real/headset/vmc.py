@@ -77,6 +77,9 @@ class VmcHeadset:
     def read(self) -> Mapping[str, Pose]:
         return self._newest.read()
 
+    def wait(self, seconds: float) -> int:
+        return self._newest.wait(seconds)
+
     def told(self) -> list[str]:
         return self._newest.told()
 

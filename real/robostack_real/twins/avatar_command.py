@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 RATE_HZ = 72.0
 FILM_HZ = 18.0
 VIEW_HZ = 30.0
+LONGEST_PERIODS = 1.5
+"""that a headset's frame is waited for"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Clips:
     """Folder or file."""
     sheet: Path | None = None
     """Page of stick figures to write."""
+    parts: Path | None = None
+    """File of lines such as  left_hand = ["Paw.L"]  for skeletons whose names are not known."""
     json: bool = False
     """Print what a script can read."""
 
@@ -47,7 +51,7 @@ class Clips:
         from robostack_sim.avatar.motion.sheet import described, sheet
 
         clips = list(read_all(self.folder))
-        rows = [described(c) for c in clips]
+        rows = [described(c, self.parts) for c in clips]
         if self.json:
             print(json.dumps(rows, indent=2))
         else:
@@ -69,7 +73,7 @@ class Clips:
                 )
             Console().print(table)
         if self.sheet is not None:
-            self.sheet.write_text(sheet(clips), encoding="utf-8")
+            self.sheet.write_text(sheet(clips, self.parts), encoding="utf-8")
             print(f"stick figures: {self.sheet}")
         return 0
 
@@ -86,6 +90,8 @@ class Retarget:
     """A motion file, or one that comes along (punch)."""
     characters: tuple[str, ...] = ("human", "mouse", "dinosaur")
     """Of ours, or folders of yours with a character.toml."""
+    parts: Path | None = None
+    """File of lines such as  left_hand = ["Paw.L"]  for skeletons whose names are not known."""
     film: Path | None = None
     """GIF to write, the person beside the characters."""
     seconds: float = 10.0
@@ -101,7 +107,7 @@ class Retarget:
         from robostack_sim.avatar.reference import Reference
         from robostack_sim.avatar.retargeted import retargeted
 
-        reference = Reference(named(self.clip), RATE_HZ)
+        reference = Reference(named(self.clip), RATE_HZ, self.parts)
         characters = [Character.load(name) for name in self.characters]
         steps = track(characters, f"{len(reference)} frames each", disable=self.json)
         results = [retargeted(character, reference) for character in steps]
@@ -124,13 +130,15 @@ class Live:
 
     Example: robostack avatar live --character dinosaur --input vmc
     Example: robostack avatar live --character human --input punch --seconds 10
+    Example: robostack avatar live --input ros --remap xr_teleop/head_pose:=/hmd/pose --axes openxr
     """
 
     character: str = "human"
     """human, mouse, dinosaur, or a folder of yours with a character.toml."""
     input: str = "vmc"
-    """webxr (a page for the headset's own browser), vmc (a UDP port for ALVR, VirtualMotionCapture and others), or a
-    recorded motion to play (a file, or punch, which comes along)."""
+    """webxr (a page for the headset's own browser), vmc (a UDP port for ALVR, VirtualMotionCapture and others), ros
+    (PoseStamped or TF), or what is played: a motion (a file, or punch, which comes along), or a stream that was kept by
+    --record."""
     host: str = "127.0.0.1"
     """Address to listen at: this machine's own where the headset is on the network. WebXR then needs HTTPS; a
     certificate is made, which the headset's browser has to accept once."""
@@ -140,12 +148,22 @@ class Live:
     """Serial number of the left controller, for vmc senders that do not name hands."""
     right: str = ""
     """Serial number of the right controller."""
+    remap: tuple[str, ...] = ()
+    """ROS names, each as FROM:=TO; the topics are xr_teleop/head_pose, left_hand_pose and right_hand_pose."""
+    frames: tuple[str, str, str, str] = ("world_frame", "head_frame", "left_wrist_frame", "right_wrist_frame")
+    """TF frames of the room, head, left and right hand."""
+    axes: Literal["ros", "openxr"] = "ros"
+    """Of ROS senders: x ahead and z up, or those of a headset passed on, -z ahead and y up."""
+    parts: Path | None = None
+    """File of lines such as  left_hand = ["Paw.L"]  for a played skeleton whose names are not known."""
+    record: Path | None = None
+    """File (.npz) to keep what the headset sends in, to be played by --input."""
     send: str = "127.0.0.1:39539"
     """HOST:PORT of who renders the bones; empty: nobody."""
     view: int = 8080
     """Port of a web page that shows it, on --host; 0: none."""
     rate_hz: float = RATE_HZ
-    """Periods a second."""
+    """Frames a second that the headset sends; while it is silent, periods come a little slower."""
     seconds: float | None = None
     """Default: until Ctrl-C, or the end of what is played."""
     root: Path = Path("logs")
@@ -161,6 +179,8 @@ class Live:
 
         if not 1.0 <= self.rate_hz <= 1000.0:
             raise ContractError(f"--rate-hz {self.rate_hz:g}: must lie in [1, 1000]")
+        if self.record and not (self.record.suffix == ".npz" and self.record.parent.is_dir()):
+            raise ContractError(f"--record {self.record}: give a file that ends in .npz, in a folder that is there")
         character = Character.load(self.character)
         host, _, port = self.send.rpartition(":")
         if self.send and not (host and port.isdigit()):
@@ -170,9 +190,10 @@ class Live:
             avatar = LiveAvatar(character, headset, sender, calibration)
             view = self._view(avatar)
             told, shown_s = [""], [0.0]
+            end_s = time.monotonic() + (float("inf") if self.seconds is None else self.seconds)
 
             def tick(missed: int) -> None:
-                avatar.tick((1 + missed) / self.rate_hz)
+                avatar.follow(LONGEST_PERIODS / self.rate_hz)
                 for line in [*headset.told(), avatar.waits_for.partition(" for ")[0]]:
                     if line and line != told[0]:
                         told[0] = line
@@ -180,11 +201,12 @@ class Live:
                 if view and time.monotonic() - shown_s[0] > 1.0 / VIEW_HZ:
                     shown_s[0] = time.monotonic()
                     view.show(avatar.qpos, avatar.targets, avatar.waits_for)
-                if getattr(headset, "over", False):
+                if getattr(headset, "over", False) or time.monotonic() > end_s:
                     raise loop.Stop
 
-            periods = None if self.seconds is None else round(self.seconds * self.rate_hz)
-            loop.run(tick, 1.0 / self.rate_hz, stop=lambda: None, periods=periods)
+            timing = loop.Timing(1.0 / self.rate_hz)
+            # the headset paces it, or its silence: to the loop every period is due
+            loop.run(tick, timing.dt_s, stop=lambda: None, timing=timing, clock=lambda: timing.ticks * timing.dt_s)
             if view:
                 view.close()
         if sender is not None:
@@ -203,37 +225,51 @@ class Live:
 
     @contextmanager
     def _headset(self) -> Iterator[tuple[Headset, Any]]:
-        from robostack_real.headset import vmc, webxr
-
-        if self.input in ("vmc", "webxr"):
-            listening: Any
-            if self.input == "vmc":
-                port = self.port or vmc.PERFORMER_PORT
-                listening = vmc.VmcHeadset(port, left=self.left, right=self.right, host=self.host)
-            else:
-                listening = webxr.WebXrHeadset(self.host, self.port or webxr.PORT, self.root / "webxr.pem")
-            with listening as headset:
-                print(f"waiting for a headset at {headset.where}", flush=True)
-                yield headset, None
-            return
-        from robostack_real.headset.played import PlayedHeadset
+        from robostack_real.headset.played import HeadsetRecorder, PlayedHeadset, is_stream
         from robostack_sim.avatar.motion.reading import named
         from robostack_sim.avatar.reference import worn
 
-        tracked, calibration = worn(named(self.input), self.rate_hz)
+        if self.input in ("vmc", "webxr", "ros"):
+            with self._listening() as headset:
+                print(f"waiting for a headset at {headset.where}", flush=True)
+                keeping: AbstractContextManager[Headset] = nullcontext(headset)
+                with HeadsetRecorder(headset, self.record) if self.record else keeping as kept:
+                    yield kept, None
+            return
+        if self.record:
+            raise ContractError(f"--record: {self.input} is a recording already")
+        if is_stream(Path(self.input)):
+            with PlayedHeadset.load(Path(self.input)) as headset:
+                yield headset, None
+            return
+        tracked, calibration = worn(named(self.input), self.rate_hz, parts=self.parts)
         played = PlayedHeadset(self.input, tracked.time_s, tracked.position_m, tracked.rotation, tracked.seen)
         with played as headset:
             yield headset, calibration
+
+    def _listening(self) -> Headset:
+        if self.input == "vmc":
+            from robostack_real.headset.vmc import PERFORMER_PORT, VmcHeadset
+
+            return VmcHeadset(self.port or PERFORMER_PORT, left=self.left, right=self.right, host=self.host)
+        if self.input == "ros":
+            from robostack_real.headset.ros import RosHeadset
+
+            return RosHeadset(remap=self.remap, frames=self.frames, axes=self.axes)
+        from robostack_real.headset.webxr import PORT, WebXrHeadset
+
+        return WebXrHeadset(self.host, self.port or PORT, self.root / "webxr.pem")
 
     def _report(self, avatar: LiveAvatar) -> None:
         if not avatar.timing.rows:
             return
         found = {f"p{p:g}": avatar.timing.percentile_s(p) for p in (50.0, 99.0)}
         if self.json:
-            print(json.dumps({"periods": len(avatar.timing.rows), **found}, indent=2))
+            print(json.dumps({"periods": len(avatar.timing.rows), "dropped": avatar.dropped, **found}, indent=2))
             return
         for name, stages in found.items():
             print(f"{name}: " + ", ".join(f"{stage} {1e3 * s:.2f} ms" for stage, s in stages.items()))
+        print(f"{len(avatar.timing.rows)} periods, {avatar.dropped} frames passed over")
 
 
 Command = (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import mujoco
 import numpy as np
+import rich
 import trimesh
 import viser
 
@@ -25,7 +28,10 @@ class AvatarView:
         self, character: Character, recalibrate: Callable[[], None], *, host: str = "127.0.0.1", port: int = PORT
     ) -> None:
         self._model, self._data = character.model, character.data()
-        self._server = viser.ViserServer(host=host, port=port, verbose=False)
+        before = {*threading.enumerate()}
+        with _silent():
+            self._server = viser.ViserServer(host=host, port=port, verbose=False)
+        self._serving = [t for t in threading.enumerate() if t.daemon and t not in before]
         self.where = f"http://{host}:{self._server.get_port()}/"
         scene = self._server.scene
         scene.set_up_direction("+z")
@@ -56,7 +62,10 @@ class AvatarView:
             self._said = self._status.content = status
 
     def close(self) -> None:
-        self._server.stop()
+        with _silent():
+            self._server.stop()
+            for thread in self._serving:
+                thread.join(1.0)
 
     def _add(self, geom: int) -> None:
         model = self._model
@@ -69,6 +78,17 @@ class AvatarView:
         self._server.scene.add_mesh_trimesh(
             f"/character/{body}/{geom}", mesh, position=model.geom_pos[geom], wxyz=model.geom_quat[geom]
         )
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """viser tells where it is and that it stops, by rich's console and whatever `verbose` is: ours is told once."""
+    console = rich.get_console()
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
 
 
 def solid(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh | None:
