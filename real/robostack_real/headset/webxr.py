@@ -28,6 +28,8 @@ from robostack_real.headset.poses import TRACKED, Newest, Pose
 
 PORT = 8443
 LARGEST_BYTES = 4096
+CLOSE_S = 1.0
+"""that a page may take to say good-bye"""
 ANOTHER = 4000
 """the code that a page is closed by when it has to give way to another; it then waits longer"""
 SILENT_S = 1.0
@@ -65,7 +67,7 @@ class WebXrHeadset:
         try:
             self._server: Server = serve(
                 self._handle, self._host, self._port, ssl=context, process_request=_page, max_size=LARGEST_BYTES,
-                compression=None,
+                compression=None, close_timeout=CLOSE_S,
             )  # fmt: skip
         except OSError as error:
             raise ConnectionError(f"{self.where}: {error.strerror}; choose another port") from error
@@ -74,11 +76,11 @@ class WebXrHeadset:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._server.shutdown()
         with self._lock:
             left = list(self._open)
         for connection in left:
             connection.close(1001, "the computer ends")
+        self._server.shutdown()
         self._thread.join()
 
     def read(self) -> Mapping[str, Pose]:

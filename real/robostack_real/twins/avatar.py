@@ -40,8 +40,8 @@ class Timing:
 
 
 class LiveAvatar:
-    """`follow` once a frame, or `tick` once a period of one's own. `calibration` is None until the wearer has stood in a
-    T, or was said.
+    """`follow` once a frame, or `tick` once a period of one's own. `calibration` is None until the wearer has stood in
+    a T, or was said.
 
     `qpos` is the character's pose, `targets` where its parts were led, `dropped` how many frames were passed over.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -197,7 +198,7 @@ class Live:
                 for line in [*headset.told(), avatar.waits_for.partition(" for ")[0]]:
                     if line and line != told[0]:
                         told[0] = line
-                        print(line, flush=True)
+                        self._say(line)
                 if view and time.monotonic() - shown_s[0] > 1.0 / VIEW_HZ:
                     shown_s[0] = time.monotonic()
                     view.show(avatar.qpos, avatar.targets, avatar.waits_for)
@@ -214,13 +215,16 @@ class Live:
         self._report(avatar)
         return 0
 
+    def _say(self, line: str) -> None:
+        print(line, file=sys.stderr if self.json else sys.stdout, flush=True)
+
     def _view(self, avatar: LiveAvatar) -> AvatarView | None:
         if not self.view:
             return None
         from robostack_real.twins.avatar_view import AvatarView
 
         view = AvatarView(avatar.character, avatar.recalibrate, host=self.host, port=self.view)
-        print(f"see it at {view.where}", flush=True)
+        self._say(f"see it at {view.where}")
         return view
 
     @contextmanager
@@ -231,7 +235,7 @@ class Live:
 
         if self.input in ("vmc", "webxr", "ros"):
             with self._listening() as headset:
-                print(f"waiting for a headset at {headset.where}", flush=True)
+                self._say(f"waiting for a headset at {headset.where}")
                 keeping: AbstractContextManager[Headset] = nullcontext(headset)
                 with HeadsetRecorder(headset, self.record) if self.record else keeping as kept:
                     yield kept, None
