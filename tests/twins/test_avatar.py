@@ -79,6 +79,16 @@ def test_before_the_t_it_stands_at_rest_and_says_what_it_waits_for(worn):
     assert "no T" in avatar.waits_for
 
 
+def test_it_is_calibrated_anew_when_that_is_asked_for(avatar, worn):
+    worn.place = {part: (x + 1.0, y, z * 1.1) for part, (x, y, z) in T.items()}
+    avatar.recalibrate()
+    avatar.tick(DT_S)
+    assert "hold still" in avatar.waits_for
+    for _ in range(80):
+        avatar.tick(DT_S)
+    assert avatar.calibration.wearer.head_m == pytest.approx(1.76)
+
+
 def test_a_raised_hand_raises_the_paw(avatar, worn):
     before = led(avatar, "left_hand").copy()
     worn.place["left_hand"] = (0.3, 0.4, 1.7)

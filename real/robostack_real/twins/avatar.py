@@ -43,7 +43,8 @@ class LiveAvatar:
     """`follow` once a frame, or `tick` once a period of one's own. `calibration` is None until the wearer has stood in
     a T, or was said.
 
-    `qpos` is the character's pose, `targets` where its parts were led, `dropped` how many frames were passed over.
+    `qpos` is the character's pose, `led` where the wearer's parts are, `targets` where its own are led, `dropped` how
+    many frames were passed over.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class LiveAvatar:
         self.timing = Timing()
         self.dropped = 0
         self._ticked_s = time.monotonic()
+        self.led: dict[str, PoseValue] = {}
         self.targets: dict[str, Target] = {}
-        self._t_pose = TPose()
+        self._anew, self._t_pose = False, TPose()
         self.calibration: Calibration | None = None
         self.qpos = character.rest.copy()
         self._data = character.data()
@@ -72,7 +74,8 @@ class LiveAvatar:
         return "" if self.calibration else self._t_pose.missing
 
     def recalibrate(self) -> None:
-        self.calibration, self._t_pose = None, TPose()
+        """From the next period on; from any thread."""
+        self._anew = True
 
     def follow(self, longest_s: float) -> np.ndarray:
         """`tick` on the headset's next frame, or after `longest_s` without one."""
@@ -85,7 +88,8 @@ class LiveAvatar:
         """(nq,) the pose of this period."""
         begin = time.perf_counter()
         poses = self.headset.read()
-        led: dict[str, PoseValue] = {}
+        if self._anew:
+            self._anew, self.calibration, self._t_pose = False, None, TPose()
         if self.calibration is None:
             fresh = {p: (pose.position_m, pose.rotation) for p, pose in poses.items() if pose.age_s < 0.5}
             if (found := self._t_pose.step(fresh, dt_s)) is not None:
@@ -93,10 +97,10 @@ class LiveAvatar:
         if self.calibration is not None:
             there = self.calibration.poses({p: (pose.position_m, pose.rotation) for p, pose in poses.items()})
             ages = {p: pose.age_s for p, pose in poses.items()}
-            led = {p: s.step(there.get(p), ages.get(p, np.inf), dt_s) for p, s in self._steady.items()}
+            self.led = {p: s.step(there.get(p), ages.get(p, np.inf), dt_s) for p, s in self._steady.items()}
         read = time.perf_counter()
-        if led:
-            self.targets = self._retargeter.targets(led)
+        if self.calibration is not None:
+            self.targets = self._retargeter.targets(self.led)
             self.qpos = self._retargeter.solve(self.targets, dt_s)
         solved = time.perf_counter()
         if self._send is not None:

@@ -177,6 +177,7 @@ class Live:
         from robostack_real.headset.vmc import VmcSender
         from robostack_real.twins.avatar import LiveAvatar
         from robostack_sim.avatar.character import Character
+        from robostack_sim.avatar.figure import figure
 
         if not 1.0 <= self.rate_hz <= 1000.0:
             raise ContractError(f"--rate-hz {self.rate_hz:g}: must lie in [1, 1000]")
@@ -201,7 +202,8 @@ class Live:
                         self._say(line)
                 if view and time.monotonic() - shown_s[0] > 1.0 / VIEW_HZ:
                     shown_s[0] = time.monotonic()
-                    view.show(avatar.qpos, avatar.targets, avatar.waits_for)
+                    wearer = avatar.calibration and figure(avatar.calibration.wearer, avatar.led)
+                    view.show(avatar.qpos, avatar.targets, avatar.waits_for, wearer)
                 if getattr(headset, "over", False) or time.monotonic() > end_s:
                     raise loop.Stop
 

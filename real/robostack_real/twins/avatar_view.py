@@ -1,4 +1,5 @@
-"""A web page of a character that is driven, with where its parts are led; by viser, on loopback by default."""
+"""A web page of a character that is driven, where its parts are led, and a stick figure of the wearer beside it; by
+viser, on loopback by default."""
 
 from __future__ import annotations
 
@@ -19,6 +20,8 @@ from robostack_sim.avatar.retarget import Target
 PORT = 8080
 LED_RGB = (196, 84, 47)
 SEGMENTS = 16
+BESIDE_M = 1.5
+"""to the left of the character"""
 
 
 class AvatarView:
@@ -43,12 +46,15 @@ class AvatarView:
         for geom in range(self._model.ngeom):
             self._add(geom)
         self._led: dict[str, Any] = {}
+        self._wearer: Any = None
         self._status = self._server.gui.add_markdown("")
         self._said = ""
         self._server.gui.add_button("Calibrate anew (hold a T)").on_click(lambda _: recalibrate())
 
-    def show(self, qpos: np.ndarray, targets: Mapping[str, Target], status: str) -> None:
-        """One pose, and a line for the wearer to read."""
+    def show(
+        self, qpos: np.ndarray, targets: Mapping[str, Target], status: str, bones_m: np.ndarray | None = None
+    ) -> None:
+        """One pose, a line for the wearer to read, and (N, 2, 3) ends of the wearer's bones."""
         self._data.qpos[:] = qpos
         mujoco.mj_kinematics(self._model, self._data)
         with self._server.atomic():
@@ -58,6 +64,12 @@ class AvatarView:
                 if part not in self._led:
                     self._led[part] = self._server.scene.add_icosphere(f"/led/{part}", radius=0.02, color=LED_RGB)
                 self._led[part].position = target.position_m
+            if bones_m is not None and self._wearer is None:
+                self._wearer = self._server.scene.add_line_segments(
+                    "/wearer", bones_m, LED_RGB, line_width=4.0, position=(0.0, BESIDE_M, 0.0)
+                )
+            elif bones_m is not None:
+                self._wearer.points = bones_m
         if status != self._said:
             self._said = self._status.content = status
 
