@@ -64,6 +64,7 @@ def drive(name: str, seconds: float) -> tuple[LiveAvatar, Watched, np.ndarray, i
     with Watched() as headset:
         avatar = LiveAvatar(Character.load(name), headset, bones, calibration)
         gc.collect()
+        gc.freeze()
         command = [sys.executable, str(Path(__file__).with_name("_headset.py")), *map(str, (PORT, frames, RATE_HZ))]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as wearer:
             assert wearer.stdout is not None

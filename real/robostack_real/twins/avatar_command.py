@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -207,6 +208,8 @@ class Live:
                 if getattr(headset, "over", False) or time.monotonic() > end_s:
                     raise loop.Stop
 
+            gc.collect()
+            gc.freeze()  # what is loaded by now is not looked through again in the middle of a motion
             timing = loop.Timing(1.0 / self.rate_hz)
             # the headset paces it, or its silence: to the loop every period is due
             loop.run(tick, timing.dt_s, stop=lambda: None, timing=timing, clock=lambda: timing.ticks * timing.dt_s)
