@@ -184,6 +184,8 @@ class Live:
             raise ContractError(f"--rate-hz {self.rate_hz:g}: must lie in [1, 1000]")
         if self.record and not (self.record.suffix == ".npz" and self.record.parent.is_dir()):
             raise ContractError(f"--record {self.record}: give a file that ends in .npz, in a folder that is there")
+        if self.record and self.record.exists():
+            raise ContractError(f"--record {self.record}: is there already; give another name")
         character = Character.load(self.character)
         host, _, port = self.send.rpartition(":")
         if self.send and not (host and port.isdigit()):
@@ -210,6 +212,7 @@ class Live:
 
             gc.collect()
             gc.freeze()  # what is loaded by now is not looked through again in the middle of a motion
+            headset.wait(0.0)  # what came until now is late
             timing = loop.Timing(1.0 / self.rate_hz)
             # the headset paces it, or its silence: to the loop every period is due
             loop.run(tick, timing.dt_s, stop=lambda: None, timing=timing, clock=lambda: timing.ticks * timing.dt_s)
