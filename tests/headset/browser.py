@@ -29,17 +29,18 @@ class Page:
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            self._socket = connect(self._address(), max_size=None)
+            self._line = connect(self._address(), max_size=None)
         except BaseException:
             self._process.kill()
             raise
+        self._socket = self._line.__enter__()
         for domain in ("Page", "Runtime", "Log"):
             self._call(f"{domain}.enable")
         self._call("Page.addScriptToEvaluateOnNewDocument", source=self._before)
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self._socket.close()
+    def __exit__(self, *exc: Any) -> None:
+        self._line.__exit__(*exc)
         self._process.terminate()
         try:
             self._process.wait(10.0)

@@ -54,6 +54,7 @@ def page(need_tool: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
 
 def start(page: Page, headset: WebXrHeadset, port: int) -> None:
     """Opens the page and presses its button."""
+    page.open("about:blank")
     page.complaints.clear()
     page.open(f"https://127.0.0.1:{port}/")
     page.until("document.getElementById('link').textContent === 'connected'")

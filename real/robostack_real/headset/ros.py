@@ -118,7 +118,7 @@ class RosHeadset:
             self._static |= fresh
         for part, frame in self._parts.items():
             chain = self._chain(frame)
-            if next((c for c in chain if c not in self._static), frame) in fresh:
+            if chain and next((c for c in chain if c not in self._static), frame) in fresh:
                 self._put(part, *self._along(chain))
 
     def _chain(self, frame: str) -> list[str]:

@@ -28,8 +28,8 @@ from robostack_real.headset.poses import TRACKED, Newest, Pose
 
 PORT = 8443
 LARGEST_BYTES = 4096
-CLOSE_S = 1.0
-"""that a page may take to say good-bye"""
+HANDSHAKE_S = 2.0
+"""that a page may take to say why it comes, and to say good-bye; browsers keep spare connections that say nothing"""
 ANOTHER = 4000
 """the code that a page is closed by when it has to give way to another; it then waits longer"""
 SILENT_S = 1.0
@@ -67,7 +67,7 @@ class WebXrHeadset:
         try:
             self._server: Server = serve(
                 self._handle, self._host, self._port, ssl=context, process_request=_page, max_size=LARGEST_BYTES,
-                compression=None, close_timeout=CLOSE_S,
+                compression=None, open_timeout=HANDSHAKE_S, close_timeout=HANDSHAKE_S,
             )  # fmt: skip
         except OSError as error:
             raise ConnectionError(f"{self.where}: {error.strerror}; choose another port") from error
@@ -76,11 +76,11 @@ class WebXrHeadset:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._server.shutdown()
         with self._lock:
             left = list(self._open)
         for connection in left:
             connection.close(1001, "the computer ends")
-        self._server.shutdown()
         self._thread.join()
 
     def read(self) -> Mapping[str, Pose]:
