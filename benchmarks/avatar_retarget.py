@@ -3,8 +3,8 @@
     python benchmarks/avatar_retarget.py [--quick] [--clips FOLDER]
 
 Error is a part's distance from where it is led, in the character's own size; 95 % of frames are below. The centre of
-mass is above the feet when it is inside the hull of what of them is on the floor; it counts where both feet of the
-person stand, and has a bar in clips where they do nearly always. Processor time is of one frame: targets and the
+mass is above the feet when it is inside the hull of their outlines; it counts where both feet of the person stand, and
+has a bar in clips where they do nearly always. Processor time is of one frame: targets and the
 quadratic program.
 """
 

@@ -54,7 +54,7 @@ def bvh(seconds: float) -> str:
 def test_a_motion_that_comes_along_drives_a_character(capsys):
     assert cli.main(["avatar", "live", "--character", "mouse", "--input", "punch", "--seconds", "0.5", *QUIETLY]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert 25 <= found["periods"] <= 40 and found["p50"]["retarget"] > 0.0
+    assert 10 <= found["periods"] <= 40 and found["p50"]["retarget"] > 0.0
 
 
 def test_names_that_are_not_known_are_asked_for_by_a_line_and_that_line_helps(tmp_path, capsys):
@@ -115,14 +115,14 @@ def test_a_stream_drives_a_character_is_kept_and_drives_again_as_it_did(wearer, 
     said = capsys.readouterr()
     assert "waiting for a headset at vmc://127.0.0.1" in said.err and "hold still" in said.err
     found = json.loads(said.out)
-    assert found["periods"] > 80 and found["p50"]["retarget"] > 0.0
+    assert found["periods"] > 40 and found["p50"]["retarget"] > 0.0
     bundle = [m.message for m in OscPacket(wearer.bones.recv(65536)).messages]
     assert {"head", "left_paw", "right_paw"} <= {m.params[0] for m in bundle if m.address == "/VMC/Ext/Bone/Pos"}
     assert cli.main(["avatar", "live", "--character", "mouse", "--input", str(kept), *QUIETLY]) == 0
     said = capsys.readouterr()
     again = json.loads(said.out)
-    assert "hold still" in said.err and again["periods"] == pytest.approx(found["periods"], rel=0.2)
-    assert again["p50"]["retarget"] > 0.0
+    assert "hold still" in said.err and again["p50"]["retarget"] > 0.0
+    assert 0.5 * found["periods"] < again["periods"] + again["dropped"] <= found["periods"]
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,6 @@ class Live:
             avatar = LiveAvatar(character, headset, sender, calibration)
             view = self._view(avatar)
             told, shown_s = [""], [0.0]
-            end_s = time.monotonic() + (float("inf") if self.seconds is None else self.seconds)
 
             def tick(missed: int) -> None:
                 avatar.follow(LONGEST_PERIODS / self.rate_hz)
@@ -213,6 +212,7 @@ class Live:
             gc.collect()
             gc.freeze()  # what is loaded by now is not looked through again in the middle of a motion
             headset.wait(0.0)  # what came until now is late
+            end_s = time.monotonic() + (float("inf") if self.seconds is None else self.seconds)
             timing = loop.Timing(1.0 / self.rate_hz)
             # the headset paces it, or its silence: to the loop every period is due
             loop.run(tick, timing.dt_s, stop=lambda: None, timing=timing, clock=lambda: timing.ticks * timing.dt_s)

@@ -14,8 +14,6 @@ from robostack_sim.avatar.motion.contacts import contacts
 from robostack_sim.avatar.reference import Reference
 from robostack_sim.avatar.retarget import Retargeter
 
-ON_FLOOR_M = 0.03
-"""over the lowest point of a foot: what is there carries"""
 AROUND = np.linspace(0.0, 2.0 * np.pi, 72, endpoint=False)
 
 
@@ -44,7 +42,7 @@ class Retargeted:
             mujoco.mj_kinematics(model, data)
             mujoco.mj_comPos(model, data)
             foot[k] = data.site("left_foot").xpos, data.site("right_foot").xpos
-            over[k] = _beyond(_corners(model, data, soles), data.subtree_com[0, :2])
+            over[k] = _beyond(_outline(model, data, soles), data.subtree_com[0, :2])
         speed = np.linalg.norm(np.gradient(foot[..., :2], 1.0 / self.rate_hz, axis=0), axis=-1)
         both = self.standing.all(1)
         found["feet stand, %"] = 100.0 * float(both.mean())
@@ -79,14 +77,13 @@ def _soles(character: Character) -> np.ndarray:
     return np.flatnonzero(np.isin(model.geom_bodyid, sorted(feet)))
 
 
-def _corners(model: mujoco.MjModel, data: mujoco.MjData, geoms: np.ndarray) -> np.ndarray:
-    """(N, 2) over the floor, of the boxes around what carries."""
+def _outline(model: mujoco.MjModel, data: mujoco.MjData, geoms: np.ndarray) -> np.ndarray:
+    """(N, 2) on the floor below the corners of boxes around geoms."""
     signs = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
     box = model.geom_aabb[geoms]
     local = box[:, None, :3] + signs * box[:, None, 3:]
     turn = data.geom_xmat[geoms].reshape(-1, 3, 3)
-    corners = (data.geom_xpos[geoms][:, None] + np.einsum("gij,gcj->gci", turn, local)).reshape(-1, 3)
-    return np.asarray(corners[corners[:, 2] < corners[:, 2].min() + ON_FLOOR_M, :2])
+    return np.asarray((data.geom_xpos[geoms][:, None] + np.einsum("gij,gcj->gci", turn, local)).reshape(-1, 3)[:, :2])
 
 
 def _beyond(points: np.ndarray, point: np.ndarray) -> float:
