@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _results import row, write
@@ -38,7 +39,7 @@ def main() -> None:
     clips = list(read_all(args.clips)) if args.clips else [named("punch")]
     references = [Reference(c.cut(0.0, 2.0) if args.quick else c, RATE_HZ) for c in clips]
     frames = sum(map(len, references))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in CHARACTERS:
         character = Character.load(name)
         start = time.process_time()

@@ -204,7 +204,7 @@ class Live:
                         self._say(line)
                 if view and time.monotonic() - shown_s[0] > 1.0 / VIEW_HZ:
                     shown_s[0] = time.monotonic()
-                    wearer = avatar.calibration and figure(avatar.calibration.wearer, avatar.led)
+                    wearer = figure(avatar.calibration.wearer, avatar.led) if avatar.calibration else None
                     view.show(avatar.qpos, avatar.targets, avatar.waits_for, wearer)
                 if getattr(headset, "over", False) or time.monotonic() > end_s:
                     raise loop.Stop
