@@ -1,11 +1,11 @@
 """The live pipeline on real sockets: from a headset's datagram to the bones that answer it, inverse kinematics alone.
 
-    python benchmarks/avatar_live.py [--quick]
+    python benchmarks/avatar_live.py [--quick] [--fifo PRIORITY]
 
 A process of its own plays a headset and two controllers at 72 Hz by VMC. Here each frame is decoded, leads the
 character and goes out as VMC bones; end to end is from the moment before the headset's datagram is sent to the moment
 after the bones' is, by one clock, of the same frame. A frame is dropped when the next one was there before it was used,
-or when it never arrived. No page shows it meanwhile.
+or when it never arrived. No page shows it meanwhile. Both processes run as `robostack avatar live --fifo 50` does.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from _headset import CLIP
 from _results import row, write
 
 from robostack_real.headset.vmc import VmcHeadset, VmcSender
+from robostack_real.nodes.realtime import schedule
 from robostack_real.twins.avatar import LiveAvatar
 from robostack_sim.avatar.character import Character
 from robostack_sim.avatar.motion.reading import named
@@ -88,9 +89,13 @@ def drive(name: str, seconds: float) -> tuple[LiveAvatar, Watched, np.ndarray, i
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_S:g} seconds a character")
+    parser.add_argument("--fifo", type=int, default=50, help="SCHED_FIFO priority; 0 for none")
     parser.add_argument("--out", type=Path, help="results file instead of benchmarks/results/avatar_live.json")
     args = parser.parse_args()
-    rows = [row("load of the machine before, processes over a minute", os.getloadavg()[0], "")]
+    if lacking := schedule(args.fifo):
+        raise SystemExit(f"avatar_live: {lacking}; or give --fifo 0")
+    what = f"under SCHED_FIFO {args.fifo}" if args.fifo else "without priority"
+    rows = [row(f"others that want the processors (load before), {what}", os.getloadavg()[0], "")]
     for name, whole_s in SECONDS.items():
         seconds = QUICK_S if args.quick else whole_s
         avatar, headset, latency_s, dropped = drive(name, seconds)

@@ -168,6 +168,8 @@ class Live:
     """Frames a second that the headset sends; while it is silent, periods come a little slower."""
     seconds: float | None = None
     """Default: until Ctrl-C, or the end of what is played."""
+    fifo: int = 0
+    """SCHED_FIFO priority, against other programs' load; 0 for none."""
     root: Path = Path("logs")
     """Folder where the certificate is kept."""
     json: bool = False
@@ -176,6 +178,7 @@ class Live:
     def run(self) -> int:
         from robostack.runtime import loop
         from robostack_real.headset.vmc import VmcSender
+        from robostack_real.nodes.realtime import schedule
         from robostack_real.twins.avatar import LiveAvatar
         from robostack_sim.avatar.character import Character
         from robostack_sim.avatar.figure import figure
@@ -186,6 +189,10 @@ class Live:
             raise ContractError(f"--record {self.record}: give a file that ends in .npz, in a folder that is there")
         if self.record and self.record.exists():
             raise ContractError(f"--record {self.record}: is there already; give another name")
+        if not 0 <= self.fifo <= 98:
+            raise ContractError(f"--fifo {self.fifo}: must lie in [0, 98]")
+        if lacking := schedule(self.fifo):  # before any thread is started: they inherit it
+            self._say(lacking)
         character = Character.load(self.character)
         host, _, port = self.send.rpartition(":")
         if self.send and not (host and port.isdigit()):
