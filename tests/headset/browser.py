@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from websockets.sync.client import connect
 
-START_S = 30.0
+START_S = 60.0
 FLAGS = ("--headless", "--no-sandbox", "--no-first-run", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
          "--ignore-certificate-errors", "--remote-debugging-port=0")  # fmt: skip
 
@@ -61,7 +61,7 @@ class Page:
     def text(self, element: str) -> str:
         return str(self.evaluate(f"document.getElementById('{element}').textContent"))
 
-    def until(self, expression: str, seconds: float = 10.0) -> None:
+    def until(self, expression: str, seconds: float = 30.0) -> None:
         end = time.monotonic() + seconds
         while not self.evaluate(expression):
             assert time.monotonic() < end, f"not in {seconds:g} s: {expression}; {self.complaints}"

@@ -23,7 +23,7 @@ AWAY = "WebSocket connection to"
 """how a browser says that nobody answers; a page cannot keep it from that"""
 
 
-def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come true"
