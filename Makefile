@@ -39,7 +39,7 @@ avatar:  ## lead a human, a mouse and a dinosaur through a recorded motion; a ta
 	@$(RS) avatar retarget punch --film logs/avatar/punch.gif
 
 # What flies in real time wants the machine for itself; the rest is shared out to both cores.
-REAL_TIME := tests/devices tests/evaluate tests/link tests/nodes tests/record tests/twins
+REAL_TIME := tests/devices tests/evaluate tests/headset tests/link tests/nodes tests/record tests/twins
 
 test: check  ## everything CI runs
 	$(PY) -m pytest -n 2 --dist loadscope $(addprefix --ignore=,$(REAL_TIME))
@@ -57,7 +57,7 @@ isaaclab-test:  ## train on a task of Isaac Lab 3.0, installed by itself (minute
 	ROBOSTACK_ISAACLAB=1 OMP_NUM_THREADS=1 .venv-isaaclab/bin/python -m pytest -q -s tests/isaaclab
 
 bench:  ## run every benchmark and fill the tables of README and docs
-	@./setup.sh --tools train dev mujoco bench beam-test epics
+	@./setup.sh --tools train dev avatar mujoco bench beam-test epics
 	@for script in benchmarks/*.py; do \
 		case $$script in benchmarks/tables.py|benchmarks/_*) continue;; esac; \
 		echo "$$script"; $(PY) $$script $(BENCH) || exit 1; \

@@ -48,7 +48,7 @@ test_tools() {
     need ssh-keygen openssh-client # signatures go both ways between it and us
     need openssl openssl
     for browser in chromium chromium-browser google-chrome; do command -v $browser >/dev/null && return; done
-    missing="$missing chromium" # shows the report
+    missing="$missing chromium" # shows the report, and the headset's page
 }
 
 # Gets what is missing, or says what goes on without it.

@@ -84,6 +84,8 @@ def test_what_is_no_motion_is_refused_by_what_is_wrong(clip, tmp_path):
         Skeleton(("a", "b", "c"), (-1, 2, 0), np.zeros((3, 3)))
     with pytest.raises(MotionError, match="a rate of 0 Hz"):
         clip.at(0.0)
+    with pytest.raises(MotionError, match=r"0\.02 s are no two frames at 30 Hz"):
+        clip.cut(0.0, 0.02).at(30.0)
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(MotionError, match="no clip of ours"):
         Clip.load(tmp_path / "cut.npz")

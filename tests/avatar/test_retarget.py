@@ -13,7 +13,7 @@ from robostack import quaternion as quat
 from robostack_sim.avatar.character import Character
 from robostack_sim.avatar.motion.clip import MotionError
 from robostack_sim.avatar.reference import Reference, worn
-from robostack_sim.avatar.retargeted import retargeted
+from robostack_sim.avatar.retargeted import Retargeted, retargeted
 from robostack_sim.avatar.wearer import Calibration, TPose, Wearer
 
 CHARACTERS = ("human", "mouse", "dinosaur")
@@ -33,6 +33,19 @@ def test_a_wave_is_followed(name, waving):
     assert figures["joints past their limits, %"] == 0.0
     assert figures["centre of mass inside, %"] > 99.0
     assert figures["feet skate, cm/s"] < 1.0
+
+
+@pytest.mark.parametrize("name", CHARACTERS)
+def test_who_leans_too_far_has_the_centre_of_mass_outside_of_the_feet(name):
+    character = Character.load(name)
+    leaning = character.rest.copy()
+    about = character.rest_m["left_foot"] * [1.0, 0.0, 1.0]
+    turn = quat.from_rotation_vector(np.array([0.0, 0.7, 0.0]))
+    leaning[:3] = about + quat.rotate(turn, leaning[:3] - about)
+    leaning[3:7] = quat.multiply(turn, leaning[3:7])
+    stands = Retargeted(np.stack([character.rest] * 2), {}, np.ones((2, 2), bool), 72.0).figures(character)
+    leans = Retargeted(np.stack([leaning] * 2), {}, np.ones((2, 2), bool), 72.0).figures(character)
+    assert (stands["centre of mass inside, %"], leans["centre of mass inside, %"]) == (100.0, 0.0)
 
 
 def test_a_wearer_is_measured_by_bones_as_in_a_t(waving):

@@ -28,6 +28,12 @@ class Worn:
     def __init__(self) -> None:
         self.place = dict(T)
         self.age_s = 0.0
+        self.frames: list[int] = []
+        self.waited: list[float] = []
+
+    def wait(self, seconds: float) -> int:
+        self.waited.append(seconds)
+        return self.frames.pop(0)
 
     def read(self) -> Mapping[str, Pose]:
         return {p: Pose(np.array(x), quat.IDENTITY, self.age_s) for p, x in self.place.items()}
@@ -73,6 +79,16 @@ def test_before_the_t_it_stands_at_rest_and_says_what_it_waits_for(worn):
     assert "no T" in avatar.waits_for
 
 
+def test_it_is_calibrated_anew_when_that_is_asked_for(avatar, worn):
+    worn.place = {part: (x + 1.0, y, z * 1.1) for part, (x, y, z) in T.items()}
+    avatar.recalibrate()
+    avatar.tick(DT_S)
+    assert "hold still" in avatar.waits_for
+    for _ in range(80):
+        avatar.tick(DT_S)
+    assert avatar.calibration.wearer.head_m == pytest.approx(1.76)
+
+
 def test_a_raised_hand_raises_the_paw(avatar, worn):
     before = led(avatar, "left_hand").copy()
     worn.place["left_hand"] = (0.3, 0.4, 1.7)
@@ -81,6 +97,27 @@ def test_a_raised_hand_raises_the_paw(avatar, worn):
     assert led(avatar, "left_hand")[2] > before[2] + 0.03
     errors = avatar._retargeter.error_m(avatar.targets)
     assert errors["left_hand"] < 0.01
+
+
+def test_hands_that_are_sent_swapped_raise_the_paw_of_their_own_side(worn):
+    worn.place = {**T, "left_hand": T["right_hand"], "right_hand": T["left_hand"]}
+    avatar = LiveAvatar(Character.load("mouse"), worn)
+    for _ in range(140):
+        avatar.tick(DT_S)
+    before = led(avatar, "left_hand").copy()
+    worn.place["right_hand"] = (0.3, 0.4, 1.7)
+    for _ in range(10):
+        avatar.tick(DT_S)
+    assert led(avatar, "left_hand")[2] > before[2] + 0.03
+
+
+def test_a_period_is_a_frame_and_goes_by_in_silence_too(avatar, worn):
+    worn.frames = [1, 3, 0]
+    for _ in range(3):
+        avatar.follow(0.02)
+    assert worn.waited == [0.02] * 3
+    assert avatar.dropped == 2, "of three frames that came in one period"
+    assert len(avatar.timing.rows) == 163
 
 
 def test_silence_of_seconds_stands_it_up_and_it_comes_back_smoothly(avatar, worn):

@@ -11,8 +11,11 @@ from typing import Protocol, Self
 import numpy as np
 
 from robostack import quaternion as quat
+from robostack_real.headset.steady import SILENT_S
 
 TRACKED = ("head", "left_hand", "right_hand")
+TOGETHER_S = 0.007
+"""within which the parts of one frame come, where each is sent by itself: half a period of a headset of 72 Hz"""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class Headset(Protocol):
     def read(self) -> Mapping[str, Pose]:
         """Of what was seen at all. Raises ConnectionError when nothing can come any more."""
 
+    def wait(self, seconds: float) -> int:
+        """Until the next frame, head and hands together, or so long. How many came since the last time: 0 when it is
+        silent, above 1 when some were passed over."""
+
     def told(self) -> list[str]:
         """What went wrong since it was last asked, a line each."""
 
@@ -49,6 +56,9 @@ class Newest:
         self._poses: dict[str, tuple[np.ndarray, np.ndarray, float]] = {}
         self._said: list[str] = []
         self._said_at: dict[str, float] = {}
+        self._fresh: set[str] = set()
+        self._frames = 0
+        self._frame = threading.Event()
         self.refused = 0
 
     def put(self, part: str, position_m: np.ndarray, rotation: np.ndarray) -> None:
@@ -61,7 +71,22 @@ class Newest:
             self.say(f"{part}: {error}; the last one holds")
             return
         with self._lock:
-            self._poses[part] = np.asarray(position_m, float), turn, time.monotonic()
+            now = time.monotonic()
+            self._poses[part] = np.asarray(position_m, float), turn, now
+            self._fresh.add(part)
+            live = {p: now - at for p, (_, _, at) in self._poses.items() if now - at < SILENT_S}
+            if self._fresh >= live.keys() and max(live.values()) < TOGETHER_S:
+                self._fresh.clear()
+                self._frames += 1
+                self._frame.set()
+
+    def wait(self, seconds: float) -> int:
+        """As a `Headset` does. A frame has come when all that is live has come anew, and together."""
+        self._frame.wait(seconds)
+        with self._lock:
+            self._frame.clear()
+            found, self._frames = self._frames, 0
+        return found
 
     def say(self, line: str) -> None:
         """Once a second at most, each."""

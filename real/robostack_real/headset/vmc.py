@@ -9,15 +9,15 @@ Unity's axes on the wire: y up, z ahead, x right, left-handed; quaternions x y z
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
-from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
-from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.osc_packet import OscPacket, ParseError
 
 from robostack import quaternion as quat
@@ -76,6 +76,9 @@ class VmcHeadset:
 
     def read(self) -> Mapping[str, Pose]:
         return self._newest.read()
+
+    def wait(self, seconds: float) -> int:
+        return self._newest.wait(seconds)
 
     def told(self) -> list[str]:
         return self._newest.told()
@@ -172,26 +175,33 @@ class VmcSender:
     def send(self, root: tuple[np.ndarray, np.ndarray], bones: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
         """`root` in the world, `bones` by HumanBodyBones name, each position (3,) and rotation (4,) in its parent's
         frame; ours. A renderer that is not there is no error."""
-        bundle = OscBundleBuilder(IMMEDIATELY)
-        bundle.add_content(_message("/VMC/Ext/OK", 1))
-        bundle.add_content(_message("/VMC/Ext/T", float(time.monotonic() - self._began)))
-        bundle.add_content(_message("/VMC/Ext/Root/Pos", "root", *_numbers(*root)))
-        for name, pose in bones.items():
-            bundle.add_content(_message("/VMC/Ext/Bone/Pos", name, *_numbers(*pose)))
+        poses = [root, *bones.values()]
+        place, turn = to_unity(np.array([p for p, _ in poses])), to_unity(np.array([q for _, q in poses]))
+        numbers = np.concatenate([place, turn[:, [1, 2, 3, 0]]], axis=1).astype(">f4")
+        heads = [_named("/VMC/Ext/Root/Pos", "root"), *(_named("/VMC/Ext/Bone/Pos", name) for name in bones)]
+        messages = [_OK, _TIME + struct.pack(">f", time.monotonic() - self._began)]
+        messages += [head + row.tobytes() for head, row in zip(heads, numbers, strict=True)]
+        bundle = b"".join([_BUNDLE, *(struct.pack(">i", len(m)) + m for m in messages)])
         with suppress(ConnectionRefusedError):
-            self._socket.sendto(bundle.build().dgram, self._to)
+            self._socket.sendto(bundle, self._to)
 
     def close(self) -> None:
         self._socket.close()
 
 
-def _numbers(position: np.ndarray, rotation: np.ndarray) -> list[float]:
-    w, x, y, z = to_unity(rotation).tolist()
-    return [*to_unity(position).tolist(), x, y, z, w]
+# OSC 1.0: texts end with a zero and fill up to four bytes, a message is its address, the types behind it, and these
+def _text(word: str) -> bytes:
+    data = word.encode() + b"\0"
+    return data + bytes(-len(data) % 4)
 
 
-def _message(address: str, *values: Any) -> Any:
-    builder = OscMessageBuilder(address)
-    for value in values:
-        builder.add_arg(value, "f" if isinstance(value, float) else None)
-    return builder.build()
+@cache
+def _named(address: str, name: str) -> bytes:
+    """A message's beginning: a name, before seven numbers."""
+    return _text(address) + _text(",sfffffff") + _text(name)
+
+
+_BUNDLE = b"#bundle\0" + struct.pack(">Q", 1)
+"""its time: at once"""
+_OK = _text("/VMC/Ext/OK") + _text(",i") + struct.pack(">i", 1)
+_TIME = _text("/VMC/Ext/T") + _text(",f")

@@ -12,6 +12,7 @@ import ipaddress
 import json
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from importlib.resources import files
@@ -27,12 +28,19 @@ from robostack_real.headset.poses import TRACKED, Newest, Pose
 
 PORT = 8443
 LARGEST_BYTES = 4096
+HANDSHAKE_S = 2.0
+"""that a page may take to say why it comes, and to say good-bye; browsers keep spare connections that say nothing"""
+ANOTHER = 4000
+"""the code that a page is closed by when it has to give way to another; it then waits longer"""
+SILENT_S = 1.0
+"""of a headset, after which another may take over: one that lost its network does not say so"""
 VALID_DAYS = 3650
 PAGE = "webxr.html"
 
 
 class WebXrHeadset:
-    """Serves the page at `host`:`port`. One headset at a time: a second one is told so and closed.
+    """Serves the page at `host`:`port`. Any number of pages may be open; one headset at a time may send, another one is
+    told so and closed.
 
     `certificate` is a PEM file of key and certificate, made when it is not there; it is used where `host` is not
     loopback.
@@ -43,8 +51,9 @@ class WebXrHeadset:
         self.where = f"{'http' if self._loopback else 'https'}://{host}:{port}/"
         self._host, self._port, self._certificate = host, port, certificate
         self._newest = Newest()
-        self._one = threading.Lock()
-        self._connection: ServerConnection | None = None
+        self._lock = threading.Lock()
+        self._open: set[ServerConnection] = set()
+        self._sender: tuple[ServerConnection, float] | None = None
 
     def __enter__(self) -> Self:
         context = None
@@ -58,7 +67,7 @@ class WebXrHeadset:
         try:
             self._server: Server = serve(
                 self._handle, self._host, self._port, ssl=context, process_request=_page, max_size=LARGEST_BYTES,
-                compression=None,
+                compression=None, open_timeout=HANDSHAKE_S, close_timeout=HANDSHAKE_S,
             )  # fmt: skip
         except OSError as error:
             raise ConnectionError(f"{self.where}: {error.strerror}; choose another port") from error
@@ -68,32 +77,49 @@ class WebXrHeadset:
 
     def __exit__(self, *exc: object) -> None:
         self._server.shutdown()
-        if self._connection is not None:
-            self._connection.close()
+        with self._lock:
+            left = list(self._open)
+        for connection in left:
+            connection.close(1001, "the computer ends")
         self._thread.join()
 
     def read(self) -> Mapping[str, Pose]:
         return self._newest.read()
 
+    def wait(self, seconds: float) -> int:
+        return self._newest.wait(seconds)
+
     def told(self) -> list[str]:
         return self._newest.told()
 
     def _handle(self, connection: ServerConnection) -> None:
-        if not self._one.acquire(blocking=False):
-            self._newest.say(f"a second headset, {connection.remote_address[0]}, was sent away")
-            connection.close(1013, "another headset is connected")
-            return
+        who = connection.remote_address[0]
+        self._newest.say(f"page open: {who}")
+        with self._lock:
+            self._open.add(connection)
         try:
-            self._connection = connection
-            self._newest.say(f"headset connected: {connection.remote_address[0]}")
             for message in connection:
+                if not self._theirs(connection):
+                    self._newest.say(f"a second headset, {who}, was sent away")
+                    connection.close(ANOTHER, "another headset sends")
+                    return
                 self.hear(message)
         except ConnectionClosed:
             pass
         finally:
-            self._connection = None
-            self._one.release()
-            self._newest.say("headset disconnected")
+            with self._lock:
+                self._open.discard(connection)
+                if self._sender and self._sender[0] is connection:
+                    self._sender = None
+            self._newest.say(f"page closed: {who}")
+
+    def _theirs(self, connection: ServerConnection) -> bool:
+        with self._lock:
+            now = time.monotonic()
+            if self._sender and self._sender[0] is not connection and now - self._sender[1] < SILENT_S:
+                return False
+            self._sender = connection, now
+            return True
 
     def hear(self, message: str | bytes) -> None:
         """{"head": [x, y, z, qx, qy, qz, qw], ...} in WebXR's axes; a part that is not seen is left out or null."""

@@ -1,7 +1,7 @@
 """A character that is driven live: a headset's poses -> calibration -> retargeting -> bones out, stage after stage.
 
-Each part is led by `Steady`: what falls silent is held, then stood. Nothing here waits for a headset; a period is a
-period. The time of each stage is kept.
+Each part is led by `Steady`: what falls silent is held, then stood. A period is a headset's frame, as soon as it is
+there, and one goes by without a frame while it is silent. The time of each stage is kept.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from robostack_sim.avatar.retarget import Retargeter, Target
 from robostack_sim.avatar.wearer import Calibration, PoseValue, TPose, Wearer
 
 STAGES = ("read", "retarget", "send")
+LONGEST_DT_S = 0.1
+"""that one period counts for, however long it took to come"""
 
 
 @dataclass
@@ -38,9 +40,11 @@ class Timing:
 
 
 class LiveAvatar:
-    """`tick` once a period. `calibration` is None until the wearer has stood in a T, or was said.
+    """`follow` once a frame, or `tick` once a period of one's own. `calibration` is None until the wearer has stood in
+    a T, or was said.
 
-    `qpos` is the character's pose, `targets` where its parts were led.
+    `qpos` is the character's pose, `led` where the wearer's parts are, `targets` where its own are led, `dropped` how
+    many frames were passed over.
     """
 
     def __init__(
@@ -52,11 +56,15 @@ class LiveAvatar:
     ) -> None:
         self.character, self.headset, self._send = character, headset, send
         self.timing = Timing()
+        self.dropped = 0
+        self._ticked_s = time.monotonic()
+        self.led: dict[str, PoseValue] = {}
         self.targets: dict[str, Target] = {}
-        self._t_pose = TPose()
+        self._anew, self._t_pose = False, TPose()
         self.calibration: Calibration | None = None
         self.qpos = character.rest.copy()
         self._data = character.data()
+        self._names = [character.model.body(b).name for b in range(2, character.model.nbody)]
         if calibration is not None:
             self._start(calibration)
 
@@ -66,13 +74,22 @@ class LiveAvatar:
         return "" if self.calibration else self._t_pose.missing
 
     def recalibrate(self) -> None:
-        self.calibration, self._t_pose = None, TPose()
+        """From the next period on; from any thread."""
+        self._anew = True
+
+    def follow(self, longest_s: float) -> np.ndarray:
+        """`tick` on the headset's next frame, or after `longest_s` without one."""
+        self.dropped += max(0, self.headset.wait(longest_s) - 1)
+        now = time.monotonic()
+        dt_s, self._ticked_s = now - self._ticked_s, now
+        return self.tick(min(dt_s, LONGEST_DT_S))
 
     def tick(self, dt_s: float) -> np.ndarray:
         """(nq,) the pose of this period."""
         begin = time.perf_counter()
         poses = self.headset.read()
-        led: dict[str, PoseValue] = {}
+        if self._anew:
+            self._anew, self.calibration, self._t_pose = False, None, TPose()
         if self.calibration is None:
             fresh = {p: (pose.position_m, pose.rotation) for p, pose in poses.items() if pose.age_s < 0.5}
             if (found := self._t_pose.step(fresh, dt_s)) is not None:
@@ -80,10 +97,10 @@ class LiveAvatar:
         if self.calibration is not None:
             there = self.calibration.poses({p: (pose.position_m, pose.rotation) for p, pose in poses.items()})
             ages = {p: pose.age_s for p, pose in poses.items()}
-            led = {p: s.step(there.get(p), ages.get(p, np.inf), dt_s) for p, s in self._steady.items()}
+            self.led = {p: s.step(there.get(p), ages.get(p, np.inf), dt_s) for p, s in self._steady.items()}
         read = time.perf_counter()
-        if led:
-            self.targets = self._retargeter.targets(led)
+        if self.calibration is not None:
+            self.targets = self._retargeter.targets(self.led)
             self.qpos = self._retargeter.solve(self.targets, dt_s)
         solved = time.perf_counter()
         if self._send is not None:
@@ -101,16 +118,13 @@ class LiveAvatar:
         model, data = self.character.model, self._data
         data.qpos[:] = self.qpos
         mujoco.mj_kinematics(model, data)
-        place, turn = data.xpos, data.xquat
-        found = {}
-        for body in range(2, model.nbody):
-            parent = model.body_parentid[body]
-            back = quat.inverse(turn[parent])
-            found[model.body(body).name] = (
-                quat.rotate(back, place[body] - place[parent]),
-                quat.multiply(back, turn[body]),
-            )
-        return (place[1].copy(), turn[1].copy()), found
+        parents = model.body_parentid[2:]
+        back = quat.inverse(data.xquat[parents])
+        place = quat.rotate(back, data.xpos[2:] - data.xpos[parents])
+        turn = quat.multiply(back, data.xquat[2:])
+        return (data.xpos[1].copy(), data.xquat[1].copy()), {
+            name: (p, q) for name, p, q in zip(self._names, place, turn, strict=True)
+        }
 
 
 def _standing(wearer: Wearer) -> dict[str, PoseValue]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 RATE_HZ = 72.0
 FILM_HZ = 18.0
 VIEW_HZ = 30.0
+LONGEST_PERIODS = 1.5
+"""that a headset's frame is waited for"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Clips:
     """Folder or file."""
     sheet: Path | None = None
     """Page of stick figures to write."""
+    parts: Path | None = None
+    """File of lines such as  left_hand = ["Paw.L"]  for skeletons whose names are not known."""
     json: bool = False
     """Print what a script can read."""
 
@@ -47,7 +53,7 @@ class Clips:
         from robostack_sim.avatar.motion.sheet import described, sheet
 
         clips = list(read_all(self.folder))
-        rows = [described(c) for c in clips]
+        rows = [described(c, self.parts) for c in clips]
         if self.json:
             print(json.dumps(rows, indent=2))
         else:
@@ -69,7 +75,7 @@ class Clips:
                 )
             Console().print(table)
         if self.sheet is not None:
-            self.sheet.write_text(sheet(clips), encoding="utf-8")
+            self.sheet.write_text(sheet(clips, self.parts), encoding="utf-8")
             print(f"stick figures: {self.sheet}")
         return 0
 
@@ -86,6 +92,8 @@ class Retarget:
     """A motion file, or one that comes along (punch)."""
     characters: tuple[str, ...] = ("human", "mouse", "dinosaur")
     """Of ours, or folders of yours with a character.toml."""
+    parts: Path | None = None
+    """File of lines such as  left_hand = ["Paw.L"]  for skeletons whose names are not known."""
     film: Path | None = None
     """GIF to write, the person beside the characters."""
     seconds: float = 10.0
@@ -101,7 +109,7 @@ class Retarget:
         from robostack_sim.avatar.reference import Reference
         from robostack_sim.avatar.retargeted import retargeted
 
-        reference = Reference(named(self.clip), RATE_HZ)
+        reference = Reference(named(self.clip), RATE_HZ, self.parts)
         characters = [Character.load(name) for name in self.characters]
         steps = track(characters, f"{len(reference)} frames each", disable=self.json)
         results = [retargeted(character, reference) for character in steps]
@@ -124,13 +132,15 @@ class Live:
 
     Example: robostack avatar live --character dinosaur --input vmc
     Example: robostack avatar live --character human --input punch --seconds 10
+    Example: robostack avatar live --input ros --remap xr_teleop/head_pose:=/hmd/pose --axes openxr
     """
 
     character: str = "human"
     """human, mouse, dinosaur, or a folder of yours with a character.toml."""
     input: str = "vmc"
-    """webxr (a page for the headset's own browser), vmc (a UDP port for ALVR, VirtualMotionCapture and others), or a
-    recorded motion to play (a file, or punch, which comes along)."""
+    """webxr (a page for the headset's own browser), vmc (a UDP port for ALVR, VirtualMotionCapture and others), ros
+    (PoseStamped or TF), or what is played: a motion (a file, or punch, which comes along), or a stream that was kept by
+    --record."""
     host: str = "127.0.0.1"
     """Address to listen at: this machine's own where the headset is on the network. WebXR then needs HTTPS; a
     certificate is made, which the headset's browser has to accept once."""
@@ -140,14 +150,26 @@ class Live:
     """Serial number of the left controller, for vmc senders that do not name hands."""
     right: str = ""
     """Serial number of the right controller."""
+    remap: tuple[str, ...] = ()
+    """ROS names, each as FROM:=TO; the topics are xr_teleop/head_pose, left_hand_pose and right_hand_pose."""
+    frames: tuple[str, str, str, str] = ("world_frame", "head_frame", "left_wrist_frame", "right_wrist_frame")
+    """TF frames of the room, head, left and right hand."""
+    axes: Literal["ros", "openxr"] = "ros"
+    """Of ROS senders: x ahead and z up, or those of a headset passed on, -z ahead and y up."""
+    parts: Path | None = None
+    """File of lines such as  left_hand = ["Paw.L"]  for a played skeleton whose names are not known."""
+    record: Path | None = None
+    """File (.npz) to keep what the headset sends in, to be played by --input."""
     send: str = "127.0.0.1:39539"
     """HOST:PORT of who renders the bones; empty: nobody."""
     view: int = 8080
     """Port of a web page that shows it, on --host; 0: none."""
     rate_hz: float = RATE_HZ
-    """Periods a second."""
+    """Frames a second that the headset sends; while it is silent, periods come a little slower."""
     seconds: float | None = None
     """Default: until Ctrl-C, or the end of what is played."""
+    fifo: int = 0
+    """SCHED_FIFO priority, against other programs' load; 0 for none."""
     root: Path = Path("logs")
     """Folder where the certificate is kept."""
     json: bool = False
@@ -156,11 +178,21 @@ class Live:
     def run(self) -> int:
         from robostack.runtime import loop
         from robostack_real.headset.vmc import VmcSender
+        from robostack_real.nodes.realtime import schedule
         from robostack_real.twins.avatar import LiveAvatar
         from robostack_sim.avatar.character import Character
+        from robostack_sim.avatar.figure import figure
 
         if not 1.0 <= self.rate_hz <= 1000.0:
             raise ContractError(f"--rate-hz {self.rate_hz:g}: must lie in [1, 1000]")
+        if self.record and not (self.record.suffix == ".npz" and self.record.parent.is_dir()):
+            raise ContractError(f"--record {self.record}: give a file that ends in .npz, in a folder that is there")
+        if self.record and self.record.exists():
+            raise ContractError(f"--record {self.record}: is there already; give another name")
+        if not 0 <= self.fifo <= 98:
+            raise ContractError(f"--fifo {self.fifo}: must lie in [0, 98]")
+        if lacking := schedule(self.fifo):  # before any thread is started: they inherit it
+            self._say(lacking)
         character = Character.load(self.character)
         host, _, port = self.send.rpartition(":")
         if self.send and not (host and port.isdigit()):
@@ -172,19 +204,25 @@ class Live:
             told, shown_s = [""], [0.0]
 
             def tick(missed: int) -> None:
-                avatar.tick((1 + missed) / self.rate_hz)
+                avatar.follow(LONGEST_PERIODS / self.rate_hz)
                 for line in [*headset.told(), avatar.waits_for.partition(" for ")[0]]:
                     if line and line != told[0]:
                         told[0] = line
-                        print(line, flush=True)
+                        self._say(line)
                 if view and time.monotonic() - shown_s[0] > 1.0 / VIEW_HZ:
                     shown_s[0] = time.monotonic()
-                    view.show(avatar.qpos, avatar.targets, avatar.waits_for)
-                if getattr(headset, "over", False):
+                    wearer = figure(avatar.calibration.wearer, avatar.led) if avatar.calibration else None
+                    view.show(avatar.qpos, avatar.targets, avatar.waits_for, wearer)
+                if getattr(headset, "over", False) or time.monotonic() > end_s:
                     raise loop.Stop
 
-            periods = None if self.seconds is None else round(self.seconds * self.rate_hz)
-            loop.run(tick, 1.0 / self.rate_hz, stop=lambda: None, periods=periods)
+            gc.collect()
+            gc.freeze()  # what is loaded by now is not looked through again in the middle of a motion
+            headset.wait(0.0)  # what came until now is late
+            end_s = time.monotonic() + (float("inf") if self.seconds is None else self.seconds)
+            timing = loop.Timing(1.0 / self.rate_hz)
+            # the headset paces it, or its silence: to the loop every period is due
+            loop.run(tick, timing.dt_s, stop=lambda: None, timing=timing, clock=lambda: timing.ticks * timing.dt_s)
             if view:
                 view.close()
         if sender is not None:
@@ -192,48 +230,65 @@ class Live:
         self._report(avatar)
         return 0
 
+    def _say(self, line: str) -> None:
+        print(line, file=sys.stderr if self.json else sys.stdout, flush=True)
+
     def _view(self, avatar: LiveAvatar) -> AvatarView | None:
         if not self.view:
             return None
         from robostack_real.twins.avatar_view import AvatarView
 
         view = AvatarView(avatar.character, avatar.recalibrate, host=self.host, port=self.view)
-        print(f"see it at {view.where}", flush=True)
+        self._say(f"see it at {view.where}")
         return view
 
     @contextmanager
     def _headset(self) -> Iterator[tuple[Headset, Any]]:
-        from robostack_real.headset import vmc, webxr
-
-        if self.input in ("vmc", "webxr"):
-            listening: Any
-            if self.input == "vmc":
-                port = self.port or vmc.PERFORMER_PORT
-                listening = vmc.VmcHeadset(port, left=self.left, right=self.right, host=self.host)
-            else:
-                listening = webxr.WebXrHeadset(self.host, self.port or webxr.PORT, self.root / "webxr.pem")
-            with listening as headset:
-                print(f"waiting for a headset at {headset.where}", flush=True)
-                yield headset, None
-            return
-        from robostack_real.headset.played import PlayedHeadset
+        from robostack_real.headset.played import HeadsetRecorder, PlayedHeadset, is_stream
         from robostack_sim.avatar.motion.reading import named
         from robostack_sim.avatar.reference import worn
 
-        tracked, calibration = worn(named(self.input), self.rate_hz)
+        if self.input in ("vmc", "webxr", "ros"):
+            with self._listening() as headset:
+                self._say(f"waiting for a headset at {headset.where}")
+                keeping: AbstractContextManager[Headset] = nullcontext(headset)
+                with HeadsetRecorder(headset, self.record) if self.record else keeping as kept:
+                    yield kept, None
+            return
+        if self.record:
+            raise ContractError(f"--record: {self.input} is a recording already")
+        if is_stream(Path(self.input)):
+            with PlayedHeadset.load(Path(self.input)) as headset:
+                yield headset, None
+            return
+        tracked, calibration = worn(named(self.input), self.rate_hz, parts=self.parts)
         played = PlayedHeadset(self.input, tracked.time_s, tracked.position_m, tracked.rotation, tracked.seen)
         with played as headset:
             yield headset, calibration
+
+    def _listening(self) -> Headset:
+        if self.input == "vmc":
+            from robostack_real.headset.vmc import PERFORMER_PORT, VmcHeadset
+
+            return VmcHeadset(self.port or PERFORMER_PORT, left=self.left, right=self.right, host=self.host)
+        if self.input == "ros":
+            from robostack_real.headset.ros import RosHeadset
+
+            return RosHeadset(remap=self.remap, frames=self.frames, axes=self.axes)
+        from robostack_real.headset.webxr import PORT, WebXrHeadset
+
+        return WebXrHeadset(self.host, self.port or PORT, self.root / "webxr.pem")
 
     def _report(self, avatar: LiveAvatar) -> None:
         if not avatar.timing.rows:
             return
         found = {f"p{p:g}": avatar.timing.percentile_s(p) for p in (50.0, 99.0)}
         if self.json:
-            print(json.dumps({"periods": len(avatar.timing.rows), **found}, indent=2))
+            print(json.dumps({"periods": len(avatar.timing.rows), "dropped": avatar.dropped, **found}, indent=2))
             return
         for name, stages in found.items():
             print(f"{name}: " + ", ".join(f"{stage} {1e3 * s:.2f} ms" for stage, s in stages.items()))
+        print(f"{len(avatar.timing.rows)} periods, {avatar.dropped} frames passed over")
 
 
 Command = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -20,11 +21,11 @@ LED = ("hips", "head", *HANDS, "left_foot", "right_foot")
 class Reference:
     """A clip stood on the floor, ahead from the origin, with the measures of who was recorded.
 
-    Raises MotionError where a part of the body is missing.
+    `parts` is a file of names for joints that are not known. Raises MotionError where a part of the body is missing.
     """
 
-    def __init__(self, clip: Clip, rate_hz: float = 72.0) -> None:
-        self.parts = parts_of(clip.skeleton)
+    def __init__(self, clip: Clip, rate_hz: float = 72.0, parts: Path | None = None) -> None:
+        self.parts = parts_of(clip.skeleton, parts)
         feet = [self.parts[f] for f in FEET]
         self.clip = on_floor(clip.at(rate_hz), feet).facing_ahead()
         self.wearer = Wearer.of_skeleton(clip.skeleton, self.parts)
@@ -53,9 +54,11 @@ class Reference:
             yield found
 
 
-def worn(clip: Clip, rate_hz: float, model: TrackerModel = PERFECT, seed: int = 0) -> tuple[Tracked, Calibration]:
+def worn(
+    clip: Clip, rate_hz: float, model: TrackerModel = PERFECT, seed: int = 0, parts: Path | None = None
+) -> tuple[Tracked, Calibration]:
     """What a headset would have seen of the clip, and the calibration of who wore it. Raises MotionError."""
-    reference = Reference(clip, rate_hz)
+    reference = Reference(clip, rate_hz, parts)
     tracked = track(reference.clip, reference.parts, model, rate_hz=rate_hz, seed=seed)
     mounts = np.array([model.mount_m[p] for p in TRACKED])
     # the devices' own axes are the joints': at rest the world's

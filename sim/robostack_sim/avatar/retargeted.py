@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,7 @@ from robostack_sim.avatar.motion.contacts import contacts
 from robostack_sim.avatar.reference import Reference
 from robostack_sim.avatar.retarget import Retargeter
 
-SOLE_M = 0.06
-"""that the support reaches beyond the led points of the feet"""
+AROUND = np.linspace(0.0, 2.0 * np.pi, 72, endpoint=False)
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Retargeted:
             f"{part}, p95 cm": 100.0 * float(np.percentile(e, 95.0)) for part, e in self.error_m.items()
         }
         model, data = character.model, mujoco.MjData(character.model)
+        soles = _soles(character)
         foot = np.zeros((len(self.qpos), 2, 3))
         over = np.zeros(len(self.qpos))
         for k, qpos in enumerate(self.qpos):
@@ -41,10 +42,11 @@ class Retargeted:
             mujoco.mj_kinematics(model, data)
             mujoco.mj_comPos(model, data)
             foot[k] = data.site("left_foot").xpos, data.site("right_foot").xpos
-            over[k] = _beyond(foot[k, :, :2], data.subtree_com[0, :2])
+            over[k] = _beyond(_outline(model, data, soles), data.subtree_com[0, :2])
         speed = np.linalg.norm(np.gradient(foot[..., :2], 1.0 / self.rate_hz, axis=0), axis=-1)
         both = self.standing.all(1)
-        found["centre of mass inside, %"] = 100.0 * float((over[both] <= SOLE_M).mean()) if both.any() else float("nan")
+        found["feet stand, %"] = 100.0 * float(both.mean())
+        found["centre of mass inside, %"] = 100.0 * float((over[both] <= 0.0).mean()) if both.any() else float("nan")
         found["feet skate, cm/s"] = 100.0 * float(speed[self.standing].mean()) if self.standing.any() else float("nan")
         found["joints past their limits, %"] = 100.0 * _past_limits(model, self.qpos)
         return found
@@ -65,11 +67,29 @@ def retargeted(character: Character, reference: Reference) -> Retargeted:
     return Retargeted(np.stack(poses), table, standing, reference.clip.rate_hz)
 
 
-def _beyond(feet: np.ndarray, point: np.ndarray) -> float:
-    """m from `point` to the line between both feet (2, 2)."""
-    along = feet[1] - feet[0]
-    share = np.clip((point - feet[0]) @ along / max(float(along @ along), 1e-12), 0.0, 1.0)
-    return float(np.linalg.norm(point - feet[0] - share * along))
+def _soles(character: Character) -> np.ndarray:
+    """Geoms of the feet and of what hangs on them."""
+    model = character.model
+    feet = {int(model.site(f).bodyid[0]) for f in ("left_foot", "right_foot")}
+    for body in range(1, model.nbody):  # parents come before their children
+        if model.body_parentid[body] in feet:
+            feet.add(body)
+    return np.flatnonzero(np.isin(model.geom_bodyid, sorted(feet)))
+
+
+def _outline(model: mujoco.MjModel, data: mujoco.MjData, geoms: np.ndarray) -> np.ndarray:
+    """(N, 2) on the floor below the corners of boxes around geoms."""
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
+    box = model.geom_aabb[geoms]
+    local = box[:, None, :3] + signs * box[:, None, 3:]
+    turn = data.geom_xmat[geoms].reshape(-1, 3, 3)
+    return np.asarray((data.geom_xpos[geoms][:, None] + np.einsum("gij,gcj->gci", turn, local)).reshape(-1, 3)[:, :2])
+
+
+def _beyond(points: np.ndarray, point: np.ndarray) -> float:
+    """m that `point` (2,) is outside of the hull of `points` (N, 2); below 0 inside. By lines that touch the hull."""
+    across = np.stack([np.cos(AROUND), np.sin(AROUND)])
+    return float((point @ across - (points @ across).max(0)).max())
 
 
 def _past_limits(model: mujoco.MjModel, qpos: np.ndarray, slack_rad: float = 1e-3) -> float:

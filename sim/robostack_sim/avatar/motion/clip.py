@@ -119,6 +119,10 @@ class Clip:
         """The same motion at another rate: positions linear, rotations along the shortest arc, between frames."""
         if not rate_hz > 0.0:
             raise MotionError(f"{self.name}: a rate of {rate_hz:g} Hz is none")
+        if self.duration_s * rate_hz < 1.0 - 1e-9:
+            raise MotionError(
+                f"{self.name}: {self.duration_s:.3g} s are no two frames at {rate_hz:g} Hz; give more of it"
+            )
         where = np.arange(int(self.duration_s * rate_hz + 1e-9) + 1) * (self.rate_hz / rate_hz)
         before = np.minimum(where.astype(int), len(self) - 2)
         share = where - before

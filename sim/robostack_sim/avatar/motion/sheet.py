@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,29 +19,32 @@ SCALE, HEIGHT_M, WIDTH_M = 60.0, 2.1, 1.3
 """pixels a metre, and the room for one figure"""
 
 
-def described(clip: Clip) -> dict[str, Any]:
-    """Name, length, and how planted its feet are; `misses` says why it drives no character, empty where it does."""
+def described(clip: Clip, parts: Path | None = None) -> dict[str, Any]:
+    """Name, length, and how planted its feet are; `misses` says why it drives no character, empty where it does.
+    `parts` is a file of names for joints that are not known."""
     found: dict[str, Any] = {
         "clip": clip.name, "duration_s": clip.duration_s, "rate_hz": clip.rate_hz, "joints": len(clip.skeleton.names),
         "stands": None, "skate_m_s": None, "misses": "",
     }  # fmt: skip
     try:
-        feet = [parts_of(clip.skeleton)[f] for f in FEET]
+        feet = [parts_of(clip.skeleton, parts)[f] for f in FEET]
     except MotionError as error:
         return {**found, "misses": str(error)}
     return {**found, "stands": float(contacts(clip, feet).mean()), "skate_m_s": skate_m_s(clip, feet)}
 
 
-def sheet(clips: Sequence[Clip]) -> str:
+def sheet(clips: Sequence[Clip], parts: Path | None = None) -> str:
     """A page: of each clip some poses from the side, as time goes on."""
-    sections = [html.section(escape(c.name), f"{c.duration_s:.1f} s at {c.rate_hz:g} Hz", _figures(c)) for c in clips]
+    sections = [
+        html.section(escape(c.name), f"{c.duration_s:.1f} s at {c.rate_hz:g} Hz", _figures(c, parts)) for c in clips
+    ]
     return html.page("Clips", f"{len(clips)} motions", "seen from the left, time to the right", sections)
 
 
-def _figures(clip: Clip) -> str:
+def _figures(clip: Clip, parts: Path | None) -> str:
     try:
-        parts = parts_of(clip.skeleton)
-        clip = on_floor(clip, [parts[f] for f in FEET]).facing_ahead()
+        joints = parts_of(clip.skeleton, parts)
+        clip = on_floor(clip, [joints[f] for f in FEET]).facing_ahead()
     except MotionError:
         pass
     rows = np.linspace(0, len(clip) - 1, POSES).round().astype(int)
