@@ -63,8 +63,11 @@ def _all(before: Sequence[str], begun: str, root: Path) -> Iterable[str]:
         if not before:
             return kinds
         command, before = kinds.get(before[0]), before[1:]
-    if not is_dataclass(command):
-        return []
+    return _of(command, before, begun, root) if is_dataclass(command) else []
+
+
+def _of(command: Any, before: list[str], begun: str, root: Path) -> Iterable[str]:
+    """After the words `before` of a command."""
     hints = get_type_hints(command, include_extras=True)
     places = [f.name for f in fields(command) if _is_positional(hints[f.name])]
     options = {"--" + f.name.replace("_", "-"): f.name for f in fields(command) if f.name not in places}
