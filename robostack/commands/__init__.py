@@ -18,6 +18,7 @@ VERBS = {
     "explain": "show the contract inside a policy.onnx",
     "sign": "sign a policy.onnx, or make a key for that",
     "replay": "feed a recording to a policy and show where its actions differ",
+    "new": "begin a task, a vehicle or a device of your own",
     "completion": "complete verbs, options, tasks and runs in bash, zsh and fish",
 }
 """Verb -> its line in `robostack --help`; the module of the same name (`import_` for a keyword) holds the rest."""
