@@ -25,10 +25,11 @@ complete -o default -F _robostack robostack
 _robostack() {
     local -a found
     found=("${(@f)$(robostack --complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
-    found=("${(@)found//:/\\\\:}")
-    if [[ -n "$found" ]]; then _describe robostack "(${(@q)found//$'\\t'/:})"; else _files; fi
+    found=(${found//:/\\\\:})
+    found=(${found/$'\\t'/:})
+    if (( ${#found} )); then _describe robostack found; else _files; fi
 }
-compdef _robostack robostack
+if [[ ${funcstack[1]} == _robostack ]]; then _robostack; else compdef _robostack robostack; fi
 """,
     "fish": """\
 function __robostack

@@ -1,7 +1,7 @@
 """A training that somebody watches writes its policy down twice a second, where `robostack view --live` takes it up.
 
-Who watches touches `.watched` in the run folder again and again; a mark that is seconds old asks for nothing. A training
-that nobody watches looks for that file twice a second; no bit of any training changes by it.
+Who watches touches `.watched` in the run folder again and again; a mark that is seconds old asks for nothing. A
+training that nobody watches looks for that file twice a second, and no bit of any training changes by it.
 """
 
 from __future__ import annotations

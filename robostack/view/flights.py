@@ -23,9 +23,7 @@ class FlightsPage:
 
     def __init__(self, flights: Sequence[Flight], machine: Mapping[str, Any], host: str, port: int) -> None:
         flights = drawable(flights)
-        places = np.concatenate(
-            [in_space(f)[:: max(1, len(f) // 50)] for f in flights if survived(f)] or [np.zeros((1, 3))]
-        )
+        places = np.concatenate([np.zeros((1, 3)), *(in_space(f)[::10] for f in flights if survived(f))])
         reach_m, floor_m = float(np.clip(np.abs(places).max(), 0.5, 20.0)), float(places[:, 2].min()) - 0.3
         self._page = page = Page(host, port, reach_m=reach_m, floor_m=floor_m)
         self.where, self.close, self._shapes = page.where, page.close, shapes_of(machine)
@@ -114,7 +112,8 @@ class FlightsPage:
         if len(flights) > 1:
             lost = sum(not survived(f) for f in flights)
             error = [float(position_error(f)[row_at(f, time_s)]) for f in flights]
-            return f"**{time_s:.2f} s**\n\n{len(flights)} flights, {lost} lost (red)\n\nmedian {np.median(error):.3f} m off"
+            lines = [f"**{time_s:.2f} s**", f"{len(flights)} flights, {lost} lost (red)"]
+            return "\n\n".join([*lines, f"median {np.median(error):.3f} m off the reference"])
         flight, k = flights[0], row_at(flights[0], time_s)
         lines = [
             f"**{time_s:.2f} s**, {STATUS[flight.status[k]]}",
