@@ -79,9 +79,8 @@ def test_bash_completes(run, need_tool):
 
 
 def test_fish_completes(run, need_tool):
-    script = (
-        f"set -x PATH {BIN} $PATH\n{SCRIPTS['fish']}\ncomplete -C 'robostack exp'\ncomplete -C 'robostack train quad'"
-    )
+    lines = ["complete -C 'robostack exp'", "complete -C 'robostack train quad'"]
+    script = "\n".join([f"set -x PATH {BIN} $PATH", SCRIPTS["fish"], *lines])
     done = subprocess.run([need_tool("fish"), "-c", script], capture_output=True, text=True, check=True)
     assert {line.partition("\t")[0] for line in done.stdout.splitlines()} == {"export", "explain", "quadrotor"}
 
@@ -96,6 +95,5 @@ def test_zsh_completes(run, need_tool):
         words=(robostack train quad); CURRENT=3; _robostack
     """
     done = subprocess.run([need_tool("zsh"), "-fc", script], capture_output=True, text=True, check=False)
-    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["export", "explain", "quadrotor"], (
-        done.stderr
-    )
+    shown = [line.partition(":")[0] for line in done.stdout.splitlines()]
+    assert shown == ["export", "explain", "quadrotor"], done.stderr

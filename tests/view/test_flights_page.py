@@ -1,4 +1,4 @@
-"""Claims: a page shows a flight at the moment that is asked for, and one flight laid over another where they compare."""
+"""Claims: a page shows a flight at the moment that is asked for, and lays one over another where they compare."""
 
 import sys
 from dataclasses import replace
@@ -29,8 +29,11 @@ def circle(name, kind="hover", *, steps=200, height_m=0.0, lag_s=0.0, **about):
 
 SIMULATED = circle("hover")
 RECORDED = circle("guarded_hover", height_m=0.8, lag_s=0.1, board="udp://127.0.0.1:19850")
-LOST = replace(circle("recover_02", "recover"), columns={
-    "position": Column(np.linspace([0, 0, 0], [0, 0, -5], 200), "m"), "reference": Column(np.zeros((200, 3)), "m")})  # fmt: skip
+FALL = {
+    "position": Column(np.linspace([0, 0, 0], [0, 0, -5], 200), "m"),
+    "reference": Column(np.zeros((200, 3)), "m"),
+}
+LOST = replace(circle("recover_02", "recover"), columns=FALL)
 RECOVERIES = [circle(f"recover_{k:02d}", "recover") for k in range(2)] + [LOST]
 
 
@@ -117,7 +120,7 @@ def test_past_its_end_a_flight_stays_at_its_last_period():
 
 def test_flights_without_a_position_are_refused_with_what_they_have():
     orbit = Flight("machine", 1.0, {"orbit": Column(np.zeros((3, 80)), "m")}, np.zeros(3, np.uint8))
-    with pytest.raises(ContractError, match="position .*these have orbit"):
+    with pytest.raises(ContractError, match=r"position .*these have orbit"):
         FlightsPage([orbit], {}, "127.0.0.1", 18080)
 
 
