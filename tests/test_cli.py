@@ -15,7 +15,6 @@ from robostack import cli, registry
 from robostack.commands import VERBS
 from robostack.run_folder import RunFolder
 
-
 ROOT = Path(__file__).resolve().parent.parent
 
 
