@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from typing import Any
 
 from torch import nn
 
@@ -47,7 +48,7 @@ class Watching:
     def ask(self) -> None:
         self._mark.touch()
 
-    def newest(self) -> dict[str, object] | None:
+    def newest(self) -> dict[str, Any] | None:
         """`actor`, and `iteration` of one that is being trained; None where none is newer than the last one given.
 
         Raises ContractError for a damaged file.
