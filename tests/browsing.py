@@ -10,6 +10,7 @@ import re
 import subprocess
 import time
 import urllib.request
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,15 +51,15 @@ class Browser:
             raise RuntimeError("chromium did not come up")
         asked = urllib.request.Request(f"http://127.0.0.1:{found[1]}/json/new?about:blank", method="PUT")
         with urllib.request.urlopen(asked) as answer:
-            self._line = connect(json.load(answer)["webSocketDebuggerUrl"], max_size=None)
+            address = json.load(answer)["webSocketDebuggerUrl"]
+        self._open = ExitStack()
+        self._line = self._open.enter_context(connect(address, max_size=None, close_timeout=1.0))
         self._count = 0
         self._events: list[dict] = []
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
 
-    def visit(
-        self, uri: str, name: str, *, dark: bool = False, settle_s: float = 0.0, size: tuple[int, int] = (1240, 1000)
-    ) -> Visit:
+    def visit(self, uri: str, name: str, *, dark: bool = False, size: tuple[int, int] = (1240, 1000)) -> Visit:
         """Loads a page in light or dark, and keeps its picture as `name`."""
         scheme = "dark" if dark else "light"
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
@@ -69,24 +70,26 @@ class Browser:
         end = time.monotonic() + PATIENCE_S
         while not any(e["method"] == "Page.loadEventFired" for e in self._events):
             self._hear(end)
-        end = time.monotonic() + settle_s
-        while time.monotonic() < end:
-            self._hear(end, enough=True)
-        shot = self._call("Page.captureScreenshot", captureBeyondViewport=True, format="png")
-        found = Visit(picture=base64.b64decode(shot["data"]))
+        found = Visit(picture=self.picture(f"{name}-{scheme}"))
         for event in self._events:
             said = event["params"]
             if event["method"] == "Runtime.exceptionThrown":
                 found.complaints.append(json.dumps(said["exceptionDetails"])[:500])
             elif event["method"] == "Log.entryAdded" and said["entry"]["level"] == "error":
-                found.complaints.append(said["entry"]["text"])
+                found.complaints.append(f"{said['entry']['text']} {said['entry'].get('url', '')}")
             elif event["method"] == "Runtime.consoleAPICalled" and said["type"] == "error":
                 found.complaints.append(str(said["args"])[:500])
             elif event["method"] == "Network.requestWillBeSent":
                 found.asked.append(said["request"]["url"])
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        (SCREENSHOTS / f"{name}-{scheme}.png").write_bytes(found.picture)
         return found
+
+    def picture(self, name: str) -> bytes:
+        """PNG of the page as it is now, kept as `name`."""
+        shot = self._call("Page.captureScreenshot", captureBeyondViewport=True, format="png")
+        data = base64.b64decode(shot["data"])
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        (SCREENSHOTS / f"{name}.png").write_bytes(data)
+        return data
 
     def check_report(self, page: Path, name: str) -> list[bytes]:
         """Fails on a page that complains, asks for anything but itself, or is too large. Returns its pictures, light
@@ -101,9 +104,9 @@ class Browser:
         return pictures
 
     def close(self) -> None:
-        self._line.close()
         self._process.terminate()
         self._process.wait(PATIENCE_S)
+        self._open.close()
 
     def _call(self, method: str, **params: object) -> dict:
         self._count += 1
@@ -115,14 +118,9 @@ class Browser:
                 assert "error" not in message, message["error"]
                 return message["result"]
 
-    def _hear(self, end: float, enough: bool = False) -> dict:
-        """The next message; an event is kept. With `enough`, none until the end is well."""
-        try:
-            message: dict = json.loads(self._line.recv(timeout=max(0.0, end - time.monotonic())))
-        except TimeoutError:
-            if enough:
-                return {}
-            raise
+    def _hear(self, end: float) -> dict:
+        """The next message; an event is kept."""
+        message: dict = json.loads(self._line.recv(timeout=max(0.0, end - time.monotonic())))
         if "method" in message:
             self._events.append(message)
         return message

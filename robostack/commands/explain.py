@@ -141,7 +141,7 @@ def _numbered(channels: Iterable[tuple[Channel | ActionChannel, list[list[str]]]
         numbered = [[str(first + k), channel.name if k == 0 else "", *row] for k, row in enumerate(rows)]
         first += channel.size
         if len(rows) > MANY:
-            numbered[FEW:-1] = [["", "", f"… {len(rows) - FEW - 1} like these"]]
+            numbered[FEW:-1] = [["", "", f"… {len(rows) - FEW - 1} more"]]
         yield numbered
 
 

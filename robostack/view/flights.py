@@ -10,7 +10,7 @@ import numpy as np
 from robostack import quaternion
 from robostack.evaluate.flight import GUARDED, STATUS, Flight, position_error, survived
 from robostack.spec import ContractError
-from robostack.view.page import BLUE, GREY, ORANGE, RED, Array, Machines, Page, Paths, shapes_of
+from robostack.view.page import BLUE, GREY, ORANGE, RED, Array, Colour, Machines, Page, Paths, shapes_of
 
 NOTHING = "nothing"
 
@@ -24,8 +24,8 @@ class FlightsPage:
     def __init__(self, flights: Sequence[Flight], machine: Mapping[str, Any], host: str, port: int) -> None:
         flights = drawable(flights)
         places = np.concatenate([np.zeros((1, 3)), *(in_space(f)[::10] for f in flights if survived(f))])
-        reach_m, floor_m = float(np.clip(np.abs(places).max(), 0.5, 20.0)), float(places[:, 2].min()) - 0.3
-        self._page = page = Page(host, port, reach_m=reach_m, floor_m=floor_m)
+        reach_m = float(np.clip(np.abs(places).max(), 0.3, 20.0))
+        self._page = page = Page(host, port, reach_m=reach_m, low_m=float(places[:, 2].min()))
         self.where, self.close, self._shapes = page.where, page.close, shapes_of(machine)
         self._choices: dict[str, list[Flight]] = {f.name: [f] for f in flights}
         for kind in dict.fromkeys(str(f.about.get("kind")) for f in flights):
@@ -44,7 +44,7 @@ class FlightsPage:
         self.said = gui.add_markdown("")
         self._shown: tuple[str, str] = ("", "")
         self._drawn: list[Machines | Paths] = []
-        self._groups: list[tuple[Machines, list[Flight], Array]] = []
+        self._groups: list[tuple[Machines, list[Flight]]] = []
 
     def advance(self, seconds: float) -> None:
         """So much later on the wall."""
@@ -72,24 +72,21 @@ class FlightsPage:
         self._add("kept", kept, ORANGE if recorded else BLUE)
         self._add("lost", lost, RED)
         if len(flights) == 1 and "reference" in flights[0].columns:
-            self._add_path("reference", [flights[0]["reference"]], GREY)
+            self._add_path("reference", [flights[0]["reference"] - start(flights[0])], GREY)
         if beside != NOTHING:
-            other = self._choices[beside][0]
-            shift = flights[0]["reference"][0] - other["reference"][0] if _have_reference(flights[0], other) else 0.0
-            self._add("beside", [other], BLUE if recorded else ORANGE, np.asarray(shift))
+            self._add("beside", self._choices[beside], BLUE if recorded else ORANGE)
         self.time_s.max = max(f.dt_s * (len(f) - 1) for f in flights)
 
-    def _add(self, name: str, flights: list[Flight], colour: tuple[int, int, int], shift: Array | None = None) -> None:
+    def _add(self, name: str, flights: list[Flight], colour: Colour) -> None:
         if not flights:
             return
-        shift = np.zeros(3) if shift is None else shift
         machines = Machines(self._page, name, len(flights), colour, self._shapes)
-        self._groups.append((machines, flights, shift))
+        self._groups.append((machines, flights))
         self._drawn.append(machines)
         if len(flights) <= 4:
-            self._add_path(f"{name}_path", [in_space(f) + shift for f in flights], colour)
+            self._add_path(f"{name}_path", [in_space(f) for f in flights], colour)
 
-    def _add_path(self, name: str, lines: list[Array], colour: tuple[int, int, int]) -> None:
+    def _add_path(self, name: str, lines: list[Array], colour: Colour) -> None:
         paths = Paths(self._page, name, colour)
         longest = max(map(len, lines))
         paths.show(np.stack([np.pad(p, ((0, longest - len(p)), (0, 0)), mode="edge") for p in lines], 1))
@@ -98,9 +95,9 @@ class FlightsPage:
     def _draw(self) -> None:
         time_s = self.time_s.value
         with self._page.server.atomic():
-            for machines, flights, shift in self._groups:
+            for machines, flights in self._groups:
                 rows = [row_at(f, time_s) for f in flights]
-                position = np.stack([in_space(f)[k] for f, k in zip(flights, rows, strict=True)]) + shift
+                position = np.stack([in_space(f)[k] for f, k in zip(flights, rows, strict=True)])
                 attitude = np.stack([attitudes(f)[k] for f, k in zip(flights, rows, strict=True)])
                 machines.show(position, attitude, self.larger.value)
         text = self._words(time_s)
@@ -122,8 +119,7 @@ class FlightsPage:
         ]
         if self._shown[1] != NOTHING:
             other = self._choices[self._shown[1]][0]
-            ((_, _, shift),) = (g for g in self._groups if g[1] == [other])
-            apart = in_space(flight)[k] - in_space(other)[row_at(other, time_s)] - shift
+            apart = in_space(flight)[k] - in_space(other)[row_at(other, time_s)]
             lines.append(f"{np.linalg.norm(apart):.3f} m from **{other.name}**")
         return "\n\n".join(lines)
 
@@ -133,9 +129,7 @@ def drawable(flights: Sequence[Flight]) -> list[Flight]:
     found = [f for f in flights if "position" in f.columns and f["position"].shape[1] == 3 and len(f)]
     if not found:
         has = ", ".join(flights[0].columns) if flights else "none"
-        raise ContractError(
-            f"nothing to draw: a view wants flights with a position (x, y, z); there are columns: {has}"
-        )
+        raise ContractError(f"nothing to draw: a view wants flights with a position (x, y, z); these have {has}")
     return found
 
 
@@ -156,14 +150,15 @@ def row_at(flight: Flight, time_s: float) -> int:
 
 
 def in_space(flight: Flight) -> Array:
-    """(T, 3) m"""
-    return flight["position"]
+    """(T, 3) m from where its reference begins, so that flights in different places compare."""
+    return flight["position"] - start(flight)
+
+
+def start(flight: Flight) -> Array:
+    """(3,) m"""
+    return flight["reference"][0] if "reference" in flight.columns else np.zeros(3, np.float32)
 
 
 def attitudes(flight: Flight) -> Array:
     """(T, 4) quat_wxyz, level where it was not logged."""
     return flight["attitude"] if "attitude" in flight.columns else np.tile(quaternion.IDENTITY, (len(flight), 1))
-
-
-def _have_reference(*flights: Flight) -> bool:
-    return all("reference" in f.columns for f in flights)

@@ -36,7 +36,7 @@ class LivePage:
         self._memory = actor.initial_state(num_envs)
         self._offset = on_a_grid(num_envs)
         self._watching, self._asked_s, self._behind_s = Watching(run), -np.inf, 0.0
-        self._page = page = Page(host, port, reach_m=float(self._offset.max()) + 0.5 * SPACING_M, floor_m=-1.0)
+        self._page = page = Page(host, port, reach_m=float(self._offset.max()) + 0.5 * SPACING_M, low_m=-0.6)
         self.where = page.where
         self._machines = Machines(page, "machines", num_envs, BLUE, shapes_of(task.machine))
         self._paths = Paths(page, "trails", GREY, 1.5)

@@ -72,19 +72,20 @@ def shapes_of(machine: Mapping[str, Any]) -> tuple[Shape, Shape]:
 class Page:
     """On loopback by default. A port that is taken gives way to the next; `where` says which it is."""
 
-    def __init__(self, host: str, port: int, *, reach_m: float, floor_m: float) -> None:
+    def __init__(self, host: str, port: int, *, reach_m: float, low_m: float) -> None:
+        """What is shown lies within `reach_m` of the middle, and no lower than `low_m`."""
         self.server = viser.ViserServer(host=host, port=port, verbose=False)
         self.where = f"http://{host}:{self.server.get_port()}/"
         self.server.gui.configure_theme(control_layout="collapsible", show_logo=False, show_share_button=False)
         scene = self.server.scene
         scene.set_up_direction("+z")
-        size = 2.0 * float(np.ceil(reach_m)) + 1.0
-        scene.add_grid("/floor", width=size, height=size, cell_size=0.5, position=(0.0, 0.0, floor_m))
+        size = 2.0 * float(np.ceil(reach_m))
+        scene.add_grid("/floor", width=size, height=size, cell_size=0.5, position=(0.0, 0.0, low_m - 0.2 * reach_m))
 
         @self.server.on_client_connect
         def look(client: viser.ClientHandle) -> None:
-            client.camera.position = (-1.5 * reach_m, -1.5 * reach_m, floor_m + 1.5 * reach_m)
-            client.camera.look_at = (0.0, 0.0, floor_m + 0.3 * reach_m)
+            client.camera.position = (-1.3 * reach_m, -1.6 * reach_m, 1.2 * reach_m)
+            client.camera.look_at = (0.0, 0.0, 0.5 * min(low_m, 0.0))
 
     def close(self) -> None:
         self.server.stop()

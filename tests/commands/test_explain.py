@@ -60,7 +60,7 @@ def test_a_channel_of_many_is_shown_by_its_first_and_its_last(shown, capsys):
     assert cli.main(["explain", str(shown[1])]) == 0
     text = capsys.readouterr().out
     assert "image_0" in text and "image_63" in text and "image_30" not in text
-    assert f"… {64 - explain.FEW - 1} like these" in text
+    assert f"… {64 - explain.FEW - 1} more" in text
 
 
 def test_units_that_change_within_a_channel_are_shared_out():

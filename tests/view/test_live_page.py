@@ -17,7 +17,7 @@ def short_training(folder, watched):
     watching = Watching(run)
     if watched:
         watching.ask()
-    train(Quadrotor(QuadrotorConfig(num_envs=16)), SHAC(iterations=3, horizon=4), run)
+    train(Quadrotor(QuadrotorConfig(num_envs=16, episode_s=0.1)), SHAC(iterations=3, horizon=4), run)
     return run, watching
 
 
