@@ -31,5 +31,5 @@ def test_its_rotors_are_around_its_centre_and_their_torques_cancel() -> None:
 
 def test_a_short_training_makes_it_hover(tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    run = rs.train(rs.make("quadrotor", vehicle=FILE), SHAC(iterations=100), root=tmp_path)
+    run = rs.train(rs.make("quadrotor", vehicle=FILE), SHAC(iterations=60), root=tmp_path)
     assert run.result["best_score"] > 0.5  # of starts tilted by up to 90 degrees

@@ -50,5 +50,5 @@ def test_a_cart_that_leaves_the_rail_begins_anew() -> None:
 
 def test_a_short_training_teaches_it(tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    run = rs.train(MyTask(), SHAC(iterations=80, horizon=16), root=tmp_path)
+    run = rs.train(MyTask(), SHAC(iterations=30, horizon=16), root=tmp_path)
     assert run.result["best_score"] > 0.8

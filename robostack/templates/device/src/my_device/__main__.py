@@ -26,6 +26,9 @@ def main() -> int:
         told = {c.name: (np.zeros(c.shape), 0.0) for c in spec.observations if c.source == "command"}
         with devices.connect(asked.uri, policy.policy) as device:
             device.arm()
+            while not (seen := device.read()):
+                device.write(controller.tick(told))  # neutral, as it is not armed yet
+            controller.tick({**told, **seen})
             controller.arm()
 
             def tick(missed: int) -> None:
