@@ -67,7 +67,7 @@ def _all(before: Sequence[str], begun: str, root: Path) -> Iterable[str]:
     return _of(command, before, begun, root) if is_dataclass(command) else []
 
 
-def _of(command: Any, before: list[str], begun: str, root: Path) -> Iterable[str]:
+def _of(command: Any, before: Sequence[str], begun: str, root: Path) -> Iterable[str]:
     """After the words `before` of a command."""
     hints = get_type_hints(command, include_extras=True)
     places = [f.name for f in fields(command) if _is_positional(hints[f.name])]
