@@ -154,7 +154,7 @@ class _Frame:
             out.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 16}" text-anchor="{anchor}">{text}</text>')
         out.append(f'<line class="axis" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
         out.append(f'<text class="label" x="{right}" y="{self.height - 4}" text-anchor="end">{escape(x_label)}</text>')
-        out.append(f'<text class="label" x="6" y="{TOP - 12}">{escape(y_label)}</text>')
+        out.append(f'<text class="label" x="0" y="{TOP - 12}">{escape(y_label)}</text>')
         return "".join(out)
 
     def level(self, level: Level) -> str:

@@ -47,14 +47,14 @@ def space(paths: Sequence[Path], *, size: tuple[int, int] = (520, 300)) -> str:
     view = _View(np.concatenate([everywhere, corners]), size)
     grid = [((side * k, edges[0, 1]), (side * k, edges[1, 1])) for k in np.arange(first[0], last[0] + 1)]
     grid += [((edges[0, 0], side * k), (edges[1, 0], side * k)) for k in np.arange(first[1], last[1] + 1)]
-    body = [f'<polyline class="grid" points="{view.points([(*a, floor_m), (*b, floor_m)])}"/>' for a, b in grid]
+    body = [f'<polyline class="axis" fill="none" points="{view.points([(*a, floor_m), (*b, floor_m)])}"/>' for a, b in grid]
     for axis, end in (("x", (edges[1, 0], edges[0, 1])), ("y", (edges[0, 0], edges[1, 1]))):
         u, v = view.place(np.array([[*end, floor_m]]))[0]
         body.append(f'<text class="tick" x="{u:.0f}" y="{v + 4:.0f}" text-anchor="middle">{axis}</text>')
     for path, points in zip(paths, kept, strict=True):
         if len(points):
             body.append(_drawn(path, points, floor_m, view))
-    body.append(f'<text class="label" x="6" y="12">squares of {side:g} m</text>')
+    body.append(f'<text class="label" x="0" y="12">squares of {side:g} m</text>')
     return (f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" '
             f'aria-label="paths through space">{"".join(body)}</svg>')  # fmt: skip
 
