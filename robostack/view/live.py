@@ -42,7 +42,7 @@ class LivePage:
         self._paths = Paths(page, "trails", GREY, 1.5)
         self._trail = np.full((max(2, round(TRAIL_S / task.step_dt)), task.num_envs, 3), np.nan)
         self.trails = page.server.gui.add_checkbox("trails", True)
-        self.larger = page.server.gui.add_slider("drawn larger", 1.0, 5.0, 0.5, 3.0)
+        self.larger = page.server.gui.add_slider("drawn larger", 1.0, 10.0, 0.5, 5.0)
         self.said = page.server.gui.add_markdown("")
         self.iteration: int | None = None
         self.restarts = 0

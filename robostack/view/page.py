@@ -84,7 +84,7 @@ class Page:
 
         @self.server.on_client_connect
         def look(client: viser.ClientHandle) -> None:
-            client.camera.position = (-1.3 * reach_m, -1.6 * reach_m, 1.2 * reach_m)
+            client.camera.position = (-1.0 * reach_m, -1.3 * reach_m, 1.0 * reach_m)
             client.camera.look_at = (0.0, 0.0, 0.5 * min(low_m, 0.0))
 
     def close(self) -> None:
