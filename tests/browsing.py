@@ -17,7 +17,7 @@ from pathlib import Path
 from websockets.sync.client import connect
 
 SCREENSHOTS = Path(__file__).resolve().parent.parent / "build" / "screenshots"
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 @dataclass

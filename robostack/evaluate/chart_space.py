@@ -27,11 +27,8 @@ class Path:
     points: NDArray[np.floating]
     tone: str = "c1"
     label: str = ""
-    dashed: bool = False
     thin: bool = False
     end_dot: bool = False
-    shadow: bool = False
-    """on the floor below"""
 
 
 def space(paths: Sequence[Path], *, size: tuple[int, int] = (520, 300)) -> str:
@@ -47,13 +44,14 @@ def space(paths: Sequence[Path], *, size: tuple[int, int] = (520, 300)) -> str:
     view = _View(np.concatenate([everywhere, corners]), size)
     grid = [((side * k, edges[0, 1]), (side * k, edges[1, 1])) for k in np.arange(first[0], last[0] + 1)]
     grid += [((edges[0, 0], side * k), (edges[1, 0], side * k)) for k in np.arange(first[1], last[1] + 1)]
-    body = [f'<polyline class="axis" fill="none" points="{view.points([(*a, floor_m), (*b, floor_m)])}"/>' for a, b in grid]
+    lines = [view.points([(*a, floor_m), (*b, floor_m)]) for a, b in grid]
+    body = [f'<polyline class="axis" fill="none" points="{line}"/>' for line in lines]
     for axis, end in (("x", (edges[1, 0], edges[0, 1])), ("y", (edges[0, 0], edges[1, 1]))):
         u, v = view.place(np.array([[*end, floor_m]]))[0]
         body.append(f'<text class="tick" x="{u:.0f}" y="{v + 4:.0f}" text-anchor="middle">{axis}</text>')
     for path, points in zip(paths, kept, strict=True):
         if len(points):
-            body.append(_drawn(path, points, floor_m, view))
+            body.append(_drawn(path, points, view))
     body.append(f'<text class="label" x="0" y="12">squares of {side:g} m</text>')
     return (f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" '
             f'aria-label="paths through space">{"".join(body)}</svg>')  # fmt: skip
@@ -79,20 +77,14 @@ class _View:
         return " ".join(f"{u:.1f},{v:.1f}" for u, v in self.place(np.asarray(places, np.float64)))
 
 
-def _drawn(path: Path, points: Array, floor_m: float, view: _View) -> str:
+def _drawn(path: Path, points: Array, view: _View) -> str:
     step = max(1, -(-len(points) // (MAX_THIN_POINTS if path.thin else MAX_POINTS)))
     shown = points[np.unique(np.r_[np.arange(0, len(points), step), len(points) - 1])]
-    out = []
-    if path.shadow:
-        below = np.c_[shown[:, :2], np.full(len(shown), floor_m)]
-        out.append(f'<polyline class="line thin muted" points="{view.points(below)}"/>')
-    style = f"{path.tone}{' thin' if path.thin else ''}{' dash' if path.dashed else ''}"
+    style = f"{path.tone}{' thin' if path.thin else ''}"
     title = f"<title>{escape(path.label)}</title>" if path.label else ""
-    out.append(f'<polyline class="line {style}" points="{view.points(shown)}">{title}</polyline>')
-    if path.end_dot:
-        u, v = view.place(shown[-1:])[0]
-        out.append(f'<circle class="dot {path.tone}" cx="{u:.1f}" cy="{v:.1f}" r="2.6"/>')
-    return "".join(out)
+    u, v = view.place(shown[-1:])[0]
+    dot = f'<circle class="dot {path.tone}" cx="{u:.1f}" cy="{v:.1f}" r="2.6"/>' if path.end_dot else ""
+    return f'<polyline class="line {style}" points="{view.points(shown)}">{title}</polyline>{dot}'
 
 
 def _round(length: float) -> float:

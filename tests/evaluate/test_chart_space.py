@@ -31,7 +31,7 @@ def test_all_of_it_is_in_the_picture():
 
 @pytest.mark.parametrize("points", [np.zeros((0, 3)), np.zeros((1, 3)), np.full((4, 3), np.nan), np.ones((5, 3))])
 def test_a_path_of_anything_is_finite(points):
-    assert not re.search(r"\b(nan|inf)\b", space([Path(points, end_dot=True, shadow=True)]))
+    assert not re.search(r"\b(nan|inf)\b", space([Path(points, end_dot=True)]))
 
 
 def test_the_floors_squares_are_round_and_told():
