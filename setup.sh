@@ -47,8 +47,10 @@ test_tools() {
         clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null || missing="$missing libclang-rt-dev"
     need ssh-keygen openssh-client # signatures go both ways between it and us
     need openssl openssl
+    need fish fish # completion, asked of the shells themselves
+    need zsh zsh
     for browser in chromium chromium-browser google-chrome; do command -v $browser >/dev/null && return; done
-    missing="$missing chromium" # shows the report, and the headset's page
+    missing="$missing chromium" # shows the pages
 }
 
 # Gets what is missing, or says what goes on without it.

@@ -1,19 +1,25 @@
 """`robostack VERB ...`: finds the verb, parses its dataclass, runs it; a failure is one clear line.
 
-Only the verb that was asked for is imported, so that help is instant. Exit status: 0 success, 1 failure,
-2 wrong usage, 130 Ctrl-C.
+Only the verb that was asked for is imported, so that help is instant. EXIT_STATUS says what is returned.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import keyword
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from robostack.commands import VERBS
+from robostack.commands.answer import for_a_script
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 HELP = """\
 robostack takes a controller from a simulated task to a machine.
@@ -24,8 +30,20 @@ usage: robostack VERB [options]
 
   robostack VERB --help   what a verb does, with an example
   robostack --version     version of this robostack
+  --json, with most       the answer as one JSON document, for a script
   --debug, with any verb  show where an error came from
+
+exit status: {statuses}
 """
+
+EXIT_STATUS = {
+    0: "done",
+    1: "it failed, or its answer is no",
+    2: "wrong usage",
+    3: "`run`: held and verified",
+    4: "`run`: held, and not all stands as it was left",
+    130: "stopped by Ctrl-C",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,39 +77,69 @@ def _dispatch(args: list[str]) -> int:
 
         print(f"robostack {metadata.version('robostack')}")
         return 0
+    if args[0] == "--complete":
+        from robostack.completion import candidates
+
+        print("\n".join(candidates(args[1:])))
+        return 0
     verb, rest = args[0], args[1:]
-    command: Any
-    if verb in VERBS:
-        command = importlib.import_module(f"robostack.commands.{verb}{'_' * keyword.iskeyword(verb)}").Command
-    else:
-        from robostack import registry
+    command = command_of(verb)
+    if command is None:
+        import difflib
 
-        extra = registry.entries("command")
-        if verb not in extra:
-            import difflib
-
-            close = difflib.get_close_matches(verb, [*VERBS, *extra], n=1)
-            hint = f" Did you mean `robostack {close[0]}`?" if close else ""
-            print(f"robostack: there is no verb {verb!r}.{hint} `robostack --help` lists them.", file=sys.stderr)
-            return 2
-        command = registry.load("command", verb)
+        close = difflib.get_close_matches(verb, summaries(), n=1)
+        hint = f" Did you mean `robostack {close[0]}`?" if close else ""
+        print(f"robostack: there is no verb {verb!r}.{hint} `robostack --help` lists them.", file=sys.stderr)
+        return 2
 
     import tyro
 
     prog, config = f"robostack {verb}", (tyro.conf.FlagCreatePairsOff,)
+    unknown: list[Any] = []
     if getattr(command, "TAKES_REST", False):
-        parsed, unknown = tyro.cli(command, args=rest, prog=prog, config=config, return_unknown_args=True)
-        return int(parsed.run(unknown))
-    return int(tyro.cli(command, args=rest, prog=prog, config=config).run())
+        parsed, *unknown = tyro.cli(command, args=rest, prog=prog, config=config, return_unknown_args=True)
+    else:
+        parsed = tyro.cli(command, args=rest, prog=prog, config=config)
+    with for_a_script() if getattr(parsed, "json", False) else nullcontext():
+        return int(parsed.run(*unknown))
+
+
+def command_of(verb: str) -> Any:
+    """The dataclass behind a verb, ours or another package's; None when there is no such verb."""
+    if verb in VERBS:
+        return importlib.import_module(f"robostack.commands.{verb}{'_' * keyword.iskeyword(verb)}").Command
+    from robostack import registry
+
+    return registry.load("command", verb) if verb in registry.entries("command") else None
+
+
+def summaries() -> dict[str, str]:
+    """Every verb and its line in the help; none of them is imported."""
+    from robostack import registry
+
+    return VERBS | {name: _summary(entry) for name, entry in registry.entries("command").items()}
+
+
+def _summary(entry: EntryPoint) -> str:
+    """What follows the colon in the first line of a verb's module, as in this one; else whose verb it is."""
+    from robostack import registry
+
+    top, *inner = entry.module.split(".")
+    spec = importlib.util.find_spec(top)
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        path = Path(folder, *inner).with_suffix(".py")
+        if path.is_file():
+            with path.open(encoding="utf-8") as source:
+                text = source.readline().strip().strip('"').partition("`: ")[2]
+            if text:
+                return text
+    return f"from {registry.owner(entry)}"
 
 
 def _help() -> str:
-    from robostack import registry
-
-    lines = [f"  {verb:<9} {summary}" for verb, summary in VERBS.items()]
-    for name, entry in registry.entries("command").items():
-        lines.append(f"  {name:<9} from {registry.owner(entry)}")
-    return HELP.format(verbs="\n".join(lines))
+    verbs = "\n".join(f"  {verb:<10} {summary}" for verb, summary in summaries().items())
+    shown = "; ".join(f"{status} {EXIT_STATUS[status]}" for status in (0, 1, 2, 130))
+    return HELP.format(verbs=verbs, statuses=shown)
 
 
 def _message(error: Exception) -> str:

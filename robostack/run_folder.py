@@ -109,7 +109,10 @@ class RunFolder:
             if not links:
                 raise RunFolderError(f"no run under {root}/; make one: robostack train quadrotor")
             return cls.open(max(links, key=lambda link: link.stat().st_mtime))
-        return cls.open(what) if Path(what).is_dir() else cls.latest(str(what), root)
+        # a task of one's own often lies in a folder of its name: runs of it go before what is no run
+        is_run = (Path(what) / "checkpoints").is_dir()
+        taken = Path(what).is_dir() and (is_run or not (Path(root) / str(what) / "latest").exists())
+        return cls.open(what) if taken else cls.latest(str(what), root)
 
     @classmethod
     def find_policy(cls, what: str | Path | None = None, root: str | Path = "logs") -> Path:

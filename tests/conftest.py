@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from browsing import Browser
 
 from robostack.spec import ActionChannel, Channel, Cut, Envelope, LevelDescend, PolicySpec, Tumble
 
@@ -84,6 +85,14 @@ def make_spec() -> Callable[..., PolicySpec]:
 @pytest.fixture(scope="session")
 def need_tool() -> Callable[..., str]:
     return find_tool
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium, started once."""
+    started = Browser(find_tool("chromium", "chromium-browser", "google-chrome"), tmp_path_factory.mktemp("chromium"))
+    yield started
+    started.close()
 
 
 @pytest.fixture(scope="session")

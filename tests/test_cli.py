@@ -2,16 +2,20 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from robostack import cli, registry
 from robostack.commands import VERBS
 from robostack.run_folder import RunFolder
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def robostack(*args, cwd=None):
@@ -98,6 +102,21 @@ def test_the_extra_that_installs_a_module_is_known():
     assert registry.extra_for("torch") == "train"
     assert registry.extra_for("warp.types") == "train"
     assert registry.extra_for("numpy") is None
+
+
+def test_the_exit_statuses_on_the_page_are_those_of_the_program():
+    page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    shown = {int(status): what for status, what in re.findall(r"^\| (\d+) \| (.+) \|$", page, re.MULTILINE)}
+    assert shown == cli.EXIT_STATUS
+
+
+def test_help_has_a_line_for_every_verb_and_says_what_is_returned(capsys):
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert "exit status: 0 done; 1 it failed" in text
+    for verb, summary in cli.summaries().items():
+        assert f"  {verb:<10} {summary}\n" in text
+        assert not summary.startswith("from robostack"), verb
 
 
 def test_ctrl_c_is_exit_status_130(tmp_path):

@@ -15,8 +15,11 @@ VERBS = {
     "evaluate": "ask an exported policy many unseen episodes of its task",
     "fly": "fly an exported policy on a board, emulated or real",
     "report": "put a run on one HTML page",
+    "view": "show flights, or what is being trained, on a web page",
     "explain": "show the contract inside a policy.onnx",
     "sign": "sign a policy.onnx, or make a key for that",
     "replay": "feed a recording to a policy and show where its actions differ",
+    "new": "begin a task, a vehicle or a device of your own",
+    "completion": "complete verbs, options, tasks and runs in bash, zsh and fish",
 }
 """Verb -> its line in `robostack --help`; the module of the same name (`import_` for a keyword) holds the rest."""

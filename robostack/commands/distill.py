@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import sys
 from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 
@@ -111,11 +110,10 @@ class Command:
         run.make_latest()
         if not self.json:
             _print(found, budget)
-        with contextlib.redirect_stdout(sys.stderr if self.json else sys.stdout):
-            status = export.Command(run_folder=str(run.path), precision=found.best.precision).run()
+        status = export.Command(run_folder=str(run.path), precision=found.best.precision).run()
         if self.json:
             shown = {k: v for k, v in run.metrics().items() if k in ("compress", "export")}
-            print(json.dumps({"run": str(run.path), **shown}, indent=2))
+            answer({"run": str(run.path), **shown})
         return status
 
     def _settings(self, expert: RunFolder, rest: list[str]) -> tuple[Any, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 
@@ -54,7 +54,7 @@ class Command:
             if run:
                 run.record(evaluate=result)
         if self.json:
-            print(json.dumps(result, indent=2))
+            answer(result)
         else:
             from robostack.commands.report import print_rows
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Command:
                 result["calibration"] = calibration.model_dump(exclude={"ranges"})
             run.record(export=result)
         if self.json:
-            print(json.dumps(result, indent=2))
+            answer(result)
         else:
             print(f"{run.policy}: {len(policy.data):,} bytes, policy {policy.policy_hash[:16]}")
             cost = f"{firmware.calls} kernel calls, {firmware.multiply_adds:,} multiply-adds"

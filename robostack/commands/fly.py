@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 
@@ -118,7 +118,7 @@ class Command:
 
     def _show(self, result: dict[str, Any]) -> None:
         if self.json:
-            print(json.dumps(result, indent=2))
+            answer(result)
             return
         from robostack.commands.report import print_rows
 

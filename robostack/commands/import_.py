@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.spec import ContractError, PolicySpec
 
 MAX_CONTRACT_BYTES = 4 * 2**20
@@ -45,13 +46,18 @@ class Command:
     """It saw the channels in SI, not the task's features."""
     quaternion: Literal["wxyz", "xyzw"] = "wxyz"
     """xyzw: it was trained through the Isaac Lab or Isaac Gym shape."""
+    json: bool = False
+    """Print the result as JSON for a script."""
 
     def run(self, rest: list[str]) -> int:
         if (self.task is None) == (self.contract is None):
             raise ContractError("say one of: --task, for what was trained on it; --contract, for mjlab's ONNX")
         policy = self._from_mjlab(self.contract) if self.contract is not None else self._from_torch(rest)
-        print(f"{self.output}: {len(policy.data):,} bytes, policy {policy.policy_hash[:16]}")
-        print(f"next: robostack verify {self.output}")
+        if self.json:
+            answer({"policy": self.output, "policy_bytes": len(policy.data), "policy_hash": policy.policy_hash})
+        else:
+            print(f"{self.output}: {len(policy.data):,} bytes, policy {policy.policy_hash[:16]}")
+            print(f"next: robostack verify {self.output}")
         return 0
 
     def _from_torch(self, rest: list[str]) -> Any:

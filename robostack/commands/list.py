@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from robostack import registry
+from robostack.commands.answer import answer
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Command:
         found = {f"{kind}s": {n: e.value for n, e in registry.entries(kind).items()} for kind in registry.KINDS}
         runs = sorted(str(p.parent) for p in self.root.glob("*/*/checkpoints") if not p.parent.is_symlink())
         if self.json:
-            print(json.dumps({**found, "runs": runs}, indent=2))
+            answer({**found, "runs": runs})
             return 0
         for kind, names in found.items():
             if names:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 
@@ -68,7 +68,7 @@ class Command:
             text = replay_page(result, self.recording.name, _whose(found), self.tolerance)
             write_atomic(self.plot, text.encode())
         if self.json:
-            print(json.dumps(found, indent=2))
+            answer(found)
         else:
             self._print(found)
         return 0 if found["ok"] else 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Command:
             page = write_report(run)
         metrics = run.metrics()
         if self.json:
-            print(json.dumps({"report": str(page), "metrics": metrics}, indent=2))
+            answer({"report": str(page), "metrics": metrics})
             return 0
         print_rows(figures(metrics))
         print(f"report: {page}")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 
@@ -32,6 +33,8 @@ class Command:
     """Make a key pair instead: PATH, for you alone, and PATH.pub, for every host that should trust it."""
     root: Path = Path("logs")
     """Folder with the runs."""
+    json: bool = False
+    """Print the result as JSON for a script."""
 
     def run(self) -> int:
         if (self.key is None) == (self.new_key is None) or (self.new_key and self.policy):
@@ -40,15 +43,22 @@ class Command:
 
         if self.new_key is not None:
             public = signature.new_key(self.new_key)
-            print(f"{self.new_key}: private, keep it where policies are made and nowhere else")
-            print(f"{public.where}: public, {public.fingerprint}")
+            if self.json:
+                answer({"private_key": self.new_key, "public_key": public.where, "fingerprint": public.fingerprint})
+            else:
+                print(f"{self.new_key}: private, keep it where policies are made and nowhere else")
+                print(f"{public.where}: public, {public.fingerprint}")
             return 0
         assert self.key is not None
         from robostack.export.onnx import load_policy
 
         policy = load_policy(RunFolder.find_policy(self.policy, self.root))
         path = signature.sign(policy, self.key, _passphrase if sys.stdin.isatty() else None)
-        print(f"{path}: {signature.signer_of(policy).fingerprint} signed file {policy.file_sha256[:16]}")
+        signer = signature.signer_of(policy).fingerprint
+        if self.json:
+            answer({"signature": path, "fingerprint": signer, "file_sha256": policy.file_sha256})
+        else:
+            print(f"{path}: {signer} signed file {policy.file_sha256[:16]}")
         return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import tyro
 
 from robostack import registry
-from robostack.run_folder import RunFolderError, write_atomic
+from robostack.commands.answer import answer
+from robostack.run_folder import RunFolderError, to_json, write_atomic
 
 if TYPE_CHECKING:
     from robostack.learn.sweep import Outcome
@@ -66,7 +66,7 @@ class Command:
 
             def done(outcome: Outcome) -> None:
                 ended[str(outcome.training.folder)] = outcome
-                write_atomic(folder / "sweep.json", json.dumps(rows(), indent=2).encode())
+                write_atomic(folder / "sweep.json", to_json(rows()))
                 show(outcome)
 
             settings = [word for word in rest if word != "--"]
@@ -80,7 +80,7 @@ class Command:
                 done=done,
             )
         if self.json:
-            print(json.dumps({"sweep": str(folder), "rows": rows()}, indent=2))
+            answer({"sweep": str(folder), "rows": rows()})
         else:
             _print(rows())
         if not whole:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, make_dataclass, replace
@@ -13,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import tyro
 
 from robostack import registry
+from robostack.commands.answer import answer
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 
@@ -175,7 +175,7 @@ def trained(task: Any, learner: Any, run: RunFolder, *, verb: str, as_json: bool
 def _print(run: RunFolder, result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         shown = {"run": str(run.path), **{k: v for k, v in result.items() if k != "history"}}
-        print(json.dumps(shown, indent=2))
+        answer(shown)
         return
     memory = f"{result['peak_memory_mib']:,} MiB of memory at most"
     if result["peak_cuda_mib"] is not None:

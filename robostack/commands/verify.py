@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Command:
             with tempfile.TemporaryDirectory(prefix="robostack-") as name:
                 results = _verify(policy, _firmware(policy, Path(name) / "firmware"))
         if self.json:
-            print(json.dumps([asdict(r) for r in results], indent=2))
+            answer(results)
         else:
             _print(results)
         return int(any(r.status == "failed" or (self.all and r.status == "missing") for r in results))

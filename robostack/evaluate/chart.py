@@ -18,7 +18,7 @@ MAX_POINTS = 300
 """Points kept of one line: enough for any width a chart is shown at."""
 MAX_THIN_POINTS = 120
 """The same for a line that is one of many."""
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 36
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 24, 36
 
 Array = NDArray[np.float64]
 Range = tuple[float, float]
@@ -154,7 +154,7 @@ class _Frame:
             out.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 16}" text-anchor="{anchor}">{text}</text>')
         out.append(f'<line class="axis" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
         out.append(f'<text class="label" x="{right}" y="{self.height - 4}" text-anchor="end">{escape(x_label)}</text>')
-        out.append(f'<text class="label" x="{LEFT + 6}" y="{TOP + 8}">{escape(y_label)}</text>')
+        out.append(f'<text class="label" x="0" y="{TOP - 12}">{escape(y_label)}</text>')
         return "".join(out)
 
     def level(self, level: Level) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from robostack.evaluate import chart
 from robostack.evaluate.chart import Level, Line
+from robostack.evaluate.chart_space import Path, space
 from robostack.evaluate.flight import (
     GUARDED,
     Flight,
@@ -57,14 +58,14 @@ def flight_tiles(m: Material) -> list[Tile]:
 def recoveries(m: Material) -> str:
     flights = m.of_kind("recover")
     if not flights:
-        return section("Recoveries", "", nothing("No recovery was flown: <code>robostack fly</code>"))
+        return _unless_flown(m, "Recoveries", "No recovery was flown: <code>robostack fly</code>")
     good, bad = [f for f in flights if survived(f)], [f for f in flights if not survived(f)]
     lost = [(f, "bad") for f in bad[:MAX_RECOVERIES]]
     tone = [(f, "c1") for f in good[: MAX_RECOVERIES - len(lost)]] + lost
     paths, error, tilt = [], [], []
     for f, t in tone:
         n = _until_gone(f)
-        paths.append(Line(f["position"][:n, 0], f["position"][:n, 2], t, f.name, thin=True, end_dot=t == "bad"))
+        paths.append(Path(f["position"][:n] - f["reference"][:n], t, f.name, thin=True, end_dot=t == "bad"))
         error.append(Line(f.time_s[:n], position_error(f)[:n], t, f.name, thin=True, end_dot=t == "bad"))
         if "attitude" in f.columns:
             tilt.append(Line(f.time_s[:n], np.degrees(_tilt(f))[:n], t, f.name, thin=True))
@@ -78,7 +79,7 @@ def recoveries(m: Material) -> str:
     ]
     size = (360, 270)
     charts = [
-        chart.lines(paths, x_label="x, m", y_label="z, m", equal=True, size=size),
+        space(paths, size=size),
         chart.lines(error, x_label="seconds", y_label="distance to setpoint, m", size=size),
     ]
     if tilt:
@@ -90,7 +91,7 @@ def recoveries(m: Material) -> str:
 def figure_eights(m: Material) -> str:
     flights = sorted(m.of_kind("figure_eight"), key=lap_s, reverse=True)
     if not flights:
-        return section("Figure-eight", "", nothing("No figure-eight was flown: <code>robostack fly</code>"))
+        return _unless_flown(m, "Figure-eight", "No figure-eight was flown: <code>robostack fly</code>")
     charts = []
     for f in flights:
         series = [
@@ -106,8 +107,10 @@ def figure_eights(m: Material) -> str:
 
 
 def errors(m: Material) -> str:
-    flights = m.of_kind("hover") + sorted(m.of_kind("figure_eight"), key=lap_s, reverse=True)
-    flights = flights[:4]
+    own = [f for f in m.flights if f.about.get("kind") not in ("recover", "hover", "figure_eight")]
+    others = [f for f in own if {"position", "reference"} <= f.columns.keys()]
+    flights = m.of_kind("hover") + sorted(m.of_kind("figure_eight"), key=lap_s, reverse=True) + others
+    flights = flights[: len(TONES)]
     if not flights:
         return ""
     series = [Line(f.time_s, position_error(f), t, f.name) for f, t in zip(flights, TONES, strict=False)]
@@ -162,6 +165,11 @@ def timing(m: Material) -> str:
         return section("Timing", "", nothing("No flight carried timing."))
     why = "Instructions are counted in the board's virtual time; the rest in wall time, the emulator's own in it."
     return section("Timing", why, row(charts, wide=True))
+
+
+def _unless_flown(m: Material, title: str, what: str) -> str:
+    """An empty section; none where the task flies something else."""
+    return "" if m.flights else section(title, "", nothing(what))
 
 
 def lap_s(flight: Flight) -> float:

@@ -35,6 +35,7 @@ from robostack.learn.trained import (
     policy_spec,
     task_of,
 )
+from robostack.learn.watched import Watched
 from robostack.run_folder import RunFolder, RunFolderError
 from robostack.spec import ContractError
 from robostack.task import Task
@@ -108,7 +109,7 @@ class _Training:
         total = self.learner.config.iterations
         judged = {max(1, round(share * total)) for share in self.learner.JUDGED_AT}
         start, before = time.perf_counter(), self.wall_s
-        saved_s, stopped, writes = before, False, team.rank() == 0
+        saved_s, stopped, writes, watched = before, False, team.rank() == 0, Watched(self.run)
         with (
             _interruptible() as interrupted,
             _progress(self.learner.iteration, total) if writes else nullcontext(_nothing) as show,
@@ -123,6 +124,8 @@ class _Training:
                 iteration = self.learner.iteration
                 self.wall_s = before + time.perf_counter() - start
                 log(scalars, iteration)
+                if writes:
+                    watched.show(self.learner.actor, iteration)
                 if iteration % 10 == 0 or iteration == total:
                     self.history.append({"iteration": iteration, "wall_s": round(self.wall_s, 3), **scalars})
                     show(iteration, scalars["reward"])

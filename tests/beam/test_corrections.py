@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browsing import Browser
 
 from robostack.evaluate.flight import Column, Flight
 from robostack.evaluate.report import write_report
@@ -87,6 +88,10 @@ def test_the_report_has_the_beams_panels_and_none_of_a_flights(page: str) -> Non
     assert "2 of 2" in page and "0 of 2" in page, "at a glance"
     assert page.count("<svg") == 2 + 2 + 2, "a chart a machine, then one a controller, twice"
     assert "live, policy: under 1 mm" in page
+
+
+def test_a_browser_shows_it_without_a_complaint(page: str, tmp_path: Path, browser: Browser) -> None:
+    browser.check_report(next(tmp_path.rglob("report.html")), "report-beam_orbit")
 
 
 def test_a_dead_bpm_and_a_hold_are_not_hidden_and_cannot_write_html(page: str) -> None:

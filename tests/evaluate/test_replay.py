@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browsing import Browser
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "record"))
 from flying import DT_S, SPEC, make_policy, measured
@@ -224,7 +225,9 @@ def test_a_bag_that_does_not_fit_is_named_by_what_is_wrong(tmp_path: Path, polic
         read(write(tmp_path / "type.mcap", policy, 20, spec=changed), policy.spec)
 
 
-def test_from_the_command_line(tmp_path: Path, policy: Runner, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_the_command_line(
+    tmp_path: Path, policy: Runner, capsys: pytest.CaptureFixture[str], browser: Browser
+) -> None:
     path, same = str(write(tmp_path / "x.mcap", policy)), policy.policy.origin
     other = make_policy(tmp_path / "other.onnx", seed=1).origin
     assert cli.main(["replay", path, "--policy", same]) == 0
@@ -234,6 +237,7 @@ def test_from_the_command_line(tmp_path: Path, policy: Runner, capsys: pytest.Ca
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] is False and found["compared"] == 200 and found["trips"] == []
     assert [a["name"] for a in found["actions"]] == ["front", "back", "left", "right"]
+    browser.check_report(page, "replay")
     text = page.read_text()
     assert text.count("<svg") == 8 and "policy " + load(other).policy_hash[:16] in text
     assert cli.main(["replay", path, "--policy", other, "--tolerance", "1"]) == 0

@@ -1,19 +1,19 @@
 """Claims: the report is one file that needs nothing else, shows what was flown, and survives damage."""
 
+import io
 import re
-import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from example_run import export_example, make_example_run
+from PIL import Image
 
 from robostack.evaluate.chart import Line, histogram, lines
 from robostack.evaluate.html import number
 from robostack.evaluate.report import write_report
 from robostack.run_folder import RunFolder
 
-MAX_BYTES = 3_000_000
 PANELS = (
     "summary",
     "training",
@@ -67,9 +67,8 @@ def test_the_report_is_well_formed(html):
     assert parser.open == []
 
 
-def test_the_report_asks_the_network_for_nothing_and_is_small(html):
+def test_the_report_asks_the_network_for_nothing(html):
     assert not re.search(r"(https?:)?//[a-z]|url\(|<script|@import|src=", html)
-    assert len(html.encode()) < MAX_BYTES
 
 
 def test_the_report_is_light_and_dark(html):
@@ -128,30 +127,11 @@ def test_text_from_a_run_cannot_write_html(tmp_path):
     assert "&lt;script&gt;" in page
 
 
-def test_a_browser_shows_the_report_without_a_complaint(run, html, need_tool, tmp_path):
-    chromium = need_tool("chromium", "chromium-browser", "google-chrome")
-    picture = tmp_path / "report.png"
-    done = subprocess.run(
-        [
-            chromium,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--hide-scrollbars",
-            "--window-size=1200,900",
-            "--enable-logging=stderr",
-            "--v=0",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            f"--screenshot={picture}",
-            run.report.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert picture.stat().st_size > 20_000
-    assert "CONSOLE" not in done.stderr
+def test_a_browser_shows_the_report_in_light_and_dark_without_a_complaint_and_asks_nobody(run, html, browser):
+    light, dark = browser.check_report(run.report, "report-quadrotor")
+    paper = [sum(Image.open(io.BytesIO(p)).convert("RGB").getpixel((5, 5))) for p in (light, dark)]
+    assert paper[0] > 700 and paper[1] < 100
+    assert min(len(light), len(dark)) > 20_000
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [np.nan, np.inf], [0.0] * 5, [1e30, -1e30], np.arange(5000.0)])

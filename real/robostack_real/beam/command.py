@@ -1,8 +1,7 @@
-"""`robostack trial`"""
+"""`robostack trial`: correct the orbits of unknown machines live, beside classical controllers"""
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 
@@ -75,7 +75,7 @@ class Command:
                     flight.save(run.flights / f"{flight.name}.npz")
                 run.record(trial=result)
         if self.json:
-            print(json.dumps(result, indent=2))
+            answer(result)
         else:
             _print(result)
         return 0

@@ -1,4 +1,6 @@
-"""`robostack flash`: a Crazyflie's image with a policy, built in the user's own checkout, written by the usual tools.
+"""`robostack flash`: write a Crazyflie's firmware with a policy in it, built in your own checkout
+
+The usual tools write it.
 
 The image links our objects with GPL-3 firmware, so it is made on the user's machine and never shipped; cfloader,
 dfu-util and openocd are called as programs.

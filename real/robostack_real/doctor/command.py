@@ -1,15 +1,14 @@
-"""`robostack doctor`"""
+"""`robostack doctor`: check a policy's contract against what is on the wire"""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 from robostack_real.doctor.diagnosis import diagnose
@@ -73,7 +72,7 @@ class Command:
             )
         findings = [*present(policy, roles, reports), *diagnose(spec, heard), *judge(ends)]
         if self.json:
-            print(json.dumps([dataclasses.asdict(f) for f in findings], indent=2))
+            answer(findings)
         else:
             _show(findings)
         return int(any(f.level == "error" for f in findings))

@@ -1,4 +1,4 @@
-"""`robostack swap`"""
+"""`robostack swap`: have a board run another policy without flashing it"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 
@@ -41,6 +42,8 @@ class Command:
     """Refuse a policy that none of these public keys signed (robostack sign)."""
     root: Path = Path("logs")
     """Folder with the runs."""
+    json: bool = False
+    """Print the result as JSON for a script."""
 
     def run(self) -> int:
         if not bool(self.port) ^ bool(self.uri):
@@ -52,13 +55,19 @@ class Command:
         with self._board() as board:
             before = board.identify()
             if before.policy_hash == policy.policy_hash:
-                print(f"{board.where}: runs policy {policy.policy_hash[:16]} already")
+                if self.json:
+                    answer({"board": board.where, "before": before.policy_hash, "policy_hash": before.policy_hash})
+                else:
+                    print(f"{board.where}: runs policy {policy.policy_hash[:16]} already")
                 return 0
             try:
                 now = board.load(policy, progress=_tell)
             finally:
                 print(file=sys.stderr)
-        print(f"{board.where}: policy {now.policy_hash[:16]} in the place of {before.policy_hash[:16]}")
+        if self.json:
+            answer({"board": board.where, "before": before.policy_hash, "policy_hash": now.policy_hash})
+        else:
+            print(f"{board.where}: policy {now.policy_hash[:16]} in the place of {before.policy_hash[:16]}")
         return 0
 
     @contextmanager

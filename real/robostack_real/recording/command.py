@@ -1,4 +1,4 @@
-"""`robostack record`"""
+"""`robostack record`: keep what a stack's topics say as MCAP"""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 
@@ -63,12 +64,18 @@ class Command:
     """Record nothing; complete a file whose recording was killed, as far as it goes."""
     root: Path = Path("logs")
     """Folder with the runs."""
+    json: bool = False
+    """Print the result as JSON for a script."""
 
     def run(self) -> int:
         if self.mend is not None:
             from robostack.evaluate.mend import mend
 
-            print(f"{self.mend}: whole again, {mend(self.mend):,} bytes of its end are lost")
+            lost = mend(self.mend)
+            if self.json:
+                answer({"recording": self.mend, "bytes_lost": lost})
+            else:
+                print(f"{self.mend}: whole again, {lost:,} bytes of its end are lost")
             return 0
         from robostack.evaluate import bag
         from robostack.export.onnx import load_policy
@@ -160,6 +167,10 @@ class Command:
                 f"(--namespace)?{hint}"
             )
         size = self.output.stat().st_size
+        if self.json:
+            topics = {t.name: {"messages": t.count, "lost": t.lost} for t in seen}
+            answer({"recording": self.output, "bytes": size, "dropped": recorder.dropped, "topics": topics})
+            return 0
         print(f"{self.output}: {recorder.messages:,} messages of {len(seen)} topics, {size:,} bytes")
         for t in (t for t in recorder.topics if t.expected or t.count):
             print(f"  {t.name:<40} {t.count:>9,}{f'  {t.lost:,} lost on the way' if t.lost else ''}")

@@ -1,4 +1,4 @@
-"""`robostack up`"""
+"""`robostack up`: run a policy through ROS 2 nodes"""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""`robostack avatar`"""
+"""`robostack avatar`: recorded motions, and headsets that drive characters"""
 
 from __future__ import annotations
 
 import gc
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import tyro
 
+from robostack.commands.answer import answer
 from robostack.spec import ContractError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Clips:
         clips = list(read_all(self.folder))
         rows = [described(c, self.parts) for c in clips]
         if self.json:
-            print(json.dumps(rows, indent=2))
+            answer(rows)
         else:
             from rich.console import Console
             from rich.table import Table
@@ -115,7 +115,7 @@ class Retarget:
         results = [retargeted(character, reference) for character in steps]
         figures = {c.name: r.figures(c) for c, r in zip(characters, results, strict=True)}
         if self.json:
-            print(json.dumps({"clip": reference.clip.name, "characters": figures}, indent=2))
+            answer({"clip": reference.clip.name, "characters": figures})
         else:
             _print(reference.clip.name, figures)
         if self.film is not None:
@@ -284,7 +284,7 @@ class Live:
             return
         found = {f"p{p:g}": avatar.timing.percentile_s(p) for p in (50.0, 99.0)}
         if self.json:
-            print(json.dumps({"periods": len(avatar.timing.rows), "dropped": avatar.dropped, **found}, indent=2))
+            answer({"periods": len(avatar.timing.rows), "dropped": avatar.dropped, **found})
             return
         for name, stages in found.items():
             print(f"{name}: " + ", ".join(f"{stage} {1e3 * s:.2f} ms" for stage, s in stages.items()))

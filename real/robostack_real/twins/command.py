@@ -1,4 +1,4 @@
-"""`robostack twin`"""
+"""`robostack twin`: start the emulated counterpart of a machine"""
 
 from __future__ import annotations
 

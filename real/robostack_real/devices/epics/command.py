@@ -1,4 +1,4 @@
-"""`robostack run`"""
+"""`robostack run`: steer a machine over EPICS, by a policy or a classical controller"""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""A machine for robostack, at the other end of a line."""

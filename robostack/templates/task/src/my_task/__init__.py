@@ -1,0 +1,1 @@
+"""A task for robostack: a cart on a rail."""
