@@ -1,0 +1,89 @@
+"""Claims: frames without header and checksum are found wherever they begin, and nothing is ever read that none sent."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robostack_real.link.skin_frames import END, SkinDecoder
+
+SIZE = 82
+steps = st.integers(-32767, 32767).map(lambda n: np.float32(0.15 * n))
+ends = st.sampled_from([b"\x01\r\nA", b"\r\nzB", b"\x80\r\n\xc1", b"\r\n\r\xc2", b"\n\r\nD"]).map(
+    lambda b: np.frombuffer(b, "<f4")[0]
+)
+"""fields of 8 to 2,500 uT whose bytes hold CR LF"""
+temperatures = st.floats(15.0, 45.0, width=32).map(np.float32)
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> np.ndarray:
+    """(5, 4)"""
+    fields = draw(st.lists(st.one_of(steps, ends), min_size=15, max_size=15))
+    warm = draw(st.lists(temperatures, min_size=5, max_size=5))
+    return np.column_stack([warm, np.reshape(fields, (5, 3))]).astype("<f4")
+
+
+def wire(sent: list[np.ndarray]) -> bytes:
+    return b"".join(f.tobytes() + END for f in sent)
+
+
+def read(stream: bytes, cuts: list[int], decoder: SkinDecoder | None = None) -> list[bytes]:
+    decoder = decoder or SkinDecoder()
+    places = sorted({0, len(stream), *(c % (len(stream) + 1) for c in cuts)})
+    return [f.tobytes() for a, b in zip(places, places[1:], strict=False) for f in decoder.feed(stream[a:b])]
+
+
+@settings(max_examples=60, deadline=None)
+@given(sent=st.lists(frames(), min_size=2, max_size=6), cuts=st.lists(st.integers(0, 10_000), max_size=12))
+def test_every_frame_comes_out_however_the_stream_is_cut(sent, cuts):
+    decoder = SkinDecoder()
+    assert read(wire(sent), cuts, decoder) == [f.tobytes() for f in sent]
+    assert decoder.dropped == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    first=frames(), start=st.integers(1, SIZE - 1), noise=st.binary(max_size=400), times=st.integers(2, 5),
+    cuts=st.lists(st.integers(0, 10_000), max_size=12),
+)  # fmt: skip
+def test_it_finds_its_place_in_a_skin_that_stands_still_with_cr_lf_inside_its_numbers(first, start, noise, times, cuts):
+    first[2, 1:] = np.frombuffer(b"\x01\r\nA\r\nzB\x80\r\n\xc1", "<f4")
+    stream = noise + wire([first])[start:] + wire([first] * times)
+    assert read(stream, cuts) == [first.tobytes()] * times
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    sent=st.lists(frames(), min_size=8, max_size=12), at=st.integers(2 * SIZE, 4 * SIZE), lost=st.integers(0, SIZE - 1),
+    added=st.binary(max_size=90), cuts=st.lists(st.integers(0, 10_000), max_size=12),
+)  # fmt: skip
+def test_a_piece_that_is_lost_or_added_costs_the_frames_it_touched_and_two_are_read_again(sent, at, lost, added, cuts):
+    clean, decoder = wire(sent), SkinDecoder()
+    found = read(clean[:at] + added + clean[at + lost :], cuts, decoder)
+    names = [f.tobytes() for f in sent]
+    whole = at // SIZE
+    after = -(-(at + lost) // SIZE)
+    touched = at % SIZE or lost or added
+    assert found[:whole] == names[:whole]
+    assert found[len(found) - (len(sent) - after) :] == names[after:]
+    assert set(found) <= set(names)
+    assert bool(decoder.dropped) == bool(touched and (lost or added))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e9, 1e-20])
+def test_a_number_that_no_magnetometer_says_drops_its_frame_alone(value):
+    sent = [np.full((5, 4), 20.0 + k, "<f4") for k in range(6)]
+    spoiled = [f.copy() for f in sent]
+    spoiled[2][3, 1] = value
+    decoder = SkinDecoder()
+    assert read(wire(spoiled), [], decoder) == [f.tobytes() for k, f in enumerate(sent) if k != 2]
+    assert decoder.dropped == 1
+
+
+def test_text_is_no_frame_and_is_not_kept():
+    decoder = SkinDecoder()
+    assert decoder.feed(b"25.10 -13.20 45.75 99.10\r\n" * 1000) == []
+    assert len(decoder._kept) < SIZE and decoder.dropped == 0
