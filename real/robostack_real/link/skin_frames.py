@@ -2,9 +2,9 @@
 
     for each magnetometer a temperature (degC) and x, y, z (uT), float32, little-endian; then CR LF
 
-CR LF may stand inside a number as well, in the same place for as long as the number stays. So a place is believed only
-when two frames in a row end there, and when all that they hold is what a magnetometer can say: a number that is read a
-byte or two off is a tiny or a huge one, sooner or later in a frame.
+CR LF may stand inside a number as well, in the same place for as long as the number stays. So a frame is what stands
+between two ends, 82 bytes apart, and holds nothing but what a magnetometer can say: of twenty numbers that are read a
+byte or two off some are tiny or huge. A bit that flips inside a number goes unseen: nothing in a frame would tell.
 """
 
 from __future__ import annotations
@@ -63,20 +63,21 @@ class SkinDecoder:
         return frame if sound.all() else None
 
     def _find(self) -> bool:
-        """Skips to the first of two frames in a row, or to what may yet become one. True when both are there."""
-        end = self._kept.find(END, self.size - len(END))
+        """Skips to the first frame behind an end, or to the first end behind which one may yet come. True when it is
+        there."""
+        end = self._kept.find(END)
         while end >= 0:
-            start = end + len(END) - self.size
+            start = end + len(END)
+            if len(self._kept) < start + self.size:
+                self._skip(end)
+                return False
             if self._frame(start) is not None:
-                whole = len(self._kept) >= start + 2 * self.size
-                if not whole or self._frame(start + self.size) is not None:
-                    self._skip(start)
-                    if whole:
-                        self._dropped, self._skipped = self.dropped, 0
-                        self._locked = self._ever = True
-                    return whole
+                self._skip(start)
+                self._dropped, self._skipped = self.dropped, 0
+                self._locked = self._ever = True
+                return True
             end = self._kept.find(END, end + 1)
-        self._skip(len(self._kept) - self.size + 1)
+        self._skip(len(self._kept) - 1)  # which may be half an end
         return False
 
     def _skip(self, count: int) -> None:
