@@ -13,7 +13,7 @@ from robostack.spec import ContractError
 from robostack_real.devices.tactile_camera import CameraSensor
 from robostack_real.devices.tactile_field import FieldEstimator, FieldSensor, Gel
 from robostack_real.twins.tactile_camera import VirtualTactileCamera
-from robostack_sim.tactile.sensor.calibration import Calibration, three_lights
+from robostack_sim.tactile.sensor.calibration import three_lights, to_taxim
 from robostack_sim.tactile.sensor.image import Camera
 
 PIXEL_M, SIZE = 1.5e-4, (160, 192)
@@ -104,16 +104,10 @@ def _next(sensor: FieldSensor) -> np.ndarray:
 
 def test_a_folder_of_taxims_names_is_read_and_one_that_lacks_them_is_named(tmp_path: Path):
     known = three_lights(32, 24, bins=12)
-    _save(tmp_path, known)
+    to_taxim(known, tmp_path)
     estimator = FieldEstimator.read(tmp_path, Gel(rows=2, columns=2))
     plain = FieldEstimator(known.table, known.rest, Gel(rows=2, columns=2))
     assert estimator._inverse == pytest.approx(plain._inverse)
     np.savez(tmp_path / "dataPack.npz", background=known.rest)
     with pytest.raises(ContractError, match="have no f0"):
         FieldEstimator.read(tmp_path, Gel())
-
-
-def _save(folder: Path, known: Calibration) -> None:
-    table = {name: known.table[:, :, k] for k, name in enumerate(("grad_b", "grad_g", "grad_r"))}
-    np.savez(folder / "polycalib.npz", bins=len(known.table), **table)
-    np.savez(folder / "dataPack.npz", f0=known.rest[..., ::-1])
