@@ -73,13 +73,13 @@ def test_a_dead_magnetometer_and_one_at_its_limit_are_declared_in_the_contracts_
     chip_left, chip_down = 1, 4
     twin.dead.add(chip_left)
     twin.saturated.add(chip_down)
-    assert becomes(lambda: bool(skin.dead.any()))
+    assert becomes(lambda: skin.dead.sum() > 0)
     last = later(skin, 0.02)[-1]
     assert last.valid[:, 0].tolist() == [True, True, False, False, True]  # +y, -x
     assert skin.dead.tolist() == [False, False, False, True, False]
     twin.dead.clear()
     twin.saturated.clear()
-    assert becomes(lambda: later(skin, 0.02)[-1].valid.all())
+    assert becomes(lambda: later(skin, 0.02)[-1].valid.sum() == 5)
 
 
 def test_unplugged_it_says_so_and_back_it_goes_on_with_its_baseline(twin, skin):
@@ -107,7 +107,7 @@ def test_what_is_no_skin_is_told_what_is_wrong_with_it(tmp_path, monkeypatch):
         pass
     ours, theirs = os.openpty()
     try:
-        with pytest.raises(NoAnswer, match="nothing came in 0.2 s"), AnySkin(os.ttyname(theirs)):
+        with pytest.raises(NoAnswer, match="nothing came in"), AnySkin(os.ttyname(theirs)):
             pass
         os.write(ours, b"")
         skin = AnySkin(os.ttyname(theirs))
@@ -118,7 +118,7 @@ def test_what_is_no_skin_is_told_what_is_wrong_with_it(tmp_path, monkeypatch):
             os.write(ours, b"25.1 -13.2 45.7 99.1\r\n" * 20)
 
         monkeypatch.setattr(AnySkin, "_open", text_comes)
-        with pytest.raises(NoAnswer, match="440 bytes came and no frame of 82.*5X_binary_burst_stream"), skin:
+        with pytest.raises(NoAnswer, match=r"440 bytes came and no frame of 82.*5X_binary_burst_stream"), skin:
             pass
     finally:
         os.close(ours)

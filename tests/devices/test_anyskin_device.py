@@ -29,9 +29,7 @@ def policy(folder: Path, felt: Channel = FELT) -> LoadedPolicy:
         task="feeling",
         control_dt_s=1.0 / 60.0,
         observations=(felt,),
-        actions=(
-            ActionChannel(name="move", elements=("dz",), unit="m", low=(-0.01,), high=(0.01,), neutral=(0.0,)),
-        ),
+        actions=(ActionChannel(name="move", elements=("dz",), unit="m", low=(-0.01,), high=(0.01,), neutral=(0.0,)),),
         envelope={"fallback": (HoldLast(),)},
     )
     inputs = [helper.make_tensor_value_info(felt.name, TensorProto.FLOAT, ["N", *felt.shape]),

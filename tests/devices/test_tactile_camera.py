@@ -41,9 +41,9 @@ def test_unplugged_it_says_so_and_comes_back(monkeypatch):
     twin = VirtualTactileCamera(script=away)
     with CameraSensor(twin) as camera:
         twin.plugged = False
+        time.sleep(0.1)
         with pytest.raises(LinkLost, match="unplugged"):
-            while True:
-                camera.read()
+            camera.read()
         twin.plugged = True
         end = time.monotonic() + 2.0
         while time.monotonic() < end:
@@ -56,9 +56,9 @@ def test_unplugged_it_says_so_and_comes_back(monkeypatch):
 
 
 def test_images_of_the_wrong_size_are_refused_with_both_sizes():
-    with pytest.raises(ContractError, match="its images are 80 x 60, but 320 x 240 is asked for"):
-        with CameraSensor(VirtualTactileCamera(script=away), (320, 240)):
-            pass
+    camera = CameraSensor(VirtualTactileCamera(script=away), (320, 240))
+    with pytest.raises(ContractError, match="its images are 80 x 60, but 320 x 240 is asked for"), camera:
+        pass
 
 
 def test_a_video_is_played_at_its_rate_and_again(tmp_path: Path):
@@ -85,7 +85,7 @@ def test_a_video_is_played_at_its_rate_and_again(tmp_path: Path):
 
 def test_cameras_that_are_not_there_are_named():
     pytest.importorskip("cv2")
-    with pytest.raises(PortAbsent, match="/dev/video77: no camera opens there.*by-id"):
+    with pytest.raises(PortAbsent, match=r"/dev/video77: no camera opens there.*by-id"):
         Uvc("/dev/video77").open()
     with pytest.raises(PortAbsent, match="no such video"):
         Video("none.mp4").open()
@@ -115,5 +115,5 @@ def test_without_its_package_a_digit_says_which_line_installs_it(monkeypatch):
 
 def test_a_digit_that_is_not_plugged_in_is_named_by_its_own_package():
     pytest.importorskip("digit_interface")
-    with pytest.raises(PortAbsent, match="DIGIT D00000: .*printed on its back"):
+    with pytest.raises(PortAbsent, match=r"DIGIT D00000: .*printed on its back"):
         Digit("D00000").open()

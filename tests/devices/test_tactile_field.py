@@ -1,4 +1,4 @@
-"""Claims: from images alone comes the force field that the simulator's pad felt, within the error that the page says."""
+"""Claims: from images alone comes the force field that the simulator's pad felt, within the error the page says."""
 
 from __future__ import annotations
 

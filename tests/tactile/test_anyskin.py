@@ -114,10 +114,7 @@ def test_a_gel_that_creeps_reads_less_while_it_is_loaded_and_more_while_it_is_le
     rest = read(ideal, 0.0, -0.001)
     torch.testing.assert_close(read(creeping, 0.0, -0.001), rest)  # it has lain there for long
     pressed = read(ideal, 0.0, 4e-4) - rest
-    share = lambda: ((read(creeping, 0.0, 4e-4) - rest) / pressed)[0, 0, 2].item()  # noqa: E731
-    first = share()
-    assert first == pytest.approx(0.8 + 0.2 * (1.0 - math.exp(-DT / 0.5)), rel=1e-3)
-    for _ in range(29):
-        last = share()
-    assert last == pytest.approx(0.8 + 0.2 * (1.0 - math.exp(-30 * DT / 0.5)), rel=1e-3)
+    shares = [((read(creeping, 0.0, 4e-4) - rest) / pressed)[0, 0, 2].item() for _ in range(30)]
+    for k in (1, 30):
+        assert shares[k - 1] == pytest.approx(0.8 + 0.2 * (1.0 - math.exp(-k * DT / 0.5)), rel=1e-3)
     assert ((read(creeping, 0.0, -0.001) - rest) / pressed)[0, 0, 2].item() > 0.1  # what has crept is still there

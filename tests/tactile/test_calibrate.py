@@ -1,4 +1,4 @@
-"""Claims: from images of a ball's prints comes the table that made them, or a line that says what is wrong with them."""
+"""Claims: from images of a ball's prints comes the table that made them, or a line that says what is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims: the virtual skin speaks as a real board does, as AnySkin's own package finds, and feels what its script does."""
+"""Claims: the virtual skin speaks as a real board, as AnySkin's own package finds, and feels what its script does."""
 
 from __future__ import annotations
 

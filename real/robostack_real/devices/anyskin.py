@@ -11,13 +11,14 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from robostack_real.devices.tactile import Touch
-from robostack_real.link.errors import LinkError, LinkLost, NoAnswer
+from robostack_real.link.errors import LinkLost, NoAnswer
 from robostack_real.link.port import open_port, waiting
 from robostack_real.link.skin_frames import MAGNETOMETERS, SkinDecoder
 
@@ -33,7 +34,7 @@ AGAIN_S = 0.2
 SILENT_S = 0.25
 """without a frame while the port is there"""
 TARE_FRAMES, TARE_S = 100, 2.0
-STILL_FRAMES = 100
+STILL_FRAMES = 50
 """exactly alike from one magnetometer, whose noise is several steps: it is dead, and the board repeats itself"""
 STEP_UT = np.array([0.150, 0.150, 0.242], np.float32)
 """uT a count, of an MLX90393 as AnySkin's firmware sets it (data sheet: gain 7, resolution 0)"""
@@ -56,14 +57,15 @@ class Board:
 
     def from_wire(self, field_ut: Array) -> Array:
         """(5, 3) as in a frame -> along the pad's axes, in the contract's order."""
-        return np.einsum("iab,ib->ia", self._turns(), field_ut[list(self.order)]).astype(np.float32)
+        return np.einsum("iab,ib->ia", self._turns, field_ut[list(self.order)]).astype(np.float32)
 
     def to_wire(self, field_ut: Array) -> Array:
         """The way back."""
         out = np.empty_like(field_ut)
-        out[list(self.order)] = np.einsum("iba,ib->ia", self._turns(), field_ut)
+        out[list(self.order)] = np.einsum("iba,ib->ia", self._turns, field_ut)
         return out
 
+    @cached_property
     def _turns(self) -> npt.NDArray[np.float64]:
         c, s = (f(np.radians(self.turn_deg)) for f in (np.cos, np.sin))
         zero, one = np.zeros_like(c), np.ones_like(c)
@@ -75,8 +77,8 @@ class AnySkin:
     in the middle and those at +x, +y, -x, -y, less the baseline; `valid` (5, 1), false for one that is dead or at its
     limit. Entering it opens the port and tares.
 
-    `frames`, `dropped` and `reconnects` count since then; `state` is live, silent or unplugged. Raises LinkError and its
-    kinds: PortAbsent, PortBusy, NoAnswer for a port that does not speak as such a board does.
+    `frames`, `dropped` and `reconnects` count since then; `state` is live, silent or unplugged. Raises LinkError and
+    its kinds: PortAbsent, PortBusy, NoAnswer for a port that does not speak as such a board does.
     """
 
     def __init__(self, port: str, board: Board | None = None) -> None:
@@ -138,7 +140,7 @@ class AnySkin:
 
     def _advice(self, count: int) -> str:
         if count:
-            return f"only {count} frames in {TARE_S:g} s, of which a tare takes {TARE_FRAMES}: is it a true UART?"
+            return f"only {count} frames in {TARE_S:g} s, of which a tare takes {TARE_FRAMES}"
         if self._bytes:
             return (
                 f"{self._bytes} bytes came and no frame of {self._decoder.size}: it has another number of magnetometers"
@@ -163,7 +165,7 @@ class AnySkin:
 
     def _open(self) -> None:
         self._port = open_port(self.where, BAUD, READ_S)
-        self._port.reset_input_buffer()  # what waits there is of nobody knows when
+        self._port.read(self._port.in_waiting)  # of nobody knows when
 
     def _listen(self) -> None:
         while not self._done.is_set():
@@ -185,7 +187,7 @@ class AnySkin:
         while not self._done.wait(AGAIN_S):
             try:
                 self._open()
-            except LinkError:
+            except OSError:
                 continue
             self._dropped += self._decoder.dropped
             self._decoder = SkinDecoder()
@@ -198,12 +200,12 @@ class AnySkin:
 
     def _take(self, frame: Array, came_s: float) -> None:
         field_ut = frame[:, 1:]
+        within = (np.abs(field_ut) < LIMIT_UT - STEP_UT / 2).all(1)
         if self._last is not None:
-            alike = (field_ut == self._last).all(1)
-            self._still = np.where(alike, self._still + 1, 0)
+            self._still = np.where(within & (field_ut == self._last).all(1), self._still + 1, 0)
         self._last, self._last_s = field_ut, came_s
         self.frames += 1
-        sound = (self._still < STILL_FRAMES) & (np.abs(field_ut) < LIMIT_UT - STEP_UT / 2).all(1)
+        sound = within & (self._still < STILL_FRAMES)
         with self._came:
             self._kept.append((came_s, self.board.from_wire(field_ut), self._in_order(sound)[:, None]))
             self._came.notify()

@@ -1,9 +1,9 @@
 """Magnetic skins as a robostack.devices device, alone or on the fingers of another one.
 
-    anyskin:///dev/ttyACM0                       one skin that looks on: nothing is moved
-    anyskin:///dev/ttyACM0,/dev/ttyACM1          two, in the order of the gripper's fingers
-    anyskin:///dev/ttyACM0?on=sim://hover        the skin is real, all else is the other device's
-    anyskin:///dev/ttyACM0?allow_dead=1          one of its magnetometers may be dead: it reads 0, and that is logged
+anyskin:///dev/ttyACM0                       one skin that looks on: nothing is moved
+anyskin:///dev/ttyACM0,/dev/ttyACM1          two, in the order of the gripper's fingers
+anyskin:///dev/ttyACM0?on=sim://hover        the skin is real, all else is the other device's
+anyskin:///dev/ttyACM0?allow_dead=1          one of its magnetometers may be dead: it reads 0, and that is logged
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ log = logging.getLogger(__name__)
 
 CHANNEL, UNIT = "anyskin", "uT"
 READINGS = 3 * MAGNETOMETERS
+PLACES = ("middle", "+x", "+y", "-x", "-y")
 
 
 class AnySkinDevice:
-    """See robostack.devices.Device. A reading with a magnetometer that is dead or at its limit is none that a policy can
-    act on, so it goes out as not a number, and the envelope holds and then trips, unless so many may be dead.
+    """See robostack.devices.Device. A reading with a magnetometer that is dead or at its limit is none that a policy
+    can act on, so it goes out as not a number, and the envelope holds and then trips, unless so many may be dead.
 
     Raises ContractError for a URI that says something else, and for a policy that feels with another sensor.
     """
@@ -74,7 +75,9 @@ class AnySkinDevice:
 
     def arm(self) -> None:
         if self._on is None:
-            raise ContractError(f"{self.where}: a skin moves nothing; {self.where.partition('?')[0]}?on=URI names what does")
+            raise ContractError(
+                f"{self.where}: a skin moves nothing; {self.where.partition('?')[0]}?on=URI names what does"
+            )
         self._on.arm()
 
     def write(self, action: Array) -> Array:
@@ -86,7 +89,7 @@ class AnySkinDevice:
 
     def _tell(self, valid: np.ndarray) -> None:
         """Once, what changed."""
-        bad = [f"{skin.where} {'middle +x +y -x -y'.split()[i]}{' (dead)' if skin.dead[i] else ' (at its limit)'}"
+        bad = [f"{skin.where} {PLACES[i]}{' (dead)' if skin.dead[i] else ' (at its limit)'}"
                for skin, sound in zip(self.skins, valid, strict=True) for i in np.flatnonzero(~sound)]  # fmt: skip
         told = ", ".join(bad)
         if told != self._told:
@@ -104,8 +107,8 @@ class AnySkinDevice:
             dead = sum(int(skin.dead.sum()) for skin in self.skins)
             if dead > self.allow_dead:
                 raise ContractError(
-                    f"{self.where}: {dead} of {MAGNETOMETERS * len(self.skins)} magnetometers always say the same, they "
-                    f"are dead: check the cable, or go on with allow_dead={dead}, where they read 0"
+                    f"{self.where}: {dead} of {MAGNETOMETERS * len(self.skins)} magnetometers always say the same, "
+                    f"they are dead: check the cable, or go on with allow_dead={dead}, where they read 0"
                 )
             self._open = opened.pop_all()
         return self
@@ -119,8 +122,8 @@ def _check_fit(policy: LoadedPolicy, skins: int) -> None:
     if channel is None:
         felt = ", ".join(f"{c.name} {'x'.join(map(str, c.shape))}" for c in policy.spec.observations)
         raise ContractError(
-            f"{policy.origin}: reads {felt}; a skin gives {CHANNEL}, {MAGNETOMETERS} x 3 {UNIT}, and nothing else can be "
-            "made of that: distill a student of its own, --student anyskin"
+            f"{policy.origin}: reads {felt}; a skin gives {CHANNEL}, {MAGNETOMETERS} x 3 {UNIT}, and nothing else can "
+            "be made of that: distill a student of its own, --student anyskin"
         )
     if channel.size != READINGS * skins or channel.unit != UNIT:
         raise ContractError(

@@ -55,7 +55,9 @@ class Uvc:
 
         self._capture = cv2.VideoCapture(self.where)
         if not self._capture.isOpened():
-            raise PortAbsent(f"{self.where}: no camera opens there; `ls -l /dev/v4l/by-id` names those that are plugged in")
+            raise PortAbsent(
+                f"{self.where}: no camera opens there; `ls -l /dev/v4l/by-id` names those that are plugged in"
+            )
 
     def grab(self) -> Image:
         got, image = self._capture.read()
@@ -84,7 +86,9 @@ class Digit:
         try:
             from digit_interface import Digit as Peer
         except ImportError as error:
-            raise MissingExtraError(f"DIGIT {self.where} needs its own package: pip install digit-interface ({error})") from error
+            raise MissingExtraError(
+                f"DIGIT {self.where} needs its own package: pip install digit-interface ({error})"
+            ) from error
         try:
             self._digit = Peer(self.where)
             self._digit.connect()

@@ -85,7 +85,8 @@ class FieldEstimator:
         for name, given in (("image", image), ("rest", rest)):
             if given.shape != shape:
                 raise ContractError(
-                    f"{name}: {given.shape[1]} x {given.shape[0]} pixels, the calibration has {self.width} x {self.height}"
+                    f"{name}: {given.shape[1]} x {given.shape[0]} pixels, "
+                    f"the calibration has {self.width} x {self.height}"
                 )
         image, rest = image.astype(np.float32), rest.astype(np.float32)
         change = image - rest
@@ -102,7 +103,9 @@ class FieldEstimator:
         features = _features(np.concatenate([change / 255.0, self._place], -1).reshape(-1, 5))
         normal = features @ self._inverse
         steep = np.tan(STEEPEST)
-        slope = np.clip(normal[:, :2] / np.maximum(normal[:, 2:], 0.2), -steep, steep).reshape(self.height, self.width, 2)
+        slope = np.clip(normal[:, :2] / np.maximum(normal[:, 2:], 0.2), -steep, steep).reshape(
+            self.height, self.width, 2
+        )
         slope[np.abs(change).max(-1) < LEVEL] = 0.0
         bend = np.gradient(slope[..., 0], axis=1) + np.gradient(slope[..., 1], axis=0)
         (down, curl_down), (across, curl_across) = self._sines

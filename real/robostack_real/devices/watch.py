@@ -25,7 +25,7 @@ def watch(
     """Runs it for `seconds`, or until Ctrl-C, a trip of its envelope or a lost machine; `live` arms the machine, else
     the actions are computed and thrown away. Why it ended early, empty when it did not, and the loop's timing.
 
-    Raises ContractError for a policy that reads what the machine does not measure, ConnectionError when it is not there.
+    Raises ContractError for a policy that reads what the machine does not measure, ConnectionError when there is none.
     """
     spec = policy.spec
     if absent := [c.name for c in spec.observations if c.name not in device.channels]:

@@ -21,7 +21,7 @@ RATE_HZ = 60.0
 
 
 class VirtualTactileCamera:
-    """See robostack_real.devices.tactile_camera.ImageSource. `script` may be changed at any time, and `plugged`; `field`
+    """See robostack_real.devices.tactile_camera.ImageSource. `script` and `plugged` may be changed at any time; `field`
     (3, rows, columns) N is what the pad feels in the newest image."""
 
     def __init__(

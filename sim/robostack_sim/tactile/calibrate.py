@@ -99,8 +99,8 @@ class Command:
             raise ContractError(f"--bins {self.bins}: must lie in [10, 500]")
         if self.ball_radius_m < 4.0 * self.pixel_m:
             raise ContractError(
-                f"--ball-radius-m {self.ball_radius_m:g} is {self.ball_radius_m / self.pixel_m:.1f} pixels: of so small "
-                "a ball no slope can be seen; a larger ball, or more pixels"
+                f"--ball-radius-m {self.ball_radius_m:g} is {self.ball_radius_m / self.pixel_m:.1f} pixels: of "
+                "so small a ball no slope can be seen; take a larger ball, or more pixels"
             )
         return self.ball_radius_m / self.pixel_m
 
@@ -127,7 +127,7 @@ class Command:
 
 
 def read_folder(folder: Path) -> tuple[Array, dict[str, Array]]:
-    """The gel at rest (height, width, 3), 0 to 255, and each press by its file's name. Raises ContractError, OSError."""
+    """The gel at rest (height, width, 3), 0 to 255, and each press by its file's name. Raises ContractError."""
     from PIL import Image, UnidentifiedImageError
 
     if not folder.is_dir():
@@ -141,13 +141,15 @@ def read_folder(folder: Path) -> tuple[Array, dict[str, Array]]:
             raise ContractError(f"{path}: is no image") from error
     rests = [name for name in found if name.lower().startswith(RESTS)]
     if not rests:
-        raise ContractError(f"{folder}: has no image of the gel at rest, such as rest.png, among its {len(found)} images")
+        raise ContractError(
+            f"{folder}: has no image of the gel at rest, such as rest.png, among its {len(found)} images"
+        )
     size = found[rests[0]].shape
     for name, image in found.items():
         if image.shape != size:
             raise ContractError(
-                f"{folder / name}: {image.shape[1]} x {image.shape[0]} pixels, but {rests[0]} has {size[1]} x {size[0]}: "
-                "all must come from the same camera as it is"
+                f"{folder / name}: {image.shape[1]} x {image.shape[0]} pixels, but {rests[0]} has "
+                f"{size[1]} x {size[0]}: all must come from the same camera as it is"
             )
     rest = np.mean([found.pop(name) for name in rests], 0)
     return rest, found
@@ -196,8 +198,12 @@ def draw(path: Path, calibration: Calibration, presses: Sequence[Press], ball_px
         for k, picture in enumerate((press.image, made, 127.5 + STRONGER * (press.image - made))):
             pixels = np.clip(picture, 0.0, 255.0).astype(np.uint8)
             corner = (k * wide, top + j * tall)
-            sheet.paste(Image.fromarray(pixels).resize((width * times, height * times), Image.Resampling.NEAREST), corner)
+            sheet.paste(
+                Image.fromarray(pixels).resize((width * times, height * times), Image.Resampling.NEAREST), corner
+            )
             if k == 0:
                 x, y, r = (times * v for v in (press.x + 0.5, press.y + 0.5, press.radius))
-                pen.ellipse((corner[0] + x - r, corner[1] + y - r, corner[0] + x + r, corner[1] + y + r), outline="white")
+                pen.ellipse(
+                    (corner[0] + x - r, corner[1] + y - r, corner[0] + x + r, corner[1] + y + r), outline="white"
+                )
     sheet.save(path)

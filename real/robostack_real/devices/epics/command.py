@@ -41,9 +41,9 @@ class Command:
 
     Exit status: 0 done; 1 refused, nothing was put; 3 held and verified; 4 held, and not all stands as we left it.
 
-    A magnetic skin on a serial port (AnySkin, ReSkin) is felt at the policy's own rate until Ctrl-C, and the actions are
-    printed; with --on the rest of the machine is another device, such as a simulated arm, and --live moves it. It ends
-    with status 3 when the envelope trips or the skin is unplugged.
+    A magnetic skin on a serial port (AnySkin, ReSkin) is felt at the policy's own rate until Ctrl-C, and the actions
+    are printed; with --on the rest of the machine is another device, such as a simulated arm, and --live moves it. It
+    ends with status 3 when the envelope trips or the skin is unplugged.
 
     Example: robostack run policy.onnx --device epics --config machine.toml
     Example: robostack run policy.onnx --device epics --config machine.toml --live --steps 10

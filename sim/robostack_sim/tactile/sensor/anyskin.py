@@ -27,8 +27,8 @@ class MagneticSkin:
     the order of the real ones, and measured on none.
 
     `gap_m` is between magnetometers and gel; `remanence_t` the gel's, magnetised outwards. `noise_ut` is a reading's
-    standard deviation, `drift_ut` that of a random walk after a second, `gain_std` that of the magnetometers' own gains.
-    A share `hysteresis` of each reading follows the field only with a time constant, as of a gel that creeps. A reading
+    standard deviation, `drift_ut` that of a random walk after a second, `gain_std` that of the magnetometers' gains. A
+    share `hysteresis` of each reading follows the field only with a time constant, as of a gel that creeps. A reading
     ends at `limit_ut`, before a tare; a share `dead` of the magnetometers read 0.
     """
 
@@ -47,7 +47,8 @@ class MagneticSkin:
         highest = {"gain_std": 0.5, "hysteresis": 1.0, "dead": 1.0}
         for name, value in vars(self).items():
             may_be_zero = name in ("noise_ut", "drift_ut", *highest)
-            if not (0.0 < value or (may_be_zero and value == 0.0)) or (name != "limit_ut" and math.isinf(value)):
+            positive = value > 0.0 or (may_be_zero and value == 0.0)
+            if not positive or (math.isinf(value) and name != "limit_ut"):
                 raise ValueError(f"MagneticSkin: {name} = {value!r}: must be more than 0")
             if value > highest.get(name, math.inf):
                 raise ValueError(f"MagneticSkin: {name} = {value!r}: must be at most {highest[name]}")
@@ -115,7 +116,7 @@ class AnySkin:
         self._baseline[env_ids] += readings[env_ids]
 
     def reset(self, env_ids: Tensor | slice = slice(None)) -> None:
-        """Other magnetometers in these environments (all by default), fresh: no drift, nothing that lags, baseline 0."""
+        """Other magnetometers in these environments (all by default), fresh: no drift, no lag, baseline 0."""
         self._drift[env_ids] = 0.0
         self._baseline[env_ids] = 0.0
         self._rested[env_ids] = False

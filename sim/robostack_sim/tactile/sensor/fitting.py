@@ -1,9 +1,9 @@
 """A visuotactile sensor's table of colours from images of a ball that was pressed into it, as GelSight is calibrated
 (Johnson and Adelson 2009; Wang, She, Romero and Adelson 2021).
 
-A ball of known size makes every slope up to its print's edge, in every direction. Where the print lies is found by what
-explains the colours best; then each bin of slopes gets its polynomial of the place, from its own pixels, and where these
-are too few from those of the bins around it as well.
+A ball of known size makes every slope up to its print's edge, in every direction. Where the print lies is found by
+what explains the colours best; then each bin of slopes gets its polynomial of the place, from its own pixels, and where
+these are too few from those of the bins around it as well.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def fit(rest: Array, presses: Sequence[Press], ball_px: float, bins: int = 120) 
     """Of at least LEAST_PRESSES presses, all of the size of `rest` (height, width, 3). Raises ValueError."""
     if len(presses) < LEAST_PRESSES:
         raise ValueError(
-            f"{len(presses)} presses with a whole print, at least {LEAST_PRESSES} are needed, some thirty are good: press "
-            "the ball in all over the gel, more and less deep"
+            f"{len(presses)} presses with a whole print, at least {LEAST_PRESSES} are needed, some thirty are good: "
+            "press the ball in all over the gel, more and less deep"
         )
     height, width = rest.shape[:2]
     found = np.zeros((bins - 1, bins - 1, 6, 9))
