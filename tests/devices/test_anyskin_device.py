@@ -108,7 +108,9 @@ def test_one_that_dies_or_comes_to_its_limit_on_the_way_trips_the_envelope(twin,
 
 def test_unplugged_on_the_way_it_ends_with_its_own_status(twin, tmp_path, capsys):
     policy(tmp_path)
-    pulled = threading.Timer(0.8, twin.unplug)
+    felt = threading.Event()
+    twin.script = lambda t: (felt.set() if t > 0.6 else None, untouched(t))[1]
+    pulled = threading.Thread(target=lambda: (felt.wait(20.0), twin.unplug()))
     pulled.start()
     assert run(twin, "--seconds", "5") == 3
     pulled.join()
