@@ -52,6 +52,11 @@ class Gel:
     markers: tuple[int, int] | None = None
     marker_radius_m: float = 4.0e-4
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not np.all(np.greater(value, 0)):
+                raise ContractError(f"Gel: {name} = {value!r}: must be more than 0")
+
 
 class FieldEstimator:
     """`table` (bins, bins, 3, 6) and `rest` (height, width, 3) as `robostack calibrate-tactile` leaves them.
@@ -151,7 +156,10 @@ class FieldEstimator:
                     moved[j, i] = (place - start)[::-1] * self.gel.pixel_m
         rows = _between(self.gel.rows, self.gel.pitch_m, along, self.height * self.gel.pixel_m)
         columns = _between(self.gel.columns, self.gel.pitch_m, across, self.width * self.gel.pixel_m)
-        return np.einsum("rj,jik,ci->krc", rows, moved, columns).astype(np.float32)
+        lost = np.isnan(moved[..., 0])
+        over = np.einsum("rj,jik,ci->krc", rows, np.where(lost[..., None], 0.0, moved), columns)
+        over[:, rows @ lost @ columns.T > 1.0 - SEEN] = np.nan
+        return over.astype(np.float32)
 
 
 class FieldSensor:
