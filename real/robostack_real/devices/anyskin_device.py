@@ -73,6 +73,10 @@ class AnySkinDevice:
             samples[CHANNEL] = (values.ravel(), max(t.age_s for t in news))
         return samples
 
+    def told(self) -> Mapping[str, Sample]:
+        """What is commanded where all but the skin is simulated."""
+        return getattr(self._on, "told", dict)()
+
     def arm(self) -> None:
         if self._on is None:
             raise ContractError(

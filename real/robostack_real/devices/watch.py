@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from robostack.devices import Device
 from robostack.export.onnx import LoadedPolicy
 from robostack.runtime import loop
-from robostack.runtime.controller import Controller
+from robostack.runtime.controller import Controller, Sample
 from robostack.runtime.runner import Runner
-from robostack.spec import ContractError
+from robostack.spec import ContractError, PolicySpec
 
 TOLD_S = 1.0
 """between two lines of what goes on"""
@@ -20,19 +20,30 @@ FIRST_S = 2.0
 
 
 def watch(
-    device: Device, policy: LoadedPolicy, *, live: bool, seconds: float | None, say: Callable[[str], object]
+    device: Device,
+    policy: LoadedPolicy,
+    told: Callable[[], Mapping[str, Sample]],
+    *,
+    live: bool,
+    seconds: float | None,
+    say: Callable[[str], object],
 ) -> tuple[str, loop.Timing]:
-    """Runs it for `seconds`, or until Ctrl-C, a trip of its envelope or a lost machine; `live` arms the machine, else
-    the actions are computed and thrown away. Why it ended early, empty when it did not, and the loop's timing.
+    """Runs it for `seconds`, or until Ctrl-C, a trip of its envelope or a lost machine; `told` has the channels that are
+    commands; `live` arms the machine, else the actions are computed and thrown away. Why it ended early, empty when it did not, and the loop's timing.
 
     Raises ContractError for a policy that reads what the machine does not measure, ConnectionError when there is none.
     """
     spec = policy.spec
-    if absent := [c.name for c in spec.observations if c.name not in device.channels]:
+    names, measured = {c.name for c in spec.observations}, set(device.channels)
+    if absent := [c.name for c in spec.observations if c.source == "sensor" and c.name not in measured]:
         raise ContractError(
-            f"{device.where}: does not measure {', '.join(absent)}, which {policy.origin} reads; name what does"
+            f"{device.where}: measures no {', '.join(absent)}, which {policy.origin} reads; --on URI does"
         )
-    controller, names = Controller(Runner(policy), spec), {c.name for c in spec.observations}
+    if absent := names - measured - told().keys():
+        raise ContractError(
+            f"{policy.origin}: reads the command {', '.join(sorted(absent))}; --tell NAME=VALUES says it"
+        )
+    controller = Controller(Runner(policy), spec)
     every = max(1, round(TOLD_S / spec.control_dt_s))
     periods = None if seconds is None else round(seconds / spec.control_dt_s)
     why, count = "", 0
@@ -40,7 +51,7 @@ def watch(
     def tick(missed: int) -> None:
         nonlocal why, count
         try:
-            samples = device.read()
+            samples = {**device.read(), **{name: sample for name, sample in told().items() if name in names}}
             if not controller.status.armed and not (waits_for := names - samples.keys()):
                 if live:
                     device.arm()
@@ -64,6 +75,23 @@ def watch(
     with device:
         timing = loop.run(tick, spec.control_dt_s, stop=device.stop, periods=periods)
     return why, timing
+
+
+def commands(words: tuple[str, ...], spec: PolicySpec) -> dict[str, Sample]:
+    """From place=0.5,0,0 a command channel's sample. Raises ContractError."""
+    channels = {c.name: c for c in spec.observations if c.source == "command"}
+    found: dict[str, Sample] = {}
+    for word in words:
+        name, _, numbers = word.partition("=")
+        try:
+            values = np.array([float(n) for n in numbers.split(",")])
+        except ValueError as error:
+            raise ContractError(f"--tell {word}: give NAME=NUMBER,NUMBER,...") from error
+        if name not in channels or values.size != channels[name].size:
+            known = ", ".join(f"{c.name} of {c.size}" for c in channels.values()) or "none"
+            raise ContractError(f"--tell {word}: the policy's commands are {known}")
+        found[name] = (values, 0.0)
+    return found
 
 
 def _in_words(names: tuple[str, ...], action: np.ndarray) -> str:

@@ -41,6 +41,7 @@ BALL_M = 0.006
 ROOM_C = 25.0
 FULL = 3000
 """bytes that wait: nobody listens, and a real board says nothing then"""
+NOISE_UT = 0.3
 REAL = MagneticSkin(gain_std=0.05, hysteresis=0.1)
 """noise, drift, gains and a creeping gel, of no measured skin"""
 
@@ -62,7 +63,8 @@ def kneading(t: float) -> tuple[float, float, float]:
 class VirtualSkin:
     """Enter it to plug it in; `link` then leads to its line, until `unplug`.
 
-    Switches, to be thrown at any time: `script`; `dead`, magnetometers by their place in a frame that repeat what they
+    Switches, to be thrown at any time: `script`; `felt` (5, 3) uT along the pad's axes, in the contract's order, which the
+    skin feels instead of the ball, with noise on it; `dead`, magnetometers by their place in a frame that repeat what they
     said last; `saturated`, those at the end of their range; `lose`, a number of bytes that get lost next; `inject`,
     bytes that come between frames. `sent` has the last frames as (5, 4) degC, uT, uT, uT, `count` their number.
 
@@ -80,6 +82,7 @@ class VirtualSkin:
         rate_hz: float = RATE_HZ,
     ) -> None:
         self.link, self.script, self.board, self.rate_hz = link, script, board or Board(), rate_hz
+        self.felt: npt.NDArray[np.float32] | None = None
         self.dead: set[int] = set()
         self.saturated: set[int] = set()
         self.lose, self.inject = 0, b""
@@ -88,6 +91,7 @@ class VirtualSkin:
         self._grip = Grip(1, 1)
         self._field = ForceField(Pad(), self._grip, Indenters([Sphere(BALL_M)], 1), Bristle())
         self._sensor = AnySkin(self._field, skin, 1.0 / rate_hz, seed)
+        self._noise = np.random.default_rng(seed)
         self._steps = 0
         self._lines: tuple[int, int] | None = None
         self._lock, self._done = threading.Lock(), threading.Event()
@@ -149,12 +153,18 @@ class VirtualSkin:
         self.sent.append(frame)
         self.count += 1
 
-    def _frame(self) -> npt.NDArray[np.float32]:
+    def _kneaded(self) -> npt.NDArray[np.float32]:
+        """(5, 3)"""
         x, y, deep = self.script(self._steps / self.rate_hz)
-        self._steps += 1
         self._grip.relative[..., 9:12] = torch.tensor([x, y, BALL_M - deep])
         self._field.step()
-        counts = np.rint(self.board.to_wire(self._sensor.read()[0, 0].numpy()) / STEP_UT)
+        values: npt.NDArray[np.float32] = self._sensor.read()[0, 0].numpy()
+        return values
+
+    def _frame(self) -> npt.NDArray[np.float32]:
+        values = self._kneaded() if self.felt is None else self.felt + self._noise.normal(0.0, NOISE_UT, (5, 3))
+        self._steps += 1
+        counts = np.rint(self.board.to_wire(values) / STEP_UT)
         frame = np.empty((MAGNETOMETERS, 4), "<f4")
         frame[:, 0], frame[:, 1:] = self.temperature_c(), np.clip(counts, -32767, 32767) * STEP_UT
         for chip in self.dead:

@@ -57,9 +57,12 @@ class Command:
     """A policy.onnx, a run folder, or a task (its newest run). Default: the newest run."""
     device: Literal["epics", "anyskin"] = "epics"
     port: str | None = None
-    """anyskin: /dev/ttyACM0; of two fingers, joined by a comma."""
+    """anyskin: /dev/ttyACM0; of two fingers, joined by a comma; or twin: what the machine of --on feels, simulated, over a
+    virtual serial line."""
     on: str | None = None
     """anyskin: the device that has everything else, by its URI (sim://SCENARIO)."""
+    tell: tuple[str, ...] = ()
+    """anyskin: commands that the policy reads, such as place=0.5,0,0; those of a simulated machine are its scenario's."""
     allow_dead: int = 0
     """anyskin: as many magnetometers may be dead, and then read 0."""
     seconds: float | None = None
@@ -113,14 +116,19 @@ class Command:
             raise ContractError("--device anyskin needs --port, such as /dev/ttyACM0")
         if self.live and self.on is None:
             raise ContractError("--live: a skin moves nothing; --on URI names what does")
+        from robostack import devices
         from robostack.export.onnx import load_policy
-        from robostack_real.devices.anyskin_device import AnySkinDevice
-        from robostack_real.devices.watch import watch
+        from robostack_real.devices.watch import commands, watch
 
         policy = load_policy(RunFolder.find_policy(self.policy, self.root))
         on = f"&on={self.on}" if self.on else ""
-        device = AnySkinDevice(f"anyskin://{self.port}?allow_dead={self.allow_dead}{on}", policy)
-        why, timing = watch(device, policy, live=self.live, seconds=self.seconds, say=_say)
+        uri = f"anyskin://{self.port}?allow_dead={self.allow_dead}{on}"
+        if self.port == "twin":
+            uri = f"anyskin_twin://{(self.on or '').removeprefix('sim://')}"
+        device: Any = devices.connect(uri, policy)
+        given = commands(self.tell, policy.spec)
+        told = lambda: {**device.told(), **given}  # noqa: E731
+        why, timing = watch(device, policy, told, live=self.live, seconds=self.seconds, say=_say)
         for skin in device.skins:
             _say(f"{skin.where}: {skin.frames} frames, {skin.dropped} dropped, {skin.reconnects} times unplugged")
         _say(f"{timing.ticks} periods, {timing.late} late; p99 of the work {1e3 * timing.work.quantile(0.99):.2f} ms")
