@@ -28,21 +28,21 @@ def watch(
     seconds: float | None,
     say: Callable[[str], object],
 ) -> tuple[str, loop.Timing]:
-    """Runs it for `seconds`, or until Ctrl-C, a trip of its envelope or a lost machine; `told` has the channels that are
-    commands; `live` arms the machine, else the actions are computed and thrown away. Why it ended early, empty when it did not, and the loop's timing.
+    """Runs it for `seconds`, or until Ctrl-C, a trip of its envelope or a lost machine; `told` has the channels that
+    are commands; `live` arms the machine, else the actions are computed and thrown away. Why it ended early, empty when
+    it did not, and the loop's timing.
 
-    Raises ContractError for a policy that reads what the machine does not measure, ConnectionError when there is none.
+    Raises ContractError for a policy that reads what nobody measures or says, ConnectionError for no machine.
     """
     spec = policy.spec
     names, measured = {c.name for c in spec.observations}, set(device.channels)
     if absent := [c.name for c in spec.observations if c.source == "sensor" and c.name not in measured]:
+        listed = ", ".join(absent)
         raise ContractError(
-            f"{device.where}: measures no {', '.join(absent)}, which {policy.origin} reads; --on URI does"
+            f"{device.where}: measures no {listed}, which {policy.origin} reads; name what does: --on URI"
         )
-    if absent := names - measured - told().keys():
-        raise ContractError(
-            f"{policy.origin}: reads the command {', '.join(sorted(absent))}; --tell NAME=VALUES says it"
-        )
+    if unsaid := sorted(names - measured - told().keys()):
+        raise ContractError(f"{policy.origin}: reads the command {', '.join(unsaid)}; --tell NAME=VALUES says it")
     controller = Controller(Runner(policy), spec)
     every = max(1, round(TOLD_S / spec.control_dt_s))
     periods = None if seconds is None else round(seconds / spec.control_dt_s)

@@ -1,5 +1,5 @@
-"""A simulated machine whose magnetic skin is on a serial line: what it feels goes out as a real board sends it and comes
-back through the driver. All else is the simulator's.
+"""A simulated machine whose magnetic skin is on a serial line: what it feels goes out as a real board sends it and
+comes back through the driver. All else is the simulator's.
 
 URIs are anyskin_twin://SCENARIO, of the task that the policy was trained in.
 """

@@ -57,12 +57,12 @@ class Command:
     """A policy.onnx, a run folder, or a task (its newest run). Default: the newest run."""
     device: Literal["epics", "anyskin"] = "epics"
     port: str | None = None
-    """anyskin: /dev/ttyACM0; of two fingers, joined by a comma; or twin: what the machine of --on feels, simulated, over a
-    virtual serial line."""
+    """anyskin: /dev/ttyACM0; of two fingers, joined by a comma; or twin: what the simulated machine of --on feels, over
+    a virtual serial line."""
     on: str | None = None
     """anyskin: the device that has everything else, by its URI (sim://SCENARIO)."""
     tell: tuple[str, ...] = ()
-    """anyskin: commands that the policy reads, such as place=0.5,0,0; those of a simulated machine are its scenario's."""
+    """anyskin: commands that the policy reads, such as place=0.5,0,0. Default: those of a simulated scenario."""
     allow_dead: int = 0
     """anyskin: as many magnetometers may be dead, and then read 0."""
     seconds: float | None = None
