@@ -66,7 +66,7 @@ class VirtualSkin:
     Switches, to be thrown at any time: `script`; `felt` (5, 3) uT along the pad's axes, in the contract's order, which
     the skin feels instead of the ball, with noise on it; `dead`, magnetometers by their place in a frame that repeat
     what they said last; `saturated`, those at the end of their range; `lose`, a number of bytes that get lost next;
-    `inject`, bytes that come between frames. `sent` has the last frames as (5, 4) degC, uT, uT, uT, `count` their number.
+    `inject`, bytes that come between frames. `sent` has the last frames, (5, 4) degC, uT, uT, uT, `count` their number.
 
     Raises ContractError for a link where something is already.
     """
