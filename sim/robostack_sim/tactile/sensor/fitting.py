@@ -97,7 +97,7 @@ def _unexplained(place: Array, change: Array, ball_px: float) -> float:
     a, b, c = gx * up, gy * up, 1.0 - up
     features = np.stack([a, b, c, a * a, a * b, b * b], -1).reshape(-1, 6)
     colours = part.reshape(-1, 3)
-    made = features @ np.linalg.lstsq(features, colours, rcond=1e-9)[0]
+    made = features @ np.linalg.solve(features.T @ features + 1e-6 * np.eye(6), features.T @ colours)
     # a larger window has more level gel in it, and must not win by that
     return float(np.square(colours - made).sum() / np.square(colours).sum())
 
