@@ -22,13 +22,14 @@ def twin(tmp_path: Path) -> Iterator[VirtualSkin]:
         yield twin
 
 
-def test_anyskins_own_package_reads_every_frame(twin, capsys):
-    sensor = pytest.importorskip("anyskin").AnySkinBase(num_mags=5, port=str(twin.link), temp_filtered=False)
+@pytest.mark.parametrize(("package", "reader"), [("reskin_sensor", "ReSkinBase"), ("anyskin", "AnySkinBase")])
+def test_the_boards_own_packages_read_every_frame(twin, package, reader, capsys):
+    sensor = getattr(pytest.importorskip(package), reader)(num_mags=5, port=str(twin.link), temp_filtered=False)
     try:
-        found = np.array(sensor.get_data(200))[:, 1:].astype(np.float32)
+        found = np.array([sensor.get_sample()[-1] for _ in range(200)], np.float32)
     finally:
         sensor.close()
-    sent = [f.tobytes() for f in twin.sent]
+    sent = [f.tobytes() for f in list(twin.sent)]
     first = sent.index(found[0].tobytes())
     assert [f.tobytes() for f in found] == sent[first : first + 200]
     assert "Initialization successful" in capsys.readouterr().out
@@ -36,7 +37,7 @@ def test_anyskins_own_package_reads_every_frame(twin, capsys):
 
 def test_what_it_says_are_whole_steps_of_a_magnetometer_that_never_stand_still(twin):
     time.sleep(0.1)
-    said = np.array(twin.sent)[1:]
+    said = np.array(list(twin.sent))[1:]
     assert len(said) > 20
     counts = said[:, :, 1:] / np.array([0.150, 0.150, 0.242])
     assert np.abs(counts - counts.round()).max() < 1e-2
