@@ -27,13 +27,14 @@ Array = npt.NDArray[np.float32]
 
 STEEPEST = math.radians(70.0)
 """of slopes that the inverse of a table is made for"""
+STEEPEST_SLOPE = math.tan(STEEPEST)
 SAMPLES = 20_000
 LEVEL = 3.0
 """of 255: a colour that differs from the one at rest by less is a skin that lies level"""
 DARK = 0.3
 """of a marker, by how much it is darker than what is around it"""
 SEEN = 0.5
-"""share of a taxel that the camera must see, and of a marker's darkness at rest that must be found again"""
+"""share of a marker's darkness at rest that must be found again"""
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,10 @@ class Gel:
 class FieldEstimator:
     """`table` (bins, bins, 3, 6) and `rest` (height, width, 3) as `robostack calibrate-tactile` leaves them.
 
-    `estimate(image, rest)` of two images of that size is (3, rows, columns) N: shear along the pad's x and y, pressing;
-    and, in the same shape, which of it was seen: without markers no shear is, and no taxel out of the camera's sight.
-    Raises ContractError for images of another size.
+    `estimate(image)` is (3, rows, columns) N: shear along the pad's x and y, pressing; and, in the same shape, which of
+    it was seen: without markers no shear is, and no taxel out of the camera's sight. `tare` first, with what the camera
+    itself sees of the gel at rest: the calibration's picture has no markers. Raises ContractError for an image of
+    another size.
     """
 
     def __init__(self, table: npt.NDArray[Any], rest: npt.NDArray[Any], gel: Gel) -> None:
@@ -71,9 +73,14 @@ class FieldEstimator:
         y, x = np.mgrid[: self.height, : self.width].astype(np.float32)
         self._place = np.stack([x / self.width - 0.5, y / self.height - 0.5], -1)
         self._inverse = _inverse(table, self.width, self.height)
-        self._down = _shares(gel.rows, gel.pitch_m, self.height, gel.pixel_m)
-        self._across = _shares(gel.columns, gel.pitch_m, self.width, gel.pixel_m)
+        self._down = _between(gel.rows, gel.pitch_m, self.height, self.height * gel.pixel_m)
+        self._across = _between(gel.columns, gel.pitch_m, self.width, self.width * gel.pixel_m)
+        self._seen = np.logical_and.outer(
+            _inside(gel.rows, gel.pitch_m, self.height * gel.pixel_m),
+            _inside(gel.columns, gel.pitch_m, self.width * gel.pixel_m),
+        )
         self._sines = _sines(self.height), _sines(self.width)
+        self.tare(rest)
 
     @classmethod
     def read(cls, folder: Path, gel: Gel) -> Self:
@@ -85,33 +92,36 @@ class FieldEstimator:
             table = np.stack([file["grad_b"], file["grad_g"], file["grad_r"]], 2)
             return cls(table, pack["f0"][..., ::-1], gel)
 
-    def estimate(self, image: npt.NDArray[Any], rest: npt.NDArray[Any]) -> tuple[Array, npt.NDArray[np.bool_]]:
-        shape = (self.height, self.width, 3)
-        for name, given in (("image", image), ("rest", rest)):
-            if given.shape != shape:
-                raise ContractError(
-                    f"{name}: {given.shape[1]} x {given.shape[0]} pixels, "
-                    f"the calibration has {self.width} x {self.height}"
-                )
-        image, rest = image.astype(np.float32), rest.astype(np.float32)
-        change = image - rest
-        marked = None
+    def tare(self, rest: npt.NDArray[Any]) -> None:
+        """From now on the gel of this image (height, width, 3) is touched by nothing."""
+        self._rest = self._checked(rest)
         if self.gel.markers:
-            dark, dark_before = self._darkness(image), self._darkness(rest)
-            change = _filled(change, _wider(np.maximum(dark, dark_before) > 0.5 * DARK))
-            marked = self._moved(dark, dark_before)
-        depth = self.depth(change)
-        return self._forces(depth, marked)
+            self._dark = self._darkness(self._rest)
+            self._starts = self._found(self._dark, self._cells(), 1.0)
+
+    def estimate(self, image: npt.NDArray[Any]) -> tuple[Array, npt.NDArray[np.bool_]]:
+        image = self._checked(image)
+        change, moved_m = image - self._rest, None
+        if self.gel.markers:
+            dark = self._darkness(image)
+            change = _filled(change, _extreme(np.maximum(dark, self._dark), 1, np.maximum) > 0.5 * DARK)
+            moved_m = self._moved(dark)
+        return self._forces(self.depth(change), moved_m)
+
+    def _checked(self, image: npt.NDArray[Any]) -> Array:
+        if image.shape != (self.height, self.width, 3):
+            tall, wide = image.shape[:2]
+            raise ContractError(
+                f"an image of {wide} x {tall} pixels, but the calibration is for {self.width} x {self.height}"
+            )
+        return image.astype(np.float32)
 
     def depth(self, change: Array) -> Array:
         """(height, width) m of the skin under a change of colour (height, width, 3), zero at the picture's border."""
-        features = _features(np.concatenate([change / 255.0, self._place], -1).reshape(-1, 5))
-        normal = features @ self._inverse
-        steep = np.tan(STEEPEST)
-        slope = np.clip(normal[:, :2] / np.maximum(normal[:, 2:], 0.2), -steep, steep).reshape(
-            self.height, self.width, 2
-        )
-        slope[np.abs(change).max(-1) < LEVEL] = 0.0
+        sloped = np.abs(change).max(-1) >= LEVEL
+        normal = _features(np.concatenate([change[sloped] / 255.0, self._place[sloped]], -1)) @ self._inverse
+        slope = np.zeros((self.height, self.width, 2), np.float32)
+        slope[sloped] = np.clip(normal[:, :2] / np.maximum(normal[:, 2:], 0.2), -STEEPEST_SLOPE, STEEPEST_SLOPE)
         bend = np.gradient(slope[..., 0], axis=1) + np.gradient(slope[..., 1], axis=0)
         (down, curl_down), (across, curl_across) = self._sines
         found = down @ ((down @ bend @ across) / (curl_down[:, None] + curl_across)) @ across
@@ -119,11 +129,11 @@ class FieldEstimator:
 
     def _forces(self, depth: Array, moved_m: Array | None) -> tuple[Array, npt.NDArray[np.bool_]]:
         gel = self.gel
-        (down, seen_down), (across, seen_across) = self._down, self._across
         area = gel.pitch_m**2
         out = np.zeros((3, gel.rows, gel.columns), np.float32)
-        valid = np.broadcast_to(seen_down[:, None] & seen_across, out.shape).copy()
-        out[2] = gel.normal_n_m3 * area * (down @ depth @ across.T)
+        valid = np.broadcast_to(self._seen, out.shape).copy()
+        at_middles = self._down @ depth @ self._across.T  # as the simulator has it
+        out[2] = gel.normal_n_m3 * area * at_middles
         valid[:2] &= moved_m is not None
         if moved_m is not None:
             valid[:2] &= np.isfinite(moved_m).all(0)
@@ -136,27 +146,32 @@ class FieldEstimator:
         """(height, width), 0 to 1: how much darker than its surroundings, where these are wider than a marker."""
         bright = image.sum(-1)
         reach = math.ceil(self.gel.marker_radius_m / self.gel.pixel_m) + 1
-        around = _extreme(_extreme(bright, reach, np.max), reach, np.min)
+        around = _extreme(_extreme(bright, reach, np.maximum), reach, np.minimum)
         found: Array = 1.0 - bright / np.maximum(around, 1.0)
-        return found
+        return np.where(found > DARK, found, 0.0)
 
-    def _moved(self, dark: Array, before: Array) -> Array:
+    def _cells(self) -> npt.NDArray[np.float64]:
+        """(markers along, across, 3) where each one's cell has its middle, row and column, and 1: none is lost."""
+        across, along = self.gel.markers or (1, 1)
+        rows = (np.arange(along) + 0.5) * self.height / along - 0.5
+        columns = (np.arange(across) + 0.5) * self.width / across - 0.5
+        return np.stack([*np.meshgrid(rows, columns, indexing="ij"), np.ones((along, across))], -1)
+
+    def _found(self, dark: Array, near: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
+        """The same of the darkness within that share of half a cell of each place, and how much of it there is."""
+        along, across = near.shape[:2]
+        half = 0.5 * share * np.array([self.height / along, self.width / across])
+        return np.array([[_centre(dark, place[:2], half) for place in row] for row in near])
+
+    def _moved(self, dark: Array) -> Array:
         """(2, rows, columns) m that the skin over each taxel has gone along x and y; not a number where a marker that
         says so is lost."""
-        across, along = self.gel.markers or (1, 1)
-        half = 0.5 * np.array([self.height / along, self.width / across])
-        moved = np.full((along, across, 2), np.nan, np.float32)
-        for j in range(along):
-            for i in range(across):
-                cell = half * (2 * j + 1, 2 * i + 1) - 0.5
-                start, weight = _centre(before, cell, half)
-                place, found = _centre(dark, start, half)
-                place, found = _centre(dark, place, 0.6 * half)
-                if weight > 0.0 and found > SEEN * weight:
-                    moved[j, i] = (place - start)[::-1] * self.gel.pixel_m
-        rows = _between(self.gel.rows, self.gel.pitch_m, along, self.height * self.gel.pixel_m)
-        columns = _between(self.gel.columns, self.gel.pitch_m, across, self.width * self.gel.pixel_m)
-        lost = np.isnan(moved[..., 0])
+        gel, (along, across) = self.gel, self._starts.shape[:2]
+        places = self._found(dark, self._found(dark, self._starts, 1.0), 0.6)
+        moved = (places - self._starts)[..., 1::-1] * gel.pixel_m
+        lost = ~(places[..., 2] > SEEN * self._starts[..., 2])
+        rows = _between(gel.rows, gel.pitch_m, along, self.height * gel.pixel_m)
+        columns = _between(gel.columns, gel.pitch_m, across, self.width * gel.pixel_m)
         over = np.einsum("rj,jik,ci->krc", rows, np.where(lost[..., None], 0.0, moved), columns)
         over[:, rows @ lost @ columns.T > 1.0 - SEEN] = np.nan
         return over.astype(np.float32)
@@ -171,16 +186,26 @@ class FieldSensor:
 
     def read(self) -> Touch | None:
         seen = self.camera.read()
-        if seen is None or self.camera.rest is None:
+        if seen is None:
             return None
-        values, valid = self.estimator.estimate(seen.values, self.camera.rest)
+        values, valid = self.estimator.estimate(seen.values)
         return Touch(values, seen.age_s, valid)
 
     def tare(self) -> None:
         self.camera.tare()
+        self._tare()
+
+    def _tare(self) -> None:
+        assert self.camera.rest is not None
+        self.estimator.tare(self.camera.rest)
 
     def __enter__(self) -> Self:
         self.camera.__enter__()
+        try:
+            self._tare()
+        except BaseException:
+            self.camera.__exit__()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -214,21 +239,16 @@ def _features(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.stack(columns, 1)
 
 
-def _shares(count: int, pitch_m: float, pixels: int, pixel_m: float) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """(count, pixels) how much of each taxel each pixel is, of those that are seen; and (count,) which are."""
-    edge = (np.arange(count + 1) - 0.5 * count) * pitch_m
-    pixel = (np.arange(pixels + 1) - 0.5 * pixels) * pixel_m
-    low, high = np.maximum(edge[:-1, None], pixel[:-1]), np.minimum(edge[1:, None], pixel[1:])
-    part = np.maximum(high - low, 0.0)
-    whole = part.sum(1, keepdims=True)
-    return (part / np.maximum(whole, 1e-12)).astype(np.float32), whole[:, 0] >= SEEN * pitch_m
-
-
 def _between(count: int, pitch_m: float, points: int, span_m: float) -> Array:
     """(count, points) weights of the two of `points`, evenly spread over `span_m`, between which each taxel lies."""
     at = ((np.arange(count) - 0.5 * (count - 1)) * pitch_m / span_m + 0.5) * points - 0.5
     at = np.clip(at, 0.0, points - 1.0)
     return np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(points))).astype(np.float32)
+
+
+def _inside(count: int, pitch_m: float, span_m: float) -> npt.NDArray[np.bool_]:
+    """(count,) which taxels have their middle within `span_m`."""
+    return np.abs(np.arange(count) - 0.5 * (count - 1)) * pitch_m < 0.5 * span_m - 1e-9
 
 
 def _sines(n: int) -> tuple[Array, Array]:
@@ -238,38 +258,45 @@ def _sines(n: int) -> tuple[Array, Array]:
     return waves.astype(np.float32), (2.0 * np.cos(math.pi * k / (n + 1)) - 2.0).astype(np.float32)
 
 
-def _extreme(image: Array, reach: int, kind: Any) -> Array:
-    """The largest or smallest within `reach` pixels each way."""
+def _extreme(image: Array, reach: int, kind: np.ufunc) -> Array:
+    """The largest (np.maximum) or smallest within `reach` pixels each way."""
+    width = 2 * reach + 1
     for axis in (0, 1):
-        wide = np.pad(image, [(reach, reach) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
-        image = kind(np.lib.stride_tricks.sliding_window_view(wide, 2 * reach + 1, axis), -1)
+        found = np.moveaxis(
+            np.pad(image, [(reach, reach) if a == axis else (0, 0) for a in (0, 1)], mode="edge"), axis, 0
+        )
+        have = 1
+        while have < width:
+            step = min(have, width - have)
+            found, have = kind(found[:-step], found[step:]), have + step
+        image = np.moveaxis(found, 0, axis)
     return image
-
-
-def _wider(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    grown: npt.NDArray[np.bool_] = _extreme(mask.astype(np.float32), 1, np.max) > 0.5
-    return grown
 
 
 def _filled(change: Array, hidden: npt.NDArray[np.bool_], reach: int = 4) -> Array:
     """Under markers the mean of what is around them."""
     seen = (~hidden).astype(np.float32)[..., None]
-    both = np.concatenate([change * seen, seen], -1)
+    sums = np.concatenate([change * seen, seen], -1)
     for axis in (0, 1):
-        wide = np.pad(both, [(reach, reach) if a == axis else (0, 0) for a in (0, 1, 2)], mode="edge")
-        both = np.lib.stride_tricks.sliding_window_view(wide, 2 * reach + 1, axis).mean(-1)
-    found: Array = np.where(hidden[..., None], both[..., :3] / np.maximum(both[..., 3:], 1e-6), change)
-    return found
+        sums = np.moveaxis(sums, axis, 0)
+        total = np.cumsum(np.pad(sums, [(reach + 1, reach), (0, 0), (0, 0)]), 0, dtype=np.float64)
+        sums = np.moveaxis(total[2 * reach + 1 :] - total[: -2 * reach - 1], 0, axis)
+    around = sums[hidden]
+    out = change.copy()
+    out[hidden] = around[:, :3] / np.maximum(around[:, 3:], 1e-6)
+    return out
 
 
-def _centre(dark: Array, middle: npt.NDArray[Any], half: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], float]:
+def _centre(dark: Array, middle: npt.NDArray[Any], half: npt.NDArray[Any]) -> tuple[float, float, float]:
     """Row and column of the darkness within `half` of `middle`, and how much of it there is."""
-    low = np.maximum(np.ceil(middle - half), 0).astype(int)
-    high = np.minimum(np.floor(middle + half) + 1, dark.shape).astype(int)
-    part = dark[low[0] : high[0], low[1] : high[1]]
-    part = np.where(part > DARK, part, 0.0)
-    weight = float(part.sum())
+    (top, left), (bottom, right) = (
+        np.maximum(np.ceil(middle - half), 0).astype(int),
+        np.floor(middle + half).astype(int),
+    )
+    part = dark[top : bottom + 1, left : right + 1]
+    by_row, by_column = part.sum(1), part.sum(0)
+    weight = float(by_row.sum())
     if weight <= 0.0:
-        return middle, 0.0
-    rows, columns = np.arange(low[0], high[0]), np.arange(low[1], high[1])
-    return np.array([part.sum(1) @ rows, part.sum(0) @ columns]) / weight, weight
+        return float(middle[0]), float(middle[1]), 0.0
+    row, column = by_row @ np.arange(len(by_row)) / weight, by_column @ np.arange(len(by_column)) / weight
+    return float(top + row), float(left + column), weight

@@ -164,7 +164,7 @@ class VirtualSkin:
     def _frame(self) -> npt.NDArray[np.float32]:
         values = self._kneaded() if self.felt is None else self.felt + self._noise.normal(0.0, NOISE_UT, (5, 3))
         self._steps += 1
-        counts = np.rint(self.board.to_wire(values) / STEP_UT)
+        counts = np.rint(self.board.to_wire(values.astype(np.float32)) / STEP_UT)
         frame = np.empty((MAGNETOMETERS, 4), "<f4")
         frame[:, 0], frame[:, 1:] = self.temperature_c(), np.clip(counts, -32767, 32767) * STEP_UT
         for chip in self.dead:

@@ -135,8 +135,8 @@ def read_folder(folder: Path) -> tuple[Array, dict[str, Array]]:
     found: dict[str, Array] = {}
     for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in KINDS):
         try:
-            with Image.open(path) as image:
-                found[path.name] = np.asarray(image.convert("RGB"), float)
+            with Image.open(path) as file:
+                found[path.name] = np.asarray(file.convert("RGB"), float)
         except UnidentifiedImageError as error:
             raise ContractError(f"{path}: is no image") from error
     rests = [name for name in found if name.lower().startswith(RESTS)]
