@@ -26,7 +26,7 @@ from robostack_real.devices.tactile_camera import CameraSensor
 Array = npt.NDArray[np.float32]
 
 STEEPEST = math.radians(50.0)
-"""of slopes that the inverse of a table is made for: a cubic that must reach the steepest ones is worse for all others"""
+"""of slopes that the inverse of a table is made for; a cubic that reaches the steepest ones is worse for all others"""
 STEEPEST_SLOPE = math.tan(STEEPEST)
 SAMPLES = 20_000
 LEVEL = 3.0
