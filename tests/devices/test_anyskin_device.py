@@ -99,8 +99,8 @@ def test_a_dead_magnetometer_is_refused_at_the_start_unless_it_is_allowed_and_th
 
 
 def test_one_that_dies_or_comes_to_its_limit_on_the_way_trips_the_envelope(twin, tmp_path):
-    with connect(f"anyskin://{twin.link}", policy(tmp_path)) as device:
-        twin.saturated.add(0)
+    with connect(f"anyskin://{twin.link}?allow_dead=4", policy(tmp_path)) as device:
+        twin.saturated.add(0)  # which is no dead one
         time.sleep(0.05)
         values, _ = device.read()["anyskin"]
         assert np.isnan(values[:3]).all() and np.isfinite(values[3:]).all()
@@ -122,6 +122,7 @@ def test_unplugged_on_the_way_it_ends_with_its_own_status(twin, tmp_path, capsys
     [
         (["run", "policy.onnx", "--device", "anyskin"], "needs --port"),
         (["run", "policy.onnx", "--device", "anyskin", "--port", "x", "--live"], "--on URI names what does"),
+        (["run", "policy.onnx", "--device", "anyskin", "--port", "twin"], "--port twin needs --on sim://SCENARIO"),
         (["run", "policy.onnx"], "--config FILE says which machine"),
     ],
 )

@@ -32,7 +32,7 @@ PLACES = ("middle", "+x", "+y", "-x", "-y")
 
 class AnySkinDevice:
     """See robostack.devices.Device. A reading with a magnetometer that is dead or at its limit is none that a policy
-    can act on, so it goes out as not a number, and the envelope holds and then trips, unless so many may be dead.
+    can act on, so it goes out as not a number, and the envelope holds and then trips. So many as may be dead read 0.
 
     Raises ContractError for a URI that says something else, and for a policy that feels with another sensor.
     """
@@ -68,8 +68,8 @@ class AnySkinDevice:
             values = np.stack([t.values for t in news])
             valid = np.stack([t.valid for t in news])
             self._tell(valid)
-            missing = int((~valid).sum())
-            values = np.where(valid, values, 0.0 if missing <= self.allow_dead else np.nan)
+            dead = np.stack([skin.dead for skin in self.skins])[..., None] & ~valid
+            values = np.where(valid, values, np.where(dead & (dead.sum() <= self.allow_dead), 0.0, np.nan))
             samples[CHANNEL] = (values.ravel(), max(t.age_s for t in news))
         return samples
 

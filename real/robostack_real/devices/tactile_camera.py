@@ -205,6 +205,9 @@ class CameraSensor:
             except ConnectionError as error:
                 self._lose(error)
                 continue
+            except Exception as error:
+                self._tell(error)
+                return
             if self.size is not None and image.shape[1::-1] != self.size:
                 wide, tall = image.shape[1::-1]
                 self._tell(ContractError(

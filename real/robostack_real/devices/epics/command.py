@@ -116,6 +116,8 @@ class Command:
             raise ContractError("--device anyskin needs --port, such as /dev/ttyACM0")
         if self.live and self.on is None:
             raise ContractError("--live: a skin moves nothing; --on URI names what does")
+        if self.port == "twin" and not (self.on or "").startswith("sim://"):
+            raise ContractError("--port twin needs --on sim://SCENARIO, whose machine feels")
         from robostack import devices
         from robostack.export.onnx import load_policy
         from robostack_real.devices.watch import commands, watch
