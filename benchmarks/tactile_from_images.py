@@ -19,6 +19,7 @@ from _results import row, write
 from _taxim import simulator
 
 from robostack_real.devices.tactile_field import FieldEstimator, Gel
+from robostack_real.twins.anyskin import Script, untouched
 from robostack_real.twins.tactile_camera import VirtualTactileCamera
 from robostack_sim.tactile.sensor.calibration import Calibration, from_taxim, three_lights
 from robostack_sim.tactile.sensor.fitting import errors, find_print, fit
@@ -42,10 +43,10 @@ def field(name: str, calibration: Calibration, camera: Camera, pad: Pad, places:
         x, y = random.uniform(-0.4, 0.4, 2) * (camera.width * camera.pitch_m, camera.height * camera.pitch_m)
         x, y = np.clip((x, y), -0.0085, 0.0085)
         deep = random.uniform(3e-4, 1e-3)
-        twin.script = lambda _: (0.0, 0.0, -0.005)
+        twin.script = untouched
         estimator.tare(twin.grab())
         for shift in (0.0, SHEAR_M if camera.markers else 0.0):
-            twin.script = lambda _, at=(x + shift, y, deep): at
+            twin.script = at((x + shift, y, deep))
             image = twin.grab()
         start = time.process_time()
         found, _ = estimator.estimate(image)
@@ -63,6 +64,10 @@ def field(name: str, calibration: Calibration, camera: Camera, pad: Pad, places:
         rows.append(row(f"{name}: shear, summed: error, median", 100 * float(np.median(shear)), "%"))
         rows.append(row(f"{name}: shear, summed: 95 of 100 within", 100 * float(np.percentile(np.abs(shear), 95)), "%"))
     return [*rows, row(f"{name}: one estimate", 1e3 * float(np.median(spent)), "ms of a core")]
+
+
+def at(place: tuple[float, float, float]) -> Script:
+    return lambda _: place
 
 
 def table(name: str, calibration: Calibration, camera: Camera, presses: int) -> list[dict[str, Any]]:
