@@ -30,7 +30,7 @@ def board(link: str, up: Any, over: Any) -> None:
 
     class Stamped(VirtualSkin):
         def temperature_c(self) -> np.ndarray:
-            counted = COLD_C + PER_COUNT_C * (self.count % COUNTS)
+            counted = COLD_C + PER_COUNT_C * ((self.count + self.held) % COUNTS)
             return np.array([25.0, 25.0, 25.0, COLD_C + time.monotonic() % TURN_S, counted], np.float32)
 
     with Stamped(Path(link)):

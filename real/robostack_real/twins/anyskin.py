@@ -66,7 +66,8 @@ class VirtualSkin:
     Switches, to be thrown at any time: `script`; `felt` (5, 3) uT along the pad's axes, in the contract's order, which
     the skin feels instead of the ball, with noise on it; `dead`, magnetometers by their place in a frame that repeat
     what they said last; `saturated`, those at the end of their range; `lose`, a number of bytes that get lost next;
-    `inject`, bytes that come between frames. `sent` has the last frames, (5, 4) degC, uT, uT, uT, `count` their number.
+    `inject`, bytes that come between frames. `sent` has the last frames, (5, 4) degC, uT, uT, uT, `count` their number;
+    `held` counts those that were not sent because nobody read.
 
     Raises ContractError for a link where something is already.
     """
@@ -87,7 +88,7 @@ class VirtualSkin:
         self.saturated: set[int] = set()
         self.lose, self.inject = 0, b""
         self.sent: deque[npt.NDArray[np.float32]] = deque([np.zeros((MAGNETOMETERS, 4), np.float32)], 1000)
-        self.count = 0
+        self.count = self.held = 0
         self._grip = Grip(1, 1)
         self._field = ForceField(Pad(), self._grip, Indenters([Sphere(BALL_M)], 1), Bristle())
         self._sensor = AnySkin(self._field, skin, 1.0 / rate_hz, seed)
@@ -141,6 +142,7 @@ class VirtualSkin:
                     self._steps = 0
                 elif _waits(self._lines[1]) > FULL:
                     self._steps = 0  # whoever comes next begins with a skin that nothing touches
+                    self.held += 1
                 else:
                     self._send(self._lines[0])
 
