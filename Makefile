@@ -38,6 +38,8 @@ avatar:  ## lead a human, a mouse and a dinosaur through a recorded motion; a ta
 	@mkdir -p logs/avatar
 	@$(RS) avatar retarget punch --film logs/avatar/punch.gif
 
+# extras that tests use
+TESTED := train dev avatar beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep tactile trainers view
 # What flies in real time wants the machine for itself; the rest is shared out to both cores.
 REAL_TIME := tests/devices tests/evaluate tests/headset tests/link tests/nodes tests/record tests/twins
 
@@ -46,7 +48,7 @@ test: check  ## everything CI runs
 	$(PY) -m pytest $(REAL_TIME)
 
 check:
-	@./setup.sh --test-tools train dev avatar beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers view
+	@./setup.sh --test-tools $(TESTED)
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
@@ -73,7 +75,7 @@ picture:  ## README's picture, from the newest run's report (needs chromium)
 		--screenshot=docs/images/report.png file://$(CURDIR)/logs/$(TASK)/latest/report.html
 
 setup:  ## install every extra and tool
-	@./setup.sh --test-tools train dev avatar beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers view bench
+	@./setup.sh --test-tools $(TESTED) bench
 
 clean:  ## remove what was built, keep logs/
 	rm -rf .venv .venv-isaaclab build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

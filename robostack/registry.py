@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 Kind = Literal["task", "device", "host", "guard", "board", "stack", "command", "panel"]
 KINDS: tuple[Kind, ...] = ("task", "device", "host", "guard", "board", "stack", "command", "panel")
 
-_IMPORT_NAME = {"warp-lang": "warp", "pyepics": "epics", "pyserial": "serial", "rsl-rl-lib": "rsl_rl"}
+_IMPORT_NAME = {
+    "warp-lang": "warp", "pyepics": "epics", "pyserial": "serial", "rsl-rl-lib": "rsl_rl", "pillow": "PIL",
+    "opencv-python-headless": "cv2",
+}  # fmt: skip
 """Distributions whose import name differs from their own."""
 
 

@@ -84,6 +84,8 @@ def test_noise_and_drift_are_as_strong_as_they_say_and_tare_takes_drift_away() -
     [
         (lambda: MagneticSkin(gap_m=0.0), "gap_m = 0.0"),
         (lambda: MagneticSkin(noise_ut=-1.0), "noise_ut = -1.0"),
+        (lambda: MagneticSkin(dead=1.5), "dead = 1.5: must be at most 1"),
+        (lambda: MagneticSkin(hysteresis_s=0.0), "hysteresis_s = 0.0"),
         (
             lambda: AnySkin(ForceField(Pad(), Grip(1), Indenters([Box(0.1, 0.1, 0.1)], 1), Penalty()), QUIET, DT),
             "use Bristle",
@@ -93,3 +95,26 @@ def test_noise_and_drift_are_as_strong_as_they_say_and_tare_takes_drift_away() -
 def test_what_cannot_be_is_named(call, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         call()
+
+
+def test_gains_limits_and_dead_magnetometers_are_as_the_model_says() -> None:
+    many = skin(model=MagneticSkin(noise_ut=0.0, drift_ut=0.0, gain_std=0.1, dead=0.3), n=400)
+    rest = read(many, 0.0, -0.001)
+    assert many.gain.std().item() == pytest.approx(0.1, rel=0.1)
+    assert many.alive.mean().item() == pytest.approx(0.7, abs=0.05)
+    assert not rest[many.alive[:, 0, :, 0] == 0.0].any() and many.valid.float().mean() == many.alive.mean()
+    torch.testing.assert_close(rest, (many.alive * many.gain * many.field_ut)[:, 0])
+    low = skin(model=MagneticSkin(noise_ut=0.0, drift_ut=0.0, limit_ut=3.0))
+    assert read(low, 0.0, -0.001).abs().max().item() == 3.0 and not low.valid.all()
+
+
+def test_a_gel_that_creeps_reads_less_while_it_is_loaded_and_more_while_it_is_let_go() -> None:
+    creeping = skin(model=MagneticSkin(noise_ut=0.0, drift_ut=0.0, hysteresis=0.2, hysteresis_s=0.5))
+    ideal = skin()
+    rest = read(ideal, 0.0, -0.001)
+    torch.testing.assert_close(read(creeping, 0.0, -0.001), rest)  # it has lain there for long
+    pressed = read(ideal, 0.0, 4e-4) - rest
+    shares = [((read(creeping, 0.0, 4e-4) - rest) / pressed)[0, 0, 2].item() for _ in range(30)]
+    for k in (1, 30):
+        assert shares[k - 1] == pytest.approx(0.8 + 0.2 * (1.0 - math.exp(-k * DT / 0.5)), rel=1e-3)
+    assert ((read(creeping, 0.0, -0.001) - rest) / pressed)[0, 0, 2].item() > 0.1  # what has crept is still there

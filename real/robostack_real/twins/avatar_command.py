@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -192,7 +191,7 @@ class Live:
         if not 0 <= self.fifo <= 98:
             raise ContractError(f"--fifo {self.fifo}: must lie in [0, 98]")
         if lacking := schedule(self.fifo):  # before any thread is started: they inherit it
-            self._say(lacking)
+            print(lacking, flush=True)
         character = Character.load(self.character)
         host, _, port = self.send.rpartition(":")
         if self.send and not (host and port.isdigit()):
@@ -208,7 +207,7 @@ class Live:
                 for line in [*headset.told(), avatar.waits_for.partition(" for ")[0]]:
                     if line and line != told[0]:
                         told[0] = line
-                        self._say(line)
+                        print(line, flush=True)
                 if view and time.monotonic() - shown_s[0] > 1.0 / VIEW_HZ:
                     shown_s[0] = time.monotonic()
                     wearer = figure(avatar.calibration.wearer, avatar.led) if avatar.calibration else None
@@ -230,16 +229,13 @@ class Live:
         self._report(avatar)
         return 0
 
-    def _say(self, line: str) -> None:
-        print(line, file=sys.stderr if self.json else sys.stdout, flush=True)
-
     def _view(self, avatar: LiveAvatar) -> AvatarView | None:
         if not self.view:
             return None
         from robostack_real.twins.avatar_view import AvatarView
 
         view = AvatarView(avatar.character, avatar.recalibrate, host=self.host, port=self.view)
-        self._say(f"see it at {view.where}")
+        print(f"see it at {view.where}", flush=True)
         return view
 
     @contextmanager
@@ -250,7 +246,7 @@ class Live:
 
         if self.input in ("vmc", "webxr", "ros"):
             with self._listening() as headset:
-                self._say(f"waiting for a headset at {headset.where}")
+                print(f"waiting for a headset at {headset.where}", flush=True)
                 keeping: AbstractContextManager[Headset] = nullcontext(headset)
                 with HeadsetRecorder(headset, self.record) if self.record else keeping as kept:
                     yield kept, None

@@ -34,12 +34,16 @@ class Command:
     A beam machine is an EPICS IOC on loopback with the PVs of a machine's file and a beam line drawn by --seed, whose
     faults nobody is told: `robostack run --config machine.toml`. It prints the environment that clients need.
 
+    A skin is AnySkin's board on a pseudo-terminal, its magnetised skin kneaded by a ball as soon as somebody listens:
+    `robostack run policy.onnx --device anyskin --port /tmp/anyskin`, and AnySkin's own package reads it too.
+
     Example: robostack twin crazyflie logs/quadrotor/latest
     Example: robostack twin px4 logs/quadrotor/latest
     Example: robostack twin beam --seed 3
+    Example: robostack twin anyskin --line /tmp/anyskin --dead 2
     """
 
-    machine: Annotated[Literal["crazyflie", "px4", "beam"], tyro.conf.Positional]
+    machine: Annotated[Literal["crazyflie", "px4", "beam", "anyskin"], tyro.conf.Positional]
     run_folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
     """A run folder (for a Crazyflie with an export), or a task (its newest run). Default: the newest run."""
     port: int | None = None
@@ -51,6 +55,10 @@ class Command:
     """Of the noise; of a beam machine, which one it is."""
     config: Path | None = None
     """A beam machine's file. Default: the one of cafe2_cm1 that comes along."""
+    line: Path = Path("/tmp/anyskin")
+    """Of a skin: the name of its serial port, which is a link to a pseudo-terminal."""
+    dead: tuple[int, ...] = ()
+    """Of a skin: magnetometers, by their place in a frame, that are dead from the start."""
     root: Path = Path("logs")
     """Folder with the runs."""
 
@@ -61,6 +69,8 @@ class Command:
             raise ContractError(f"--port {self.port}: must lie in [1, 65535]")
         if self.machine == "beam":
             return self._beam()
+        if self.machine == "anyskin":
+            return self._anyskin()
         run = RunFolder.find(self.run_folder, self.root)
         with self._crazyflie(run) if self.machine == "crazyflie" else self._px4(run) as machine:
             while machine.failure is None:
@@ -83,6 +93,20 @@ class Command:
                 print(f"  export {name}={value}", flush=True)
             machine.wait()
         return 0
+
+    def _anyskin(self) -> int:
+        if self.run_folder is not None:
+            raise ContractError("a skin takes no run: it is the same for every policy")
+        if others := [d for d in self.dead if not 0 <= d < 5]:
+            raise ContractError(f"--dead {others[0]}: its magnetometers are 0 to 4")
+        from robostack_real.twins.anyskin import RATE_HZ, VirtualSkin
+
+        skin = VirtualSkin(self.line, seed=self.seed)
+        skin.dead.update(self.dead)
+        with skin:
+            print(f"{self.line}: an AnySkin, {RATE_HZ:g} frames a second; Ctrl-C ends it", flush=True)
+            while True:
+                time.sleep(0.1)
 
     @contextmanager
     def _crazyflie(self, run: RunFolder) -> Iterator[VirtualCrazyflie]:

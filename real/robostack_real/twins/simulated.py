@@ -33,12 +33,15 @@ class Simulated:
         if name not in scenarios:
             raise ContractError(f"{uri}: task {policy.spec.task!r} has no scenario {name!r}; it has {[*scenarios]}")
         self.task = scenarios[name].make()
-        if self.task.actor_channels != policy.spec.observations or self.task.actions != policy.spec.actions:
+        known = self.task.actor_channels
+        if any(c not in known for c in policy.spec.observations) or self.task.actions != policy.spec.actions:
             raise ContractError(f"{policy.origin}: the task that its settings make has other channels; train it anew")
         self._scenario, self._seed = scenarios[name], seed
         self.changes = self._scenario.changes
         layout = Layout(self.task.channels)
-        self._sensors = {c.name: layout.indices((c.name,)) for c in policy.spec.observations if c.source == "sensor"}
+        columns = {c.name: (c.source, layout.indices((c.name,))) for c in policy.spec.observations}
+        self._sensors = {name: at for name, (source, at) in columns.items() if source == "sensor"}
+        self._commands = {name: at for name, (source, at) in columns.items() if source == "command"}
         self.channels = tuple(self._sensors)
         self._held = True
         self._begin()
@@ -46,6 +49,10 @@ class Simulated:
     def read(self) -> Mapping[str, Sample]:
         flat = self._observation
         return {name: (flat[columns], 0.0) for name, columns in self._sensors.items()}
+
+    def told(self) -> Mapping[str, Sample]:
+        """What the scenario commands, which is nothing that a machine measures."""
+        return {name: (self._observation[columns], 0.0) for name, columns in self._commands.items()}
 
     def arm(self) -> None:
         """Lets it go; until then a stand holds it at its start."""

@@ -69,7 +69,7 @@ def steps_a(lebt: Lebt, config: BeamTransmissionConfig) -> tuple[float, ...]:
 
 
 def features(lebt: Lebt, config: BeamTransmissionConfig) -> tuple[Feature, ...]:
-    """What is read, all that was read and moved before, of which TBSAC's trend is a difference, and where it was best."""
+    """What is read, all that was read and moved before (TBSAC's trend is a difference of these), and the best of it."""
     s, c = len(lebt.solenoids), len(lebt.lattice.correctors)
     groups = [(0, s, config.solenoid_step_a, lebt.solenoid_a)]
     groups += [(s, c, config.steerer_step_a, 0.0)] if c else []

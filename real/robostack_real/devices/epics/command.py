@@ -32,24 +32,41 @@ WORSE = 1.1
 
 @dataclass(frozen=True)
 class Command:
-    """Steer a machine over EPICS Channel Access: a policy, or a classical controller, behind the policy's envelope.
+    """Run a policy on a machine that is read and commanded from here, behind the policy's envelope. --live acts.
 
-    By default nothing is put: connects, checks every PV, reads the orbit and prints the first move. --live acts.
+    A machine over EPICS Channel Access is steered by the policy, or by a classical controller.
+    By default nothing is put: connects, checks every PV, reads the orbit and prints the first move.
     Ctrl-C, SIGTERM, a lost beam, an alarm, a stale PV or somebody else's change of a setpoint ends it with all
     setpoints held where they are and verified; nothing moves back by itself. --restore is the operator's way back.
 
     Exit status: 0 done; 1 refused, nothing was put; 3 held and verified; 4 held, and not all stands as we left it.
 
+    A magnetic skin on a serial port (AnySkin, ReSkin) is felt at the policy's own rate until Ctrl-C, and the actions
+    are printed; with --on the rest of the machine is another device, such as a simulated arm, and --live moves it. It
+    ends with status 3 when the envelope trips or the skin is unplugged.
+
     Example: robostack run policy.onnx --device epics --config machine.toml
     Example: robostack run policy.onnx --device epics --config machine.toml --live --steps 10
+    Example: robostack run policy.onnx --device anyskin --port /dev/ttyACM0
     Example: robostack run --config machine.toml --restore logs/epics/2026-11-30_14-00-00-000000/snapshot.json --live
     """
 
-    config: Path
-    """The machine's file: PVs, limits, interlocks."""
+    config: Path | None = None
+    """epics: the machine's file: PVs, limits, interlocks."""
     policy: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY")] = None
     """A policy.onnx, a run folder, or a task (its newest run). Default: the newest run."""
-    device: Literal["epics"] = "epics"
+    device: Literal["epics", "anyskin"] = "epics"
+    port: str | None = None
+    """anyskin: /dev/ttyACM0; of two fingers, joined by a comma; or twin: what the simulated machine of --on feels, over
+    a virtual serial line."""
+    on: str | None = None
+    """anyskin: the device that has everything else, by its URI (sim://SCENARIO)."""
+    tell: tuple[str, ...] = ()
+    """anyskin: commands that the policy reads, such as place=0.5,0,0. Default: those of a simulated scenario."""
+    allow_dead: int = 0
+    """anyskin: as many magnetometers may be dead, and then read 0."""
+    seconds: float | None = None
+    """anyskin: default: until Ctrl-C."""
     live: bool = False
     """Act. Without it nothing is put."""
     controller: Literal["policy", "gain_filter", "rls", "svd"] = "policy"
@@ -68,6 +85,10 @@ class Command:
     """Folder with the runs; ours has the snapshot and the log of every put."""
 
     def run(self) -> int:
+        if self.device == "anyskin":
+            return self._feel()
+        if self.config is None:
+            raise ContractError("--config FILE says which machine: its PVs, limits and interlocks")
         if self.steps < 1:
             raise ContractError(f"--steps {self.steps}: must be 1 at least")
         if not self.bpm_noise_m > 0.0:
@@ -89,6 +110,33 @@ class Command:
             if not self.live:
                 return self._look(device, controller)
             return _held(device.machine, lambda: self._correct(device, controller))
+
+    def _feel(self) -> int:
+        if self.port is None:
+            raise ContractError("--device anyskin needs --port, such as /dev/ttyACM0")
+        if self.live and self.on is None:
+            raise ContractError("--live: a skin moves nothing; --on URI names what does")
+        if self.port == "twin" and not (self.on or "").startswith("sim://"):
+            raise ContractError("--port twin needs --on sim://SCENARIO, whose machine feels")
+        from robostack import devices
+        from robostack.export.onnx import load_policy
+        from robostack_real.devices.watch import commands, watch
+
+        policy = load_policy(RunFolder.find_policy(self.policy, self.root))
+        on = f"&on={self.on}" if self.on else ""
+        uri = f"anyskin://{self.port}?allow_dead={self.allow_dead}{on}"
+        if self.port == "twin":
+            uri = f"anyskin_twin://{(self.on or '').removeprefix('sim://')}"
+        device: Any = devices.connect(uri, policy)
+        given = commands(self.tell, policy.spec)
+        told = lambda: {**device.told(), **given}  # noqa: E731
+        why, timing = watch(device, policy, told, live=self.live, seconds=self.seconds, say=_say)
+        for skin in device.skins:
+            _say(f"{skin.where}: {skin.frames} frames, {skin.dropped} dropped, {skin.reconnects} times unplugged")
+        _say(f"{timing.ticks} periods, {timing.late} late; p99 of the work {1e3 * timing.work.quantile(0.99):.2f} ms")
+        if why:
+            print(f"robostack: it ended early: {why}", file=sys.stderr)
+        return HELD if why else 0
 
     def _controller(self, policy: LoadedPolicy) -> Controller:
         from robostack.runtime.controller import Controller
@@ -164,7 +212,7 @@ class Command:
         from robostack_real.devices.epics.machine_file import MachineFile
         from robostack_real.devices.epics.snapshot import Snapshot, changed_by_others
 
-        assert self.restore is not None
+        assert self.restore is not None and self.config is not None
         file = MachineFile.read(self.config)
         snapshot = Snapshot.read(self.restore, file)
         pvs = [c.setpoint for c in file.correctors]

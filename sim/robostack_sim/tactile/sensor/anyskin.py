@@ -27,7 +27,9 @@ class MagneticSkin:
     the order of the real ones, and measured on none.
 
     `gap_m` is between magnetometers and gel; `remanence_t` the gel's, magnetised outwards. `noise_ut` is a reading's
-    standard deviation, `drift_ut` that of a random walk after a second.
+    standard deviation, `drift_ut` that of a random walk after a second, `gain_std` that of the magnetometers' gains. A
+    share `hysteresis` of each reading follows the field only with a time constant, as of a gel that creeps. A reading
+    ends at `limit_ut`, before a tare; a share `dead` of the magnetometers read 0.
     """
 
     spacing_m: float = 0.007
@@ -35,16 +37,29 @@ class MagneticSkin:
     remanence_t: float = 0.01
     noise_ut: float = 0.5
     drift_ut: float = 0.05
+    gain_std: float = 0.0
+    hysteresis: float = 0.0
+    hysteresis_s: float = 1.0
+    dead: float = 0.0
+    limit_ut: float = math.inf
 
     def __post_init__(self) -> None:
+        highest = {"gain_std": 0.5, "hysteresis": 1.0, "dead": 1.0}
         for name, value in vars(self).items():
-            may_be_zero = name in ("noise_ut", "drift_ut")
-            if not (0.0 < value < math.inf or (may_be_zero and value == 0.0)):
+            may_be_zero = name in ("noise_ut", "drift_ut", *highest)
+            positive = value > 0.0 or (may_be_zero and value == 0.0)
+            if not positive or (math.isinf(value) and name != "limit_ut"):
                 raise ValueError(f"MagneticSkin: {name} = {value!r}: must be more than 0")
+            if value > highest.get(name, math.inf):
+                raise ValueError(f"MagneticSkin: {name} = {value!r}: must be at most {highest[name]}")
 
 
 class AnySkin:
-    """What the magnetometers under each pad of `field` read, every `dt` s."""
+    """What the magnetometers under each pad of `field` read, every `dt` s.
+
+    Each one's own numbers, drawn by `reset`, may be edited in place: `gain` and `alive` (num_envs, num_pads, 5, 1), of
+    which the last is 0 or 1.
+    """
 
     def __init__(self, field: ForceField, skin: MagneticSkin, dt: float, seed: int = 0) -> None:
         if isinstance(field.law, Penalty):
@@ -54,7 +69,9 @@ class AnySkin:
         d = skin.spacing_m
         places = torch.tensor([[0.0, 0.0], [d, 0.0], [0.0, d], [-d, 0.0], [0.0, -d]], device=self.device)
         self.field_ut = torch.zeros(num_envs, num_pads, len(places), 3, device=self.device)
-        self._drift, self._baseline = torch.zeros_like(self.field_ut), torch.zeros_like(self.field_ut)
+        self._drift, self._baseline, self._lagged, self._raw = (torch.zeros_like(self.field_ut) for _ in range(4))
+        self.gain, self.alive = (torch.ones_like(self.field_ut[..., :1]) for _ in range(2))
+        self._rested = torch.zeros(num_envs, 1, 1, 1, dtype=torch.bool, device=self.device)
         self._draw = torch.Generator(self.device).manual_seed(seed)
         thickness = field.law.thickness_m
         moment = skin.remanence_t / (4e-7 * math.pi) * thickness  # A m2 of each m2
@@ -71,13 +88,27 @@ class AnySkin:
             device=wp.device_from_torch(self.device),
             record_cmd=True,
         )  # fmt: skip
+        self.reset()
 
     def read(self) -> Tensor:
         """(num_envs, num_pads, 5, 3) uT along the pad's axes, of the field as its last `step` left it, less the
         baseline. Each call is `dt` later than the one before."""
         self._launch.launch(current_stream(self.device))
-        self._drift += self.skin.drift_ut * math.sqrt(self.dt) * self._noise()
-        return self.field_ut + self._drift + self.skin.noise_ut * self._noise() - self._baseline
+        skin, field_ut = self.skin, self.field_ut
+        if skin.hysteresis:
+            lagged = self._lagged + (1.0 - math.exp(-self.dt / skin.hysteresis_s)) * (field_ut - self._lagged)
+            self._lagged = torch.where(self._rested, lagged, field_ut)  # a skin that has lain there for long
+            self._rested.fill_(True)
+            field_ut = field_ut + skin.hysteresis * (self._lagged - field_ut)
+        self._drift += skin.drift_ut * math.sqrt(self.dt) * self._noise()
+        self._raw = self.gain * field_ut + self._drift + skin.noise_ut * self._noise()
+        self._raw = self.alive * self._raw.clamp(-skin.limit_ut, skin.limit_ut)
+        return self._raw - self._baseline
+
+    @property
+    def valid(self) -> Tensor:
+        """(num_envs, num_pads, 5) bool: the magnetometer lives, and its last reading was below the limit."""
+        return (self.alive[..., 0] > 0.5) & (self._raw.abs() < self.skin.limit_ut).all(-1)
 
     def tare(self, readings: Tensor, env_ids: Tensor | slice = slice(None)) -> None:
         """From now on the readings of these environments (all by default) are relative to these, which `read` gave, or
@@ -85,9 +116,17 @@ class AnySkin:
         self._baseline[env_ids] += readings[env_ids]
 
     def reset(self, env_ids: Tensor | slice = slice(None)) -> None:
-        """Drift and baseline of these environments (all by default) are nothing again."""
+        """Other magnetometers in these environments (all by default), fresh: no drift, no lag, baseline 0."""
         self._drift[env_ids] = 0.0
         self._baseline[env_ids] = 0.0
+        self._rested[env_ids] = False
+        skin, shape = self.skin, self.gain[env_ids].shape
+        if skin.gain_std:
+            drawn = torch.randn(shape, generator=self._draw, device=self.device)
+            self.gain[env_ids] = (1.0 + skin.gain_std * drawn).clamp(min=0.0)
+        if skin.dead:
+            chance = torch.rand(shape, generator=self._draw, device=self.device)
+            self.alive[env_ids] = (chance >= skin.dead).float()
 
     def _noise(self) -> Tensor:
         return torch.randn(self.field_ut.shape, generator=self._draw, device=self.device)

@@ -46,6 +46,13 @@ def from_taxim(folder: Path | None = None) -> Calibration:
     return Calibration(np.stack(table, 2).astype(np.float32), rest[..., ::-1].astype(np.float32))
 
 
+def to_taxim(calibration: Calibration, folder: Path) -> None:
+    """Writes the two files that `from_taxim` reads, and Taxim."""
+    parts = {name: calibration.table[:, :, k] for k, name in enumerate(("grad_b", "grad_g", "grad_r"))}
+    np.savez_compressed(folder / "polycalib.npz", bins=len(calibration.table), **parts)  # type: ignore[arg-type]
+    np.savez_compressed(folder / "dataPack.npz", f0=calibration.rest[..., ::-1])
+
+
 def _read(path: Path, name: str) -> NDArray[Any]:
     with np.load(path) as file:
         if name not in file.files:
