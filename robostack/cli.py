@@ -137,7 +137,9 @@ def _summary(entry: EntryPoint) -> str:
 
 
 def _help() -> str:
-    verbs = "\n".join(f"  {verb:<10} {summary}" for verb, summary in summaries().items())
+    found = summaries()
+    width = max(map(len, found))
+    verbs = "\n".join(f"  {verb:<{width}} {summary}" for verb, summary in found.items())
     shown = "; ".join(f"{status} {EXIT_STATUS[status]}" for status in (0, 1, 2, 130))
     return HELP.format(verbs=verbs, statuses=shown)
 

@@ -1,9 +1,8 @@
-"""`robostack calibrate-tactile`"""
+"""`robostack calibrate-tactile`: learn an image sensor's shading from pictures of a ball pressed into it"""
 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from robostack.commands.answer import answer
 from robostack.spec import ContractError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Command:
             "change": change, "steepest_deg": steepest, "out": str(out),
         }  # fmt: skip
         if self.json:
-            print(json.dumps(found, indent=2))
+            answer(found)
             return 0
         for line in left_out:
             print(f"left out: {line}")

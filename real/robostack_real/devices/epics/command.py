@@ -1,4 +1,4 @@
-"""`robostack run`: steer a machine over EPICS, by a policy or a classical controller"""
+"""`robostack run`: steer a machine by a policy, over EPICS also by a classical controller"""
 
 from __future__ import annotations
 
