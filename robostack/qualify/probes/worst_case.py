@@ -1,0 +1,62 @@
+"""All declared parameters at once, where the policy does worst: CMA-ES within what the task's bars ask of each.
+
+A range that no bar asks for (a rotor three times as slow) would be found at once and says nothing; `parameters` shows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from robostack.evaluate.html import number
+from robostack.qualify.bench import Bench
+from robostack.qualify.condition import Case, Condition, Outcome
+from robostack.qualify.finding import Finding, bar_of, row
+from robostack.qualify.search import Point, worst_points
+from robostack.task import Bar, Parameter
+
+POPULATION = 16
+SEED = 2000
+
+
+def probe(bench: Bench) -> Finding:
+    title = "Worst case"
+    why = "All parameters at once where the policy does worst, within what is asked of each, found by CMA-ES; the figure "
+    why += "is of fresh episodes there, not of those that found it."
+    box = [asked(p, bench.bars) for p in bench.task.parameters]
+    if not box:
+        return Finding(title, why, [row("worst case of all parameters", None, None, "the task declares none")])
+    each = max(1, bench.episodes // 4)
+    flights = iter(range(SEED, SEED + 100_000, POPULATION))
+
+    def flies(points: list[list[Point]]) -> list[list[Outcome]]:
+        return [bench.fly([condition(box, x) for x in xs], next(flights), each) for xs in points]
+
+    (found,) = worst_points([np.zeros(len(box))], flies, bench.generations, POPULATION, bench.seeded(SEED))
+    case = flown_case(bench, "worst_case", condition(box, found), SEED - 1)
+    where = ", ".join(f"{p.name} {number(case.condition.parameters[p.name])}" for p in box)
+    rows = [row("worst case of all parameters", case.outcome.success, bar_of(bench.bars, "worst_case"), where)]
+    return Finding(title, why, rows, case=case)
+
+
+def asked(parameter: Parameter, bars: tuple[Bar, ...] | list[Bar]) -> Parameter:
+    """The parameter over what a bar asks of it, or over its own range."""
+    bar = bar_of(bars, parameter.name)
+    low, high = bar.within if bar and bar.within else (parameter.low, parameter.high)
+    return Parameter(**{**asdict(parameter), "low": low, "high": high})
+
+
+def condition(box: list[Parameter], point: Point) -> Condition:
+    """Of a point in [-1, 1]: the low and the high end of each."""
+    values = {}
+    for p, x in zip(box, 0.5 * (1.0 + point), strict=True):
+        values[p.name] = float(p.low * (p.high / p.low) ** x if p.log else p.low + (p.high - p.low) * x)
+    return Condition(parameters=values)
+
+
+def flown_case(bench: Bench, name: str, condition: Condition, seed: int) -> Case:
+    """Fresh episodes under one condition."""
+    seed = bench.seeded(seed)
+    outcome = bench.flown([condition] * bench.episodes, seed).outcome(slice(None))
+    return Case(name, bench.policy.policy_hash, condition, bench.episodes, seed, outcome)
