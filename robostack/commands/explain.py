@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +35,7 @@ class Command:
 
     def run(self) -> int:
         from robostack.export.onnx import load_policy
+        from robostack.qualify.record import record_of
 
         policy = load_policy(RunFolder.find_policy(self.policy, self.root))
         if self.json:
@@ -47,6 +48,7 @@ class Command:
                         "policy_hash": policy.policy_hash,
                         "file_sha256": policy.file_sha256,
                         "signature": _signature(policy),
+                        "qualification": asdict(record) if (record := record_of(policy)) else None,
                     },
                     indent=2,
                 )
@@ -78,6 +80,7 @@ def _print(policy: LoadedPolicy) -> None:
     from rich.table import Table
 
     from robostack.evaluate.contract_words import limits, milliseconds, rung_in_words
+    from robostack.qualify.record import state
 
     spec, console = policy.spec, Console()
 
@@ -144,5 +147,6 @@ def _print(policy: LoadedPolicy) -> None:
         ("interface", spec.interface_hash),
         ("file", policy.file_sha256),
         ("signed by", _signature(policy)),
+        ("release", state(policy)),
     ):
         console.print(f"  {name:<10}{digest}", highlight=False, markup=False)

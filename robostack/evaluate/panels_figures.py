@@ -42,6 +42,13 @@ def summary(m: Material) -> str:
     if not rows:
         return section("Summary", "", cut or nothing("Nothing was judged yet: <code>robostack evaluate</code>"))
     barred = any(r.get("bar") is not None for r in rows)
+    why = "Each figure against the bar it has to reach, the vertical mark. " * barred
+    return section("Summary", f"{why}The envelope was on in all of them.", cut + figures_table(rows))
+
+
+def figures_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of figures, each beside its bar where any has one."""
+    barred = any(r.get("bar") is not None for r in rows)
     head = ("what", "measured", *(("bar", "") if barred else ()), "reference")
     body = [
         [
@@ -52,9 +59,7 @@ def summary(m: Material) -> str:
         ]
         for r in rows
     ]
-    why = "Each figure against the bar it has to reach, the vertical mark. " * barred
-    shown = table(head, body, numeric=(1, 2) if barred else (1,), bar=3 if barred else -1)
-    return section("Summary", f"{why}The envelope was on in all of them.", cut + shown)
+    return table(head, body, numeric=(1, 2) if barred else (1,), bar=3 if barred else -1)
 
 
 def training(m: Material) -> str:

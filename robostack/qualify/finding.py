@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from robostack.evaluate.html import number
-from robostack.qualify.bench import Bench
+from robostack.qualify.bench import Bench, Flown
 from robostack.qualify.condition import Case, Condition, Outcome
+from robostack.spec import ContractError
 from robostack.task import Bar
 
 
@@ -27,6 +28,8 @@ class Curve:
         """Level and outcome."""
         low, high = within or (min(self.levels), max(self.levels))
         found = [(o, x) for x, o in zip(self.levels, self.outcomes, strict=True) if low - 1e-9 <= x <= high + 1e-9]
+        if not found:
+            raise ContractError(f"a bar for {self.figure} within {within}, and it is swept over {self.levels}")
         outcome, level = min(found)
         return level, outcome
 
@@ -54,7 +57,8 @@ class Finding:
     why: str
     rows: Sequence[dict[str, Any]] = ()
     curves: Sequence[Curve] = ()
-    case: Case | None = None
+    worst: tuple[Case, Flown] | None = None
+    """what can be flown again, and how it went"""
     ports: Sequence[Any] = ()
     """robostack.export.verify.PortResult"""
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from robostack.qualify.bench import Bench
 from robostack.qualify.condition import Condition
-from robostack.qualify.finding import Finding, levels, row, sweep
+from robostack.qualify.finding import Finding, bar_of, levels, row, sweep
 
 PERIODS = 3
 
@@ -32,5 +32,5 @@ def probe(bench: Bench) -> Finding:
         curves.append(sweep(bench, "delay", "continuous delay", "periods", swept, delayed, 5100))
         rows += curves[1].rows(bench.bars)
     else:
-        rows.append(row("continuous delay", None, None, "the task declares no delay_s"))
+        rows.append(row("continuous delay", None, bar_of(bench.bars, "delay"), "the task declares no delay_s"))
     return Finding(title, why, rows, curves)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robostack.qualify.bench import Bench
 from robostack.qualify.condition import Condition
-from robostack.qualify.finding import Curve, Finding, levels, row
+from robostack.qualify.finding import Curve, Finding, bar_of, levels, row
 
 RATES = (0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0)
 
@@ -14,7 +14,7 @@ def probe(bench: Bench) -> Finding:
     try:
         bench.task.at_rate(RATES[0])
     except TypeError as error:
-        return Finding(title, why, [row("control rate", None, None, str(error))])
+        return Finding(title, why, [row("control rate", None, bar_of(bench.bars, "rate"), str(error))])
     swept = levels(bench, "rate", RATES)
     outcomes = [bench.fly([Condition(rate=r)], 3000 + i)[0] for i, r in enumerate(swept)]
     curve = Curve("rate", "control rate", "of the contract's", swept, tuple(outcomes))

@@ -22,7 +22,7 @@ def probe(bench: Bench) -> Finding:
     try:
         bench.task.at_rate(1.0)
     except TypeError as error:
-        return Finding(title, why, [row("Frequency-Averaged Score", None, None, str(error))])
+        return Finding(title, why, [row("Frequency-Averaged Score", None, bar_of(bench.bars, "repeat"), str(error))])
     curve = sweep(bench, "repeat", "action repeat", "periods", LENGTHS, lambda x: Condition(repeat=int(x)), 4000)
     score = row("Frequency-Averaged Score, action repeat 1 to 30", frequency_averaged(curve), bar_of(bench.bars, "fas"))
     return Finding(title, why, [*(r for r in curve.rows(bench.bars) if r["bar"] is not None), score], [curve])
@@ -30,5 +30,6 @@ def probe(bench: Bench) -> Finding:
 
 def frequency_averaged(curve: Curve) -> float:
     """The mean of the curve by the trapezoidal rule, a share of 1."""
-    area = np.trapezoid([o.success for o in curve.outcomes], curve.levels)
-    return float(area / (curve.levels[-1] - curve.levels[0]))
+    score, at = np.array([o.success for o in curve.outcomes]), np.array(curve.levels)
+    area = (0.5 * (score[1:] + score[:-1]) * np.diff(at)).sum()
+    return float(area / (at[-1] - at[0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robostack.qualify.bench import Bench
 from robostack.qualify.condition import Condition
-from robostack.qualify.finding import Finding, levels, row, sweep
+from robostack.qualify.finding import Finding, bar_of, levels, row, sweep
 
 TIMES = (1, 2, 4, 8, 16)
 BIASES = (0, 1, 2, 4, 8, 16)
@@ -26,5 +26,5 @@ def probe(bench: Bench) -> Finding:
     swept = levels(bench, "outage", [n for n in OUTAGES if n <= longest])
     outage = lambda x: Condition(outage_periods=int(x))  # noqa: E731
     curves.append(sweep(bench, "outage", "one sensor silent for", "periods", swept, outage, 6200))
-    rows = [] if noisy else [row("sensor noise and bias", None, None, "the contract declares no noise")]
+    rows = [] if noisy else [row("sensor noise and bias", None, bar_of(bench.bars, "noise"), "the contract has none")]
     return Finding(title, why, rows + [r for c in curves for r in c.rows(bench.bars)], curves)

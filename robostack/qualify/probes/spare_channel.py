@@ -27,6 +27,7 @@ SEED = 8000
 
 
 def probe(bench: Bench) -> Finding:
+    bar = bar_of(bench.bars, "message")
     sensors = [c for c in bench.spec.observations if c.source == "sensor"]
     held = bench.fly([Condition(message=_silence(bench, c)) for c in sensors], SEED)
     nominal = bench.nominal.outcome(slice(None)).success
@@ -36,7 +37,7 @@ def probe(bench: Bench) -> Finding:
     why = "One channel driven by an adversary who hears what the policy hears: a channel that the policy can do without "
     why += f"over all that the contract allows, one that it needs within {SIGMAS:g} of its noise's standard deviations."
     if not attacked:
-        return Finding(title, why, [row("adversarial channel", None, None, "none is spare, and none declares noise")])
+        return Finding(title, why, [row("adversarial channel", None, bar, "none is spare, none has noise")])
     each = max(1, bench.episodes // 8)
     flights = iter(range(SEED + 100, SEED + 100_000, POPULATION * len(attacked)))
 
@@ -52,19 +53,18 @@ def probe(bench: Bench) -> Finding:
     moving = int((bench.observed.std(0) > 0.0).sum())
     starts = [np.zeros(moving + 2 * c.size) for c in attacked]
     points = worst_points(starts, flies, bench.generations, POPULATION, bench.seeded(SEED))
-    cases = [
+    flown = [
         flown_case(bench, f"message_{c.name}", Condition(message=_message(bench, c, c.name in spare, x)), SEED - 1)
         for c, x in zip(attacked, points, strict=True)
     ]
-    bar = bar_of(bench.bars, "message")
     rows = [
         row(
             f"adversary on {c.name.replace('_', ' ')}", case.outcome.success, bar,
             "spare: anything in its range" if c.name in spare else f"within {SIGMAS:g} deviations of its noise",
         )
-        for c, case in zip(attacked, cases, strict=True)
+        for c, (case, _) in zip(attacked, flown, strict=True)
     ]  # fmt: skip
-    return Finding(title, why, rows, case=min(cases, key=lambda case: case.outcome))
+    return Finding(title, why, rows, worst=min(flown, key=lambda found: found[0].outcome))
 
 
 def _silence(bench: Bench, channel: Channel) -> Message:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import numpy as np
 
 from robostack.evaluate.html import number
-from robostack.qualify.bench import Bench
+from robostack.qualify.bench import Bench, Flown
 from robostack.qualify.condition import Case, Condition, Outcome
 from robostack.qualify.finding import Finding, bar_of, row
 from robostack.qualify.search import Point, worst_points
@@ -24,9 +24,10 @@ def probe(bench: Bench) -> Finding:
     title = "Worst case"
     why = "All parameters at once where the policy does worst, within what is asked of each, found by CMA-ES; the figure "
     why += "is of fresh episodes there, not of those that found it."
+    bar = bar_of(bench.bars, "worst_case")
     box = [asked(p, bench.bars) for p in bench.task.parameters]
     if not box:
-        return Finding(title, why, [row("worst case of all parameters", None, None, "the task declares none")])
+        return Finding(title, why, [row("worst case", None, bar, "the task declares no parameter")])
     each = max(1, bench.episodes // 4)
     flights = iter(range(SEED, SEED + 100_000, POPULATION))
 
@@ -34,10 +35,10 @@ def probe(bench: Bench) -> Finding:
         return [bench.fly([condition(box, x) for x in xs], next(flights), each) for xs in points]
 
     (found,) = worst_points([np.zeros(len(box))], flies, bench.generations, POPULATION, bench.seeded(SEED))
-    case = flown_case(bench, "worst_case", condition(box, found), SEED - 1)
+    case, flown = flown_case(bench, "worst_case", condition(box, found), SEED - 1)
     where = ", ".join(f"{p.name} {number(case.condition.parameters[p.name])}" for p in box)
-    rows = [row("worst case of all parameters", case.outcome.success, bar_of(bench.bars, "worst_case"), where)]
-    return Finding(title, why, rows, case=case)
+    rows = [row("worst case of all parameters", case.outcome.success, bar, where)]
+    return Finding(title, why, rows, worst=(case, flown))
 
 
 def asked(parameter: Parameter, bars: tuple[Bar, ...] | list[Bar]) -> Parameter:
@@ -55,8 +56,8 @@ def condition(box: list[Parameter], point: Point) -> Condition:
     return Condition(parameters=values)
 
 
-def flown_case(bench: Bench, name: str, condition: Condition, seed: int) -> Case:
+def flown_case(bench: Bench, name: str, condition: Condition, seed: int) -> tuple[Case, Flown]:
     """Fresh episodes under one condition."""
     seed = bench.seeded(seed)
-    outcome = bench.flown([condition] * bench.episodes, seed).outcome(slice(None))
-    return Case(name, bench.policy.policy_hash, condition, bench.episodes, seed, outcome)
+    flown = bench.flown([condition] * bench.episodes, seed)
+    return Case(name, bench.policy.policy_hash, condition, bench.episodes, seed, flown.outcome(slice(None))), flown
