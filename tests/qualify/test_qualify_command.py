@@ -50,15 +50,21 @@ def test_a_policy_that_meets_its_bars_passes_and_says_so_everywhere(
     assert json.loads(capsys.readouterr().out)["qualification"]["passed"]
 
 
-def test_the_worst_case_is_flown_again_by_the_command_that_is_printed(
+def test_a_case_is_flown_again_by_the_command_that_is_printed(
     qualified: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for case in ("worst_case", "message_gossip"):
-        path = qualified.parent / f"qualification/{case}.json"
-        if path.exists():
-            assert cli.main(["qualify", str(qualified), "--replay", str(path), "--json"]) == 0
-            found = json.loads(capsys.readouterr().out.splitlines()[-1] if False else capsys.readouterr().out or "{}")
-            assert found == {} or found["then"] == found["now"]
+    printed = [line.split(", again: ")[1] for line in capsys.readouterr().out.splitlines() if ", again: " in line]
+    assert len(printed) == 2
+    for command in printed:
+        assert cli.main([*command.split()[1:], "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["then"] == found["now"]
+    assert cli.main(printed[0].split()[1:]) == 0
+    text = capsys.readouterr().out
+    assert "push_m_s = " in text and "(as it was)" in text
+    other = slider_policy(qualified.parent / "other.onnx", talk=1.0).origin
+    assert cli.main(["qualify", other, "--replay", "qualification/worst_case.json"]) == 1
+    assert "give the policy that was qualified" in capsys.readouterr().err
 
 
 def test_a_policy_that_misses_a_bar_fails_and_the_exit_status_says_so(
