@@ -112,7 +112,7 @@ class Bar:
     """
 
     figure: str
-    """nominal, a parameter's name, worst_case, rate, repeat, latency, delay, noise, bias, outage, loss, message"""
+    """nominal, a parameter's name, worst_case, rate, latency, ...: docs/qualify.md"""
     least: float
     within: tuple[float, float] | None = None
 

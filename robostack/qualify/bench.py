@@ -80,7 +80,7 @@ class Bench:
 
     def seeded(self, number: int) -> int:
         """Of the many seeds that this bench's makes; probes keep a thousand apart."""
-        return 1_000_000 * self.seed + number
+        return 20_000 * self.seed + number
 
     def fly(self, conditions: Sequence[Condition], seed: int, episodes: int | None = None) -> list[Outcome]:
         """One outcome a condition; all of one rate and with the same parameters named. `seed` is made by `seeded`."""
@@ -106,7 +106,7 @@ class Bench:
         repeat = np.array([c.repeat for c in conditions])
         state = self._runner.reset(n)
         obs, _ = plant.reset(UNSEEN + seed)
-        columns = obs.layout.indices(tuple(c.name for c in spec.observations))
+        columns = torch.tensor(obs.layout.indices(tuple(c.name for c in spec.observations)))
         action = obs["applied_action"].numpy().copy()
         running, success, lasted = np.ones(n, bool), np.zeros(n, bool), np.zeros(n, int)
         rewards = np.full((steps, n), np.nan, np.float32)

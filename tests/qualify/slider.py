@@ -22,7 +22,7 @@ from robostack.export.onnx import LoadedPolicy, export_onnx
 from robostack.spec import ActionChannel, Channel, Cut, Envelope, PolicySpec
 from robostack.task import Bar, Layout, Obs, Parameter, ParameterSource, Task
 
-STEPS, HELD_M, NOISE_M = 40, 0.1, 0.001
+STEPS, HELD_M, NOISE_M = 40, 0.2, 0.001
 BARS = (
     Bar("nominal", 0.95),
     Bar("gain", 0.9, (0.5, 1.5)),
@@ -30,7 +30,7 @@ BARS = (
     Bar("rate", 0.9, (0.8, 2.0)),
     Bar("latency", 0.9, (0.0, 2.0)),
     Bar("noise", 0.9, (1.0, 4.0)),
-    Bar("loss", 0.9, (0.0, 0.1)),
+    Bar("loss", 0.9, (0.0, 10.0)),
     Bar("message", 0.9),
 )
 
@@ -87,7 +87,8 @@ class Slider(Task):
         return self.observe(), {}
 
     def restart(self, mask: Tensor) -> None:
-        start = 2.0 * torch.rand(self.num_envs, generator=self._generator) - 1.0
+        size, side = torch.rand(2, self.num_envs, generator=self._generator)
+        start = (0.4 + 0.6 * size) * (side - 0.5).sign()
         given = self._source(mask)
         self.x_m = torch.where(mask, start, self.x_m)
         self.gain = torch.where(mask, given.get("gain", torch.ones(())), self.gain)
@@ -112,8 +113,7 @@ class Slider(Task):
         return self.observe(), -size, terminated, truncated, extras
 
     def evaluation(self, num_envs: int) -> Slider:
-        made = Slider(replace(self.config, num_envs=num_envs))
-        return made
+        return type(self)(replace(self.config, num_envs=num_envs))
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"x_m": self.x_m}

@@ -3,37 +3,57 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
+from io import StringIO
 from pathlib import Path
 
 import pytest
-from slider import slider_policy
+from slider import install_slider, slider_policy
 
 from robostack import cli
 from robostack.export.onnx import load_policy, parse_policy, seal
 from robostack.qualify import qualification
+from robostack.qualify.probes import ports
 from robostack.qualify.record import KEY, keep_record, record_of, state, warning
 from robostack.run_folder import RunFolder
 from robostack.signature import check, new_key, public_keys, sign
 from robostack.spec import ContractError
 
 QUICK = ["--episodes", "16", "--generations", "2"]
-pytestmark = pytest.mark.usefixtures("slider_installed")
+
+
+@pytest.fixture(scope="module")
+def _qualified(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder in which a policy was qualified, through every port, and what was printed."""
+    folder = tmp_path_factory.mktemp("qualified")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as printed:
+        install_slider(tmp_path_factory.mktemp("site"), patch)
+        patch.chdir(folder)
+        slider_policy(folder / "policy.onnx")
+        assert cli.main(["qualify", "policy.onnx", *QUICK]) == 0
+    return folder, printed.getvalue()
 
 
 @pytest.fixture
-def qualified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    slider_policy(tmp_path / "policy.onnx")
-    assert cli.main(["qualify", "policy.onnx", *QUICK]) == 0
-    return tmp_path / "policy.onnx"
+def qualified(_qualified: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(shutil.copytree(_qualified[0], tmp_path / "here"))
+    return tmp_path / "here/policy.onnx"
+
+
+@pytest.fixture(autouse=True)
+def one_port(slider_installed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All ports are asked for once, in `_qualified`."""
+    monkeypatch.setattr(ports, "verify", partial(ports.verify, ports=("onnxruntime",)))
 
 
 def test_a_policy_that_meets_its_bars_passes_and_says_so_everywhere(
-    qualified: Path, capsys: pytest.CaptureFixture[str]
+    qualified: Path, _qualified: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = capsys.readouterr().out
+    text = _qualified[1]
     assert "passed: " in text and "--replay qualification/worst_case.json" in text
     folder = qualified.parent / "qualification"
     result = json.loads((folder / "result.json").read_text())
@@ -51,9 +71,9 @@ def test_a_policy_that_meets_its_bars_passes_and_says_so_everywhere(
 
 
 def test_a_case_is_flown_again_by_the_command_that_is_printed(
-    qualified: Path, capsys: pytest.CaptureFixture[str]
+    qualified: Path, _qualified: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    printed = [line.split(", again: ")[1] for line in capsys.readouterr().out.splitlines() if ", again: " in line]
+    printed = [line.split(", again: ")[1] for line in _qualified[1].splitlines() if ", again: " in line]
     assert len(printed) == 2
     for command in printed:
         assert cli.main([*command.split()[1:], "--json"]) == 0

@@ -6,11 +6,11 @@ from robostack.qualify.bench import Bench
 from robostack.qualify.condition import Condition
 from robostack.qualify.finding import Finding, levels, sweep
 
-SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+PERCENT = (0, 2, 5, 10, 15, 20, 25, 30)
 
 
 def probe(bench: Bench) -> Finding:
-    swept = levels(bench, "loss", SHARES)
-    curve = sweep(bench, "loss", "packet loss", "of 1", swept, lambda x: Condition(loss=x), 7000)
+    swept = levels(bench, "loss", PERCENT)
+    curve = sweep(bench, "loss", "packet loss", "%", swept, lambda x: Condition(loss=0.01 * x), 7000)
     why = "No sample of any channel in so many periods; what is held ages, and the envelope trips on what is too old."
     return Finding("Packet loss", why, curve.rows(bench.bars), [curve])

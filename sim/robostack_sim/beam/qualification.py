@@ -18,7 +18,7 @@ def orbit_bars() -> tuple[Bar, ...]:
         Bar("noise", 0.75, (1.0, 2.0)),
         Bar("bias", 0.75, (0.0, 2.0)),
         Bar("outage", 0.75, (0.0, 1.0)),
-        Bar("loss", 0.75, (0.0, 0.05)),
+        Bar("loss", 0.75, (0.0, 5.0)),
         Bar("message", 0.75),
     )
 
@@ -30,6 +30,6 @@ def transmission_bars() -> tuple[Bar, ...]:
         Bar("noise", 0.8, (1.0, 2.0)),
         Bar("bias", 0.8, (0.0, 2.0)),
         Bar("outage", 0.8, (0.0, 2.0)),
-        Bar("loss", 0.8, (0.0, 0.1)),
+        Bar("loss", 0.8, (0.0, 10.0)),
         Bar("message", 0.8),
     )

@@ -31,6 +31,6 @@ def bars(config: QuadrotorConfig, vehicle: Vehicle) -> tuple[Bar, ...]:
         Bar("noise", ONE_WRONG, (1.0, 4.0)),
         Bar("bias", ONE_WRONG, (0.0, 4.0)),
         Bar("outage", ONE_WRONG, (0.0, 3.0)),
-        Bar("loss", ONE_WRONG, (0.0, 0.1)),
+        Bar("loss", ONE_WRONG, (0.0, 10.0)),
         Bar("message", ONE_WRONG),
     )
