@@ -29,6 +29,9 @@ def tiles(m: Material, own: Sequence[Tile]) -> str:
         names = {str(p.get("port")) for p in ports}
         bad = {str(p.get("port")) for p in ports if p.get("status") != "passed"}
         found.append((f"{len(names - bad)} of {len(names)}", "", "ports compute the same actions"))
+    gate = m.section("qualify")
+    if m.policy and gate.get("policy_hash") == m.policy.policy_hash:
+        found.append((escape(str(gate["verdict"])), "", "the release gate"))
     inner = "".join(
         f'<div class="tile"><b>{v}{f" <small>{u}</small>" if u else ""}</b><span>{escape(text)}</span></div>'
         for v, u, text in found
