@@ -40,7 +40,10 @@ def main() -> None:
         found = qualify(bench, progress)
     seconds = [row(f"probe {name.replace('_', ' ')}", s, "s") for name, s in found.seconds.items()]
     whole = row(
-        f"qualification of a quadrotor's policy, {episodes} episodes a condition", sum(found.seconds.values()), "s", 120.0
+        f"qualification of a quadrotor's policy, {episodes} episodes a condition",
+        sum(found.seconds.values()),
+        "s",
+        120.0,
     )
     judged = [
         row(r["what"], r["value"], r["unit"], r["bar"], better=r["better"], reference=r["reference"])

@@ -58,7 +58,10 @@ class Command:
         path = RunFolder.find_policy(self.policy, self.root)
         from robostack.export.onnx import load_policy
 
-        policy, run = load_policy(path), RunFolder.of_policy(path)  # what is no policy is refused before torch is loaded
+        policy, run = (
+            load_policy(path),
+            RunFolder.of_policy(path),
+        )  # what is no policy is refused before torch is loaded
         if self.replay is not None:
             return _replay(policy, self.replay, self.json)
         folder = self.out or (run.path if run else path.parent) / "qualification"

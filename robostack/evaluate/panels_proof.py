@@ -24,7 +24,11 @@ PORTS = {
 
 def ports(m: Material) -> str:
     rows = m.section("verify").get("ports") or []
-    return ports_section(rows) if rows else section("Ports", "", nothing("Not verified yet: <code>robostack verify</code>"))
+    return (
+        ports_section(rows)
+        if rows
+        else section("Ports", "", nothing("Not verified yet: <code>robostack verify</code>"))
+    )
 
 
 def ports_section(rows: Sequence[Mapping[str, Any]]) -> str:

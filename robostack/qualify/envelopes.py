@@ -169,7 +169,9 @@ class Envelopes:
                     action[asked] = self._level_descend(rung, rows[asked])
                 case RampTo():
                     step = np.array(rung.rate_per_s, np.float32) * self._dt_s
-                    action[asked] = clamp(np.array(rung.target, np.float32), applied[asked] - step, applied[asked] + step)
+                    action[asked] = clamp(
+                        np.array(rung.target, np.float32), applied[asked] - step, applied[asked] + step
+                    )
                 case HoldLast():
                     action[asked] = applied[asked]
                 case Cut():

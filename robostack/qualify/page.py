@@ -12,7 +12,7 @@ import numpy as np
 
 from robostack import machine
 from robostack.evaluate import chart
-from robostack.evaluate.chart import Level, Line
+from robostack.evaluate.chart import Line
 from robostack.evaluate.html import definitions, number, page, row, section
 from robostack.evaluate.panels_figures import figures_table
 from robostack.evaluate.panels_proof import ports_section

@@ -41,9 +41,11 @@ PROBES: Mapping[str, Probe] = {
     "spare_channel": spare_channel.probe,
     "ports": ports.probe,
 }
-FIGURES = frozenset(
-    "nominal envelope_off worst_case rate repeat fas latency delay noise bias outage loss message".split()
-)
+FIGURES = frozenset((
+    "nominal", "envelope_off", "worst_case", "rate", "repeat", "fas", "latency", "delay", "noise", "bias", "outage",
+    "loss", "message",
+))  # fmt: skip
+"""that a Bar may name, beside the task's parameters"""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ def subject_of(policy: LoadedPolicy) -> str:
 def record_of(policy: LoadedPolicy) -> Record | None:
     """The verdict in the file if it is of this policy; None where there is none, or it is damaged, or of another."""
     try:
-        record = Record(**json.loads(policy.metadata[KEY]))
+        found = json.loads(policy.metadata[KEY])
+        record = Record(**{**found, "rows": tuple(found["rows"])})
     except (KeyError, ValueError, TypeError):
         return None
     return record if record.subject == subject_of(policy) else None

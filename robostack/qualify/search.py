@@ -1,6 +1,6 @@
 """Searches for the condition under which a policy does worst: CMA-ES (Hansen, arXiv 1604.00772) in a box.
 
-It sees ranks alone, so an outcome may be worse in its success, then in how long its episodes lasted, then in its reward:
+It sees ranks alone, so an outcome may be worse in its success, then in how long episodes lasted, then in its reward:
 among conditions under all of which a policy succeeds, the search still has a slope.
 """
 

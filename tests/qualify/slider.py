@@ -1,6 +1,6 @@
 """A slider whose loop has closed forms: x' = gain u + push, with u = -5 x + talk * gossip asked every 0.1 s.
 
-A step multiplies x by 1 - 0.5 gain. With every sample d periods late it is stable while 0.5 gain < 2 sin(pi / (4 d + 2));
+A step multiplies x by 1 - 0.5 gain. With samples d periods late it is stable while 0.5 gain < 2 sin(pi / (4 d + 2)),
 with actions held for j periods while 0.5 gain j < 2. A push leaves push / (5 gain).
 """
 
@@ -48,7 +48,9 @@ class Slider(Task):
     name = "slider"
     Config = SliderConfig
     channels = (
-        Channel(name="position", shape=(1,), unit="m", low=(-20.0,), high=(20.0,), noise_std=(NOISE_M,), max_age_s=0.35),
+        Channel(
+            name="position", shape=(1,), unit="m", low=(-20.0,), high=(20.0,), noise_std=(NOISE_M,), max_age_s=0.35
+        ),
         Channel(name="gossip", shape=(1,), low=(-1.0,), high=(1.0,), max_age_s=0.35),
         Channel(name="applied_action", shape=(1,), unit="m/s", low=(-100.0,), high=(100.0,)),
     )

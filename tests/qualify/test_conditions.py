@@ -16,7 +16,9 @@ SPEC = PolicySpec(
 ROWS, PERIODS = 500, 30
 
 
-def passed(condition: Condition, spec: PolicySpec = SPEC, rows: int = ROWS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def passed(
+    condition: Condition, spec: PolicySpec = SPEC, rows: int = ROWS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(periods, rows, observations) said and heard, (periods, rows, channels) fresh."""
     link = Link(spec, [Condition(), *[condition] * (rows - 1)], PERIODS, seed=1)
     said = np.random.default_rng(0).uniform(-1, 1, (PERIODS, rows, spec.observation_size)).astype(np.float32)

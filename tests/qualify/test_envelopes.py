@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "envelope"))
 from contracts import random_spec
@@ -34,24 +33,33 @@ def many_ticks(envelopes, rows, observation, fresh, age_s, missed, action, bad_s
     return envelopes.act(rows, np.where(free[:, None], action, np.float32(np.nan)))
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_rows_are_envelopes_to_the_bit_on_hostile_inputs(seed):
+def test_rows_are_envelopes_to_the_bit_on_hostile_inputs():
+    reasons = set()
+    for seed in range(3):
+        reasons |= hostile_flights(seed)
+    assert reasons == set(Reason)
+
+
+def hostile_flights(seed):
+    """Drives both with the same; asserts that they agree, and returns the reasons of all trips."""
     spec, random = random_spec(seed), np.random.default_rng(seed)
     singles, many = [Envelope(spec) for _ in range(ROWS)], Envelopes(spec, ROWS)
     for single in singles:
         single.arm()
     channels, actions = len(spec.observations), spec.action_size
-    reasons = set()
-    for _ in range(TICKS):
+    ends = dict(zip((c.name for c in spec.observations), np.cumsum([c.size for c in spec.observations]), strict=True))
+    for tick in range(TICKS):
         rows = np.flatnonzero(random.random(ROWS) < 0.9)
         n = len(rows)
         observation = random.uniform(-1, 1, (n, spec.observation_size)).astype(np.float32)
-        weird = random.random(observation.shape) < 0.004
+        weird = random.random(observation.shape) < 0.003
+        observation[rows < 2, ends["attitude"] - 4 : ends["attitude"]] = (0.0, 1.0, 0.0, 0.0)  # upside down
         observation[weird] = random.choice(WEIRD, weird.sum())
-        fresh = random.random((n, channels)) < 0.97
-        age_s = random.choice(np.array([0.0, 0.0, 0.001, 0.02, -1.0, np.nan], np.float32), (n, channels),
-                              p=[0.5, 0.2, 0.2, 0.09, 0.005, 0.005])  # fmt: skip
-        missed = random.choice([0, 0, 0, 1, 5], n)
+        fresh = random.random((n, channels)) < (0.98 if tick else 0.995)
+        age_s = np.zeros((n, channels), np.float32)
+        odd = random.random(age_s.shape) < 0.004
+        age_s[odd] = random.choice(np.array([0.001, 0.02, -1.0, np.nan], np.float32), odd.sum())
+        missed = random.choice([0] * 200 + [1, 5], n)
         action = random.normal(0, 3, (n, actions)).astype(np.float32)
         action[random.random(n) < 0.004, 0] = np.nan
         bad_state = random.random(n) < 0.004
@@ -61,8 +69,7 @@ def test_rows_are_envelopes_to_the_bit_on_hostile_inputs(seed):
             assert given[k].tobytes() == alone.tobytes()
             assert many.observation[i].tobytes() == singles[i].observation.tobytes()
             assert (many.tripped[i], many.reason[i]) == (singles[i].tripped, singles[i].reason)
-            reasons.add(int(many.reason[i]))
-    assert len(reasons) > 3
+    return {Reason(r) for r in many.reason}
 
 
 def test_without_an_envelope_nothing_is_refused_limited_or_tripped():

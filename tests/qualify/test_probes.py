@@ -30,7 +30,7 @@ def test_action_repeat_fails_where_the_loop_is_unstable_and_its_score_is_the_are
 def test_latency_fails_where_the_loop_is_unstable(slider_bench: Bench) -> None:
     found = latency.probe(slider_bench)
     late = {x: o.success for x, o in zip(found.curves[0].levels, found.curves[0].outcomes, strict=True)}
-    stable = {d: 0.5 < 2.0 * math.sin(math.pi / (4 * d + 2)) for d in (0, 1, 2, 3)}
+    stable = {d: 2.0 * math.sin(math.pi / (4 * d + 2)) > 0.5 for d in (0, 1, 2, 3)}
     assert {d: s > 0.9 for d, s in late.items()} == stable
     assert found.rows[0]["bar"] == 90.0 and meets(found.rows[0])
     assert found.rows[-1]["value"] is None and "no delay_s" in found.rows[-1]["reference"]

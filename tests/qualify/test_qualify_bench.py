@@ -13,10 +13,11 @@ from robostack.export.onnx import load_policy
 from robostack.learn.trained import task_of_policy
 from robostack.qualify.bench import Bench
 from robostack.qualify.condition import Condition
+from robostack.run_folder import RunFolder
 
 
-def test_nominal_episodes_are_those_of_evaluate(flying_quadrotor: Path) -> None:
-    policy = load_policy(flying_quadrotor)
+def test_nominal_episodes_are_those_of_evaluate(quadrotor_run: Path) -> None:
+    policy = load_policy(RunFolder.open(quadrotor_run).policy)
     task = task_of_policy(policy)
     asked = fly_episodes(policy, task, 6, seed=5)
     flown = Bench(policy, task, 6).flown([Condition()] * 6, 5)

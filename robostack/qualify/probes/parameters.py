@@ -13,7 +13,10 @@ LEVELS = 9
 
 
 def probe(bench: Bench) -> Finding:
-    title, why = "Parameters", "Each declared parameter of the task over its range, the others as evaluations draw them."
+    title, why = (
+        "Parameters",
+        "Each declared parameter of the task over its range, the others as evaluations draw them.",
+    )
     if not bench.task.parameters:
         return Finding(title, why, [row("parameters", None, None, "the task declares none")])
     curves = []

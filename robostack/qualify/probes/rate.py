@@ -1,4 +1,4 @@
-"""The control rate, from half of the contract's to twice: the policy is asked more or less often than it was trained."""
+"""The control rate, from half of the contract's to twice: the policy is asked more or less often than in training."""
 
 from __future__ import annotations
 

@@ -34,7 +34,9 @@ def probe(bench: Bench) -> Finding:
     spare = {c.name for c, o in zip(sensors, held, strict=True) if o.success >= nominal - SPARE}
     attacked = [c for c in sensors if c.name in spare or any(c.noise_std)]
     title = "Spare channel"
-    why = "One channel driven by an adversary who hears what the policy hears: a channel that the policy can do without "
+    why = (
+        "One channel driven by an adversary who hears what the policy hears: a channel that the policy can do without "
+    )
     why += f"over all that the contract allows, one that it needs within {SIGMAS:g} of its noise's standard deviations."
     if not attacked:
         return Finding(title, why, [row("adversarial channel", None, bar, "none is spare, none has noise")])

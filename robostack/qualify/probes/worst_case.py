@@ -1,6 +1,6 @@
 """All declared parameters at once, where the policy does worst: CMA-ES within what the task's bars ask of each.
 
-A range that no bar asks for (a rotor three times as slow) would be found at once and says nothing; `parameters` shows it.
+A corner that no bar asks for (a rotor three times as slow) would be found at once and say nothing; `parameters` has it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ SEED = 2000
 
 def probe(bench: Bench) -> Finding:
     title = "Worst case"
-    why = "All parameters at once where the policy does worst, within what is asked of each, found by CMA-ES; the figure "
+    why = (
+        "All parameters at once where the policy does worst, within what is asked of each, found by CMA-ES; the figure "
+    )
     why += "is of fresh episodes there, not of those that found it."
     bar = bar_of(bench.bars, "worst_case")
     box = [asked(p, bench.bars) for p in bench.task.parameters]
