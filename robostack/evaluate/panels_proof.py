@@ -38,7 +38,7 @@ def ports_section(rows: Sequence[Mapping[str, Any]]) -> str:
         "failed": '<span class="bad">✗ differs</span>',
         "missing": '<span class="soft">not run</span>',
     }
-    bits = {True: "same", False: '<span class="bad">differ</span>'}
+    bits: dict[Any, str] = {True: "same", False: '<span class="bad">differ</span>'}
     body = [
         [
             escape(PORTS.get(str(p.get("port")), str(p.get("port", "")))),

@@ -96,3 +96,13 @@ def sweep(
 ) -> Curve:  # fmt: skip
     """One condition a level, all flown together."""
     return Curve(figure, label, unit, tuple(swept), tuple(bench.fly([under(x) for x in swept], seed)))
+
+
+def flown_case(bench: Bench, name: str, finalists: Sequence[Condition], seed: int) -> tuple[Case, Flown]:
+    """The worst of them on fresh episodes, and then others under that."""
+    outcomes = bench.fly(finalists, seed + 1)
+    condition = finalists[min(range(len(finalists)), key=outcomes.__getitem__)]
+    flown = bench.flown([condition] * bench.episodes, bench.seeded(seed))
+    return Case(
+        name, bench.policy.policy_hash, condition, bench.episodes, bench.seeded(seed), flown.outcome(slice(None))
+    ), flown

@@ -110,5 +110,7 @@ def test_a_search_in_a_box_finds_its_worst_corner_side_by_side() -> None:
         ]
 
     first, second = worst_points([np.zeros(3), np.zeros(1)], flies, generations=20, population=10, seed=0)
-    assert first == pytest.approx([1.0, -1.0, 1.0], abs=0.15)
-    assert second == pytest.approx([-1.0], abs=0.15)
+    assert 2 <= len(first) <= 4
+    for point in (first[-2], first[-1]):  # the worst that was met, and where the search came to
+        assert point == pytest.approx([1.0, -1.0, 1.0], abs=0.2)
+    assert second[-1] == pytest.approx([-1.0], abs=0.2)

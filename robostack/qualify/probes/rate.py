@@ -17,5 +17,5 @@ def probe(bench: Bench) -> Finding:
         return Finding(title, why, [row("control rate", None, bar_of(bench.bars, "rate"), str(error))])
     swept = levels(bench, "rate", RATES)
     outcomes = [bench.fly([Condition(rate=r)], 3000 + i)[0] for i, r in enumerate(swept)]
-    curve = Curve("rate", "control rate", "of the contract's", swept, tuple(outcomes))
+    curve = Curve("rate", "control rate", "x", swept, tuple(outcomes))
     return Finding(title, why, curve.rows(bench.bars), [curve])

@@ -12,8 +12,7 @@ import numpy as np
 
 from robostack.qualify.bench import Bench
 from robostack.qualify.condition import Condition, Message, Outcome
-from robostack.qualify.finding import Finding, bar_of, row
-from robostack.qualify.probes.worst_case import flown_case
+from robostack.qualify.finding import Finding, bar_of, flown_case, row
 from robostack.qualify.search import Point, worst_points
 from robostack.spec import Channel
 
@@ -54,11 +53,12 @@ def probe(bench: Bench) -> Finding:
 
     moving = int((bench.observed.std(0) > 0.0).sum())
     starts = [np.zeros(moving + 2 * c.size) for c in attacked]
-    points = worst_points(starts, flies, bench.generations, POPULATION, bench.seeded(SEED))
+    found = worst_points(starts, flies, bench.generations, POPULATION, bench.seeded(SEED))
     flown = [
-        flown_case(bench, f"message_{c.name}", Condition(message=_message(bench, c, c.name in spare, x)), SEED - 1)
-        for c, x in zip(attacked, points, strict=True)
-    ]
+        flown_case(bench, f"message_{c.name}", [Condition(message=_message(bench, c, c.name in spare, x)) for x in xs],
+                   SEED - 500 + 10 * i)
+        for i, (c, xs) in enumerate(zip(attacked, found, strict=True))
+    ]  # fmt: skip
     rows = [
         row(
             f"adversary on {c.name.replace('_', ' ')}", case.outcome.success, bar,
@@ -88,8 +88,10 @@ def _message(bench: Bench, channel: Channel, spare: bool, point: Point) -> Messa
         reach, middle = 0.5 * (high - low), tuple((0.5 * (high + low)).tolist())
     else:
         reach, middle = SIGMAS * np.array(channel.per_element("noise_std")), None
-    loud = [tuple((LOUD * x).tolist()) for x in (spread, offset)]
-    return Message(channel.name, tuple(read.tolist()), -float(read @ mean), *loud, tuple(reach.tolist()), middle)
+    said, offsets = tuple((LOUD * spread).tolist()), tuple((LOUD * offset).tolist())
+    return Message(
+        channel.name, tuple(read.tolist()), -float(read @ mean), said, offsets, tuple(reach.tolist()), middle
+    )
 
 
 def _of(bench: Bench, channel: Channel, values: np.ndarray) -> tuple[float, ...]:

@@ -5,19 +5,23 @@ A corner that no bar asks for (a rotor three times as slow) would be found at on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import product
 
 import numpy as np
 
 from robostack.evaluate.html import number
-from robostack.qualify.bench import Bench, Flown
-from robostack.qualify.condition import Case, Condition, Outcome
-from robostack.qualify.finding import Finding, bar_of, row
+from robostack.qualify.bench import Bench
+from robostack.qualify.condition import Condition, Outcome
+from robostack.qualify.finding import Finding, bar_of, flown_case, row
 from robostack.qualify.search import Point, worst_points
 from robostack.task import Bar, Parameter
 
 POPULATION = 16
 SEED = 2000
+CORNERED = 4
+"""parameters up to which every corner of the box is a finalist beside what the search found"""
 
 
 def probe(bench: Bench) -> Finding:
@@ -37,13 +41,14 @@ def probe(bench: Bench) -> Finding:
         return [bench.fly([condition(box, x) for x in xs], next(flights), each) for xs in points]
 
     (found,) = worst_points([np.zeros(len(box))], flies, bench.generations, POPULATION, bench.seeded(SEED))
-    case, flown = flown_case(bench, "worst_case", condition(box, found), SEED - 1)
+    corners = [np.array(x) for x in product((-1.0, 1.0), repeat=len(box))] if len(box) <= CORNERED else []
+    case, flown = flown_case(bench, "worst_case", [condition(box, x) for x in (*found, *corners)], SEED - 500)
     where = ", ".join(f"{p.name} {number(case.condition.parameters[p.name])}" for p in box)
     rows = [row("worst case of all parameters", case.outcome.success, bar, where)]
     return Finding(title, why, rows, worst=(case, flown))
 
 
-def asked(parameter: Parameter, bars: tuple[Bar, ...] | list[Bar]) -> Parameter:
+def asked(parameter: Parameter, bars: Sequence[Bar]) -> Parameter:
     """The parameter over what a bar asks of it, or over its own range."""
     bar = bar_of(bars, parameter.name)
     low, high = bar.within if bar and bar.within else (parameter.low, parameter.high)
@@ -56,10 +61,3 @@ def condition(box: list[Parameter], point: Point) -> Condition:
     for p, x in zip(box, 0.5 * (1.0 + point), strict=True):
         values[p.name] = float(p.low * (p.high / p.low) ** x if p.log else p.low + (p.high - p.low) * x)
     return Condition(parameters=values)
-
-
-def flown_case(bench: Bench, name: str, condition: Condition, seed: int) -> tuple[Case, Flown]:
-    """Fresh episodes under one condition."""
-    seed = bench.seeded(seed)
-    flown = bench.flown([condition] * bench.episodes, seed)
-    return Case(name, bench.policy.policy_hash, condition, bench.episodes, seed, flown.outcome(slice(None))), flown
