@@ -8,6 +8,7 @@ The policy is trained here with the task's and the learner's defaults, exported,
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 
@@ -25,6 +26,12 @@ from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.task import Quadrotor
 
 
+def _core_seconds() -> float:
+    """Of this process and those it waited for: compilers, the emulator."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer episodes and generations")
@@ -36,20 +43,25 @@ def main() -> None:
         policy = export_policy(run, run.policy)
     episodes, generations = (32, 3) if args.quick else (128, 12)
     bench = Bench(policy, task_of_policy(policy), episodes, generations)
+    before = _core_seconds()
     with Progress(console=Console(stderr=True)) as progress:
         found = qualify(bench, progress)
+    core_s = _core_seconds() - before
     seconds = [row(f"probe {name.replace('_', ' ')}", s, "s") for name, s in found.seconds.items()]
-    whole = row(
-        f"qualification of a quadrotor's policy, {episodes} episodes a condition",
-        sum(found.seconds.values()),
-        "s",
-        120.0,
-    )
+    whole = [
+        row(
+            f"qualification of a quadrotor's policy, {episodes} episodes a condition, time of one core",
+            core_s,
+            "s",
+            120.0,
+        ),
+        row("the same by the clock, beside what else ran on the machine", sum(found.seconds.values()), "s"),
+    ]
     judged = [
         row(r["what"], r["value"], r["unit"], r["bar"], better=r["better"], reference=r["reference"])
         for r in found.rows
     ]
-    write("qualify", [whole, *seconds, *judged], args.out)
+    write("qualify", [*whole, *seconds, *judged], args.out)
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ def _tiles(found: Qualification) -> str:
     barred = [r for r in found.rows if r["bar"] is not None]
     tone = {"passed": "good", "failed": "bad", "stopped": "muted"}[found.verdict]
     tiles = [
-        (f'<span class="{tone}">{found.verdict}</span>', "", "the release gate"),
-        (f"{len(barred) - len(found.missed)} of {len(barred)}", "", "bars met"),
+        (found.verdict, "", "the release gate", tone),
+        (f"{len(barred) - len(found.missed)} of {len(barred)}", "", "bars met", ""),
     ]
     for start, text in (
         ("nominal", "succeed when nothing is wrong"),
@@ -49,11 +49,12 @@ def _tiles(found: Qualification) -> str:
         ("Frequency-Averaged", "Frequency-Averaged Score"),
     ):
         values = [r["value"] for r in found.rows if r["what"].startswith(start) and r["value"] is not None]
-        tiles += [(number(values[0]), "%", text)] if values else []
-    tiles.append((number(sum(found.seconds.values())), "s", "that it took"))
+        tiles += [(number(values[0]), "%", text, "")] if values else []
+    tiles.append((number(sum(found.seconds.values())), "s", "that it took", ""))
     inner = "".join(
-        f'<div class="tile"><b>{value}{f" <small>{unit}</small>" if unit else ""}</b><span>{text}</span></div>'
-        for value, unit, text in tiles
+        f'<div class="tile"><b class="{tone}">{value}{f" <small>{unit}</small>" if unit else ""}</b>'
+        f"<span>{text}</span></div>"
+        for value, unit, text, tone in tiles
     )
     return f'<div class="tiles">{inner}</div>'
 
@@ -70,7 +71,7 @@ def _verdict(found: Qualification) -> str:
 def _finding(f: Finding, found: Qualification, replay: str) -> str:
     if f.ports:
         return ports_section([asdict(p) for p in f.ports])
-    inner = row([_curve(c, found.bench.bars) for c in f.curves], wide=len(f.curves) == 1) if f.curves else ""
+    inner = row([_curve(c, found.bench.bars) for c in f.curves]) if f.curves else ""
     if f.worst:
         inner += _worst(*f.worst, found.bench.nominal, found.bench.spec.control_dt_s, replay)
     return section(f.title, f.why, inner) if inner else ""
