@@ -47,7 +47,6 @@ def main() -> None:
     with Progress(console=Console(stderr=True)) as progress:
         found = qualify(bench, progress)
     core_s = _core_seconds() - before
-    seconds = [row(f"probe {name.replace('_', ' ')}", s, "s") for name, s in found.seconds.items()]
     whole = [
         row(
             f"qualification of a quadrotor's policy, {episodes} episodes a condition, time of one core",
@@ -61,7 +60,7 @@ def main() -> None:
         row(r["what"], r["value"], r["unit"], r["bar"], better=r["better"], reference=r["reference"])
         for r in found.rows
     ]
-    write("qualify", [*whole, *seconds, *judged], args.out)
+    write("qualify", [*whole, *judged], args.out)
 
 
 if __name__ == "__main__":
