@@ -104,6 +104,19 @@ class Parameter:
             raise ContractError(f"parameter {self.name}: its range [{self.low}, {self.high}] must be {most}")
 
 
+@dataclass(frozen=True)
+class Bar:
+    """What a policy must reach to be released (`robostack qualify`): a figure of a probe, a share of 1 at least.
+
+    Where the figure is swept, everywhere `within` (low, high) of what is swept; None: wherever it is.
+    """
+
+    figure: str
+    """nominal, a parameter's name, worst_case, rate, latency, ...: docs/qualify.md"""
+    least: float
+    within: tuple[float, float] | None = None
+
+
 ParameterSource = Callable[["torch.Tensor"], Mapping[str, "torch.Tensor"]]
 """(num_envs,) bool, which episodes start -> parameters of theirs by name, (num_envs,) each, in the parameter's unit;
 other rows mean nothing"""
@@ -190,6 +203,14 @@ class Task(ABC):
         """The task's own figures of evaluated episodes, as such rows. `ends` has what `extras` held when each ended:
         numpy (episodes,) by name, of every entry that is (num_envs,); NaN where a reward was not finite."""
         return []
+
+    def qualification(self) -> Sequence[Bar]:
+        """What a policy must reach to be released, by the task's own file; none: it cannot be qualified."""
+        return ()
+
+    def at_rate(self, rate: float) -> Task:
+        """The same task with so many control periods in the time of one. Raises TypeError where no time passes."""
+        raise TypeError(f"task {self.name!r} has no other control rate")
 
     @abstractmethod
     def evaluation(self, num_envs: int) -> Task:

@@ -66,13 +66,13 @@ def test_explaining_a_foreign_file_fails_by_its_name(tmp_path, capsys, content):
     assert str(path) in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["export", "verify", "evaluate", "fly", "report", "explain"])
+@pytest.mark.parametrize("verb", ["export", "verify", "evaluate", "qualify", "fly", "report", "explain"])
 def test_without_a_run_the_first_command_to_use_is_named(tmp_path, verb, capsys):
     assert cli.main([verb, "--root", str(tmp_path)]) == 1
     assert "robostack train" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["verify", "evaluate", "fly", "explain"])
+@pytest.mark.parametrize("verb", ["verify", "evaluate", "qualify", "fly", "explain"])
 def test_without_an_exported_policy_the_export_command_is_named(tmp_path, verb, capsys):
     run = RunFolder.create("quadrotor", root=tmp_path)
     assert cli.main([verb, str(run.path)]) == 1

@@ -13,6 +13,7 @@ VERBS = {
     "export": "write policy.onnx and its C source from a run",
     "verify": "prove that every port computes the same actions",
     "evaluate": "ask an exported policy many unseen episodes of its task",
+    "qualify": "the release gate: all that a machine may do to a policy, pass or fail",
     "fly": "fly an exported policy on a board, emulated or real",
     "report": "put a run on one HTML page",
     "view": "show flights, or what is being trained, on a web page",

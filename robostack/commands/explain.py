@@ -41,6 +41,7 @@ class Command:
 
     def run(self) -> int:
         from robostack.export.onnx import load_policy
+        from robostack.qualify.record import record_of
 
         policy = load_policy(RunFolder.find_policy(self.policy, self.root))
         if self.json:
@@ -52,6 +53,7 @@ class Command:
                     "policy_hash": policy.policy_hash,
                     "file_sha256": policy.file_sha256,
                     "signature": _signature(policy),
+                    "qualification": record_of(policy),
                 }
             )
         else:
@@ -81,6 +83,7 @@ def _print(policy: LoadedPolicy) -> None:
 
     from robostack.commands.report import table_console
     from robostack.evaluate.contract_words import milliseconds, rung_in_words
+    from robostack.qualify.record import state
 
     spec, console = policy.spec, table_console()
 
@@ -130,6 +133,7 @@ def _print(policy: LoadedPolicy) -> None:
         ("signed by", _signature(policy)),
         ("self-test", vectors),
         *((k, spec.provenance[k]) for k in ("algorithm", "seed", "commit") if k in spec.provenance),
+        ("release", state(policy)),
     ):
         console.print(f"  {name:<10}{value}", highlight=False, markup=False)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -47,11 +49,14 @@ class Command:
         from robostack.export.firmware import export_firmware
         from robostack.export.target import measure
         from robostack.learn.trained import export_policy
+        from robostack.qualify.record import warning
 
         with run.stage("export"):
+            before = _qualified(run)
             policy = export_policy(run, run.policy)
             if self.precision == "int16":
                 policy = _calibrate(run, policy)
+            policy = _keep_verdict(run, policy, before)
             folder = run.exported / ("firmware" if self.target == "stm32f405" else self.target)
             firmware = export_firmware(policy, folder, self.precision, self.target, hot_swap=self.hot_swap)
             report = measure(policy, self.target, self.precision, hot_swap=self.hot_swap)
@@ -83,7 +88,30 @@ class Command:
             if calibration is not None:
                 share = f"{calibration.max_error:.1e} of the action range at most, {calibration.rms_error:.1e} rms"
                 print(f"int16 against float32: {share}, on {calibration.source}")
+        if (doubt := warning(policy)) is not None:
+            print(doubt, file=sys.stderr)
         return 0
+
+
+def _qualified(run: RunFolder) -> LoadedPolicy | None:
+    """The file that is about to be written anew, whose verdict may still hold."""
+    from robostack.export.onnx import load_policy
+    from robostack.spec import ContractError
+
+    with suppress(ContractError):
+        return load_policy(run.policy)
+    return None
+
+
+def _keep_verdict(run: RunFolder, policy: LoadedPolicy, before: LoadedPolicy | None) -> LoadedPolicy:
+    """Writes the verdict of the same policy back into its file."""
+    from robostack.qualify.record import keep_record
+    from robostack.run_folder import write_atomic
+
+    kept = keep_record(policy, before)
+    if kept is not policy:
+        write_atomic(run.policy, kept.data)
+    return kept
 
 
 def _calibrate(run: RunFolder, policy: LoadedPolicy) -> LoadedPolicy:

@@ -67,7 +67,7 @@ def fly_episodes(policy: LoadedPolicy, task: Task, episodes: int, seed: int = 0)
     """
     torch.set_num_threads(1)
     spec, runner, plant = policy.spec, Runner(policy), task.evaluation(episodes)
-    _check_fits(spec, plant, policy.origin)
+    check_fits(spec, plant, policy.origin)
     controllers = [Controller(runner, spec) for _ in range(episodes)]
     for controller in controllers:
         controller.arm()
@@ -100,7 +100,8 @@ def fly_episodes(policy: LoadedPolicy, task: Task, episodes: int, seed: int = 0)
     return Episodes(success, returns, terms, steps, fell_back, ends)
 
 
-def _check_fits(spec: PolicySpec, task: Task, origin: str) -> None:
+def check_fits(spec: PolicySpec, task: Task, origin: str) -> None:
+    """Raises ContractError, naming what differs, for a policy of other channels or actions than the task's."""
     offered = {c.name: c.shape for c in task.actor_channels}
     for channel in spec.observations:
         if offered.get(channel.name) != channel.shape:

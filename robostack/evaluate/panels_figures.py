@@ -29,6 +29,9 @@ def tiles(m: Material, own: Sequence[Tile]) -> str:
         names = {str(p.get("port")) for p in ports}
         bad = {str(p.get("port")) for p in ports if p.get("status") != "passed"}
         found.append((f"{len(names - bad)} of {len(names)}", "", "ports compute the same actions"))
+    gate = m.section("qualify")
+    if m.policy and gate.get("policy_hash") == m.policy.policy_hash:
+        found.append((escape(str(gate["verdict"])), "", "the release gate"))
     inner = "".join(
         f'<div class="tile"><b>{v}{f" <small>{u}</small>" if u else ""}</b><span>{escape(text)}</span></div>'
         for v, u, text in found
@@ -42,6 +45,13 @@ def summary(m: Material) -> str:
     if not rows:
         return section("Summary", "", cut or nothing("Nothing was judged yet: <code>robostack evaluate</code>"))
     barred = any(r.get("bar") is not None for r in rows)
+    why = "Each figure against the bar it has to reach, the vertical mark. " * barred
+    return section("Summary", f"{why}The envelope was on in all of them.", cut + figures_table(rows))
+
+
+def figures_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of figures, each beside its bar where any has one."""
+    barred = any(r.get("bar") is not None for r in rows)
     head = ("what", "measured", *(("bar", "") if barred else ()), "reference")
     body = [
         [
@@ -52,9 +62,7 @@ def summary(m: Material) -> str:
         ]
         for r in rows
     ]
-    why = "Each figure against the bar it has to reach, the vertical mark. " * barred
-    shown = table(head, body, numeric=(1, 2) if barred else (1,), bar=3 if barred else -1)
-    return section("Summary", f"{why}The envelope was on in all of them.", cut + shown)
+    return table(head, body, numeric=(1, 2) if barred else (1,), bar=3 if barred else -1)
 
 
 def training(m: Material) -> str:

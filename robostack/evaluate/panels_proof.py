@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -23,14 +24,21 @@ PORTS = {
 
 def ports(m: Material) -> str:
     rows = m.section("verify").get("ports") or []
-    if not rows:
-        return section("Ports", "", nothing("Not verified yet: <code>robostack verify</code>"))
+    return (
+        ports_section(rows)
+        if rows
+        else section("Ports", "", nothing("Not verified yet: <code>robostack verify</code>"))
+    )
+
+
+def ports_section(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Of `PortResult`s as mappings."""
     verdicts = {
         "passed": '<span class="good">✓ agrees</span>',
         "failed": '<span class="bad">✗ differs</span>',
         "missing": '<span class="soft">not run</span>',
     }
-    bits = {True: "same", False: '<span class="bad">differ</span>'}
+    bits: dict[Any, str] = {True: "same", False: '<span class="bad">differ</span>'}
     body = [
         [
             escape(PORTS.get(str(p.get("port")), str(p.get("port", "")))),

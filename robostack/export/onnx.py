@@ -9,6 +9,7 @@ is compared with what it is.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +66,11 @@ class LoadedPolicy:
     def interface_hash(self) -> str:
         """The contract's, made once: half a millisecond for two dozen joints, and a node says it in every report."""
         return self.spec.interface_hash
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says by key; the spec and the hash are among it."""
+        return {p.key: p.value for p in self.model.metadata_props}
 
     @property
     def inputs(self) -> dict[str, tuple[int, ...]]:
@@ -144,8 +150,9 @@ def _write(
     return policy
 
 
-def seal(model: ModelProto, spec: PolicySpec) -> bytes:
-    """The file's bytes: model, spec, and the hash last, so that a file cut anywhere lacks it."""
+def seal(model: ModelProto, spec: PolicySpec, also: Mapping[str, str] | None = None) -> bytes:
+    """The file's bytes: model, spec, what there is to say `also` by key, and the hash last, so that a file cut anywhere
+    lacks it."""
     signed = ModelProto()
     signed.CopyFrom(model)
     del signed.metadata_props[:]
@@ -155,6 +162,7 @@ def seal(model: ModelProto, spec: PolicySpec) -> bytes:
         SPEC_KEY: spec.canonical_json().decode(),
         "observation_names": ",".join(c.name for c in spec.observations),
         "run_path": str(spec.provenance.get("run", "")),
+        **(also or {}),
         HASH_KEY: digest,
     }
     for key, value in metadata.items():

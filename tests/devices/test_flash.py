@@ -79,7 +79,8 @@ def test_a_dry_run_shows_every_step_and_does_none(
 ) -> None:
     uri = "radio://0/80/2M"
     assert cli.main(["flash", run, "--crazyflie-base", base, "--uri", uri, "--dry-run"]) == 0
-    said = capsys.readouterr().out
+    said, warned = capsys.readouterr()
+    assert "not qualified; robostack qualify" in warned
     assert "build the image in your checkout" in said and f"CRAZYFLIE_BASE={base}" in said
     assert f"stm32-fw -w {uri}" in said and "compare the policy's hash and self-test" in said
     assert calls() == []

@@ -13,6 +13,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,9 +95,12 @@ class Command:
         if not app.is_dir():
             make = f"robostack export {run.path} --target crazyflie"
             raise ContractError(f"{run.path} has no exported Crazyflie app; make it: {make}")
+        from robostack.qualify.record import warning
         from robostack.signature import load_signed
 
         policy = load_signed(run.policy, self.require_signature)
+        if (doubt := warning(policy)) is not None:
+            print(doubt, file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="robostack-") as name, run.locked():
             if self.require_signature:
                 app = _afresh(policy, app.parent, Path(name) / "crazyflie")

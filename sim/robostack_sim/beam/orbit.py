@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from robostack.spec import ContractError
-from robostack.task import Layout, Obs, ParameterSource, Scenario, Task, Unroll
+from robostack.task import Bar, Layout, Obs, ParameterSource, Scenario, Task, Unroll
 from robostack_sim.beam import interface
 from robostack_sim.beam.config import TBSAC, BeamOrbitConfig
 from robostack_sim.beam.interface import Line
 from robostack_sim.beam.lattice import Quadrupole, Solenoid
 from robostack_sim.beam.lattice_files import load_lattice
 from robostack_sim.beam.machines import Errors, Machines
+from robostack_sim.beam.qualification import orbit_bars
 
 if TYPE_CHECKING:
     from robostack.evaluate.flight import Flight
@@ -259,6 +260,9 @@ class BeamOrbit(Task):
 
     def draw_parameters_from(self, source: ParameterSource) -> None:
         self._source = source
+
+    def qualification(self) -> Sequence[Bar]:
+        return orbit_bars()
 
     def scenarios(self) -> Sequence[Scenario]:
         from robostack_sim.beam.scenarios import scenarios

@@ -9,7 +9,7 @@ that whoever tunes has to find out while tuning, within the moves of two minutes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +19,9 @@ from torch import Tensor
 from robostack.features import Feature, History, Pick, Scale
 from robostack.features_memory import Best
 from robostack.spec import ActionChannel, Channel, ContractError, Cut, Envelope
-from robostack.task import Layout, Obs, Task, Unroll
+from robostack.task import Bar, Layout, Obs, Task, Unroll
 from robostack_sim.beam.lebt import Lebt, Machine, load_lebt, transmission
+from robostack_sim.beam.qualification import transmission_bars
 from robostack_sim.beam.space_charge import Rays, perveance
 from robostack_sim.beam.transmission_config import BeamTransmissionConfig
 
@@ -238,6 +239,9 @@ class BeamTransmission(Task):
             "transmission": reached,
         }
         return obs, torch.stack([*terms.values()]).sum(0), terminated, truncated, extras
+
+    def qualification(self) -> Sequence[Bar]:
+        return transmission_bars()
 
     def evaluation(self, num_envs: int) -> BeamTransmission:
         return type(self)(replace(self.config, num_envs=num_envs))

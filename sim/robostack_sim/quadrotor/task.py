@@ -17,12 +17,13 @@ from torch import Tensor
 
 from robostack.lanes import as_lanes, columns
 from robostack.recorded import RecordedOp, current_stream
-from robostack.task import Layout, Obs, ParameterSource, Scenario, Task, Unroll
+from robostack.task import Bar, Layout, Obs, ParameterSource, Scenario, Task, Unroll
 from robostack_sim.quadrotor import interface
 from robostack_sim.quadrotor.autopilot import load_autopilot
 from robostack_sim.quadrotor.config import QuadrotorConfig
 from robostack_sim.quadrotor.judging import NUM_TERMS, NUM_WEIGHTS
 from robostack_sim.quadrotor.physics import NUM_NOISE, P, S, gaussian
+from robostack_sim.quadrotor.qualification import bars
 from robostack_sim.quadrotor.rate_control import R, rates_step_kernel
 from robostack_sim.quadrotor.sensing import OBS_SIZE, observe_kernel, reference_kernel, step_kernel
 from robostack_sim.quadrotor.starts import Starts
@@ -198,6 +199,15 @@ class Quadrotor(Task):
         """L2F's own question: hover from its starts, sensor-to-motor delay up to 20 ms."""
         c = self.config
         return Quadrotor(replace(c, num_envs=num_envs, moving_share=0.0, idle_share=0.0, delay_s=c.flown_delay_s))
+
+    def qualification(self) -> Sequence[Bar]:
+        return bars(self.config, self.vehicle)
+
+    def at_rate(self, rate: float) -> Quadrotor:
+        """Delays stay what they were in seconds, as far as the plant keeps so many periods."""
+        step_dt = self.config.step_dt / rate
+        low, high = (min(d, 3.0 * step_dt) for d in self.config.delay_s)
+        return Quadrotor(replace(self.config, step_dt=step_dt, delay_s=(low, high)))
 
     def scenarios(self) -> Sequence[Scenario]:
         from robostack_sim.quadrotor.scenarios import scenarios
