@@ -10,7 +10,7 @@ import numpy as np
 from robostack import quaternion
 from robostack.evaluate.flight import GUARDED, STATUS, Flight, position_error, survived
 from robostack.spec import ContractError
-from robostack.view.page import BLUE, GREY, ORANGE, RED, Array, Colour, Machines, Page, Paths, shapes_of
+from robostack.view.page import BLUE, GREY, ORANGE, RED, Array, Colour, Machines, Page, Paths, places, shapes_of
 
 NOTHING = "nothing"
 
@@ -23,9 +23,9 @@ class FlightsPage:
 
     def __init__(self, flights: Sequence[Flight], machine: Mapping[str, Any], host: str, port: int) -> None:
         flights = drawable(flights)
-        places = np.concatenate([np.zeros((1, 3)), *(in_space(f)[::10] for f in flights if survived(f))])
-        reach_m = float(np.clip(np.abs(places).max(), 0.3, 20.0))
-        self._page = page = Page(host, port, reach_m=reach_m, low_m=float(places[:, 2].min()))
+        flown = np.concatenate([np.zeros((1, 3)), *(in_space(f)[::10] for f in flights if survived(f))])
+        reach_m = float(np.clip(np.abs(flown).max(), 0.3, 20.0))
+        self._page = page = Page(host, port, reach_m=reach_m, low_m=float(flown[:, 2].min()))
         self.where, self.close, self._shapes = page.where, page.close, shapes_of(machine)
         self._choices: dict[str, list[Flight]] = {f.name: [f] for f in flights}
         for kind in dict.fromkeys(str(f.about.get("kind")) for f in flights):
@@ -72,7 +72,7 @@ class FlightsPage:
         self._add("kept", kept, ORANGE if recorded else BLUE)
         self._add("lost", lost, RED)
         if len(flights) == 1 and "reference" in flights[0].columns:
-            self._add_path("reference", [flights[0]["reference"] - start(flights[0])], GREY)
+            self._add_path("reference", [places(flights[0]["reference"]) - start(flights[0])], GREY)
         if beside != NOTHING:
             self._add("beside", self._choices[beside], BLUE if recorded else ORANGE)
         self.time_s.max = max(f.dt_s * (len(f) - 1) for f in flights)
@@ -126,7 +126,7 @@ class FlightsPage:
 
 def drawable(flights: Sequence[Flight]) -> list[Flight]:
     """Those with a position. Raises ContractError where there is none."""
-    found = [f for f in flights if "position" in f.columns and f["position"].shape[1] == 3 and len(f)]
+    found = [f for f in flights if "position" in f.columns and f["position"].shape[1] <= 3 and len(f)]
     if not found:
         has = ", ".join(flights[0].columns) if flights else "none"
         raise ContractError(f"nothing to draw: a view wants flights with a position (x, y, z); these have {has}")
@@ -151,12 +151,12 @@ def row_at(flight: Flight, time_s: float) -> int:
 
 def in_space(flight: Flight) -> Array:
     """(T, 3) m from where its reference begins, so that flights in different places compare."""
-    return flight["position"] - start(flight)
+    return places(flight["position"]) - start(flight)
 
 
 def start(flight: Flight) -> Array:
     """(3,) m"""
-    return flight["reference"][0] if "reference" in flight.columns else np.zeros(3, np.float32)
+    return places(flight["reference"][0]) if "reference" in flight.columns else np.zeros(3, np.float32)
 
 
 def attitudes(flight: Flight) -> Array:

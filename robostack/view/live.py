@@ -15,7 +15,7 @@ from robostack.nets.actor import Actor
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 from robostack.task import Task
-from robostack.view.page import BLUE, GREY, Array, Machines, Page, Paths, shapes_of
+from robostack.view.page import BLUE, GREY, Array, Machines, Page, Paths, places, shapes_of
 
 SPACING_M = 1.6
 TRAIL_S = 0.6
@@ -86,7 +86,7 @@ class LivePage:
         self.iteration = kept.get("iteration")
 
     def _position(self) -> Array:
-        return self._task.snapshot()["position"].numpy() + self._offset
+        return places(self._task.snapshot()["position"].numpy()) + self._offset
 
     def _draw(self) -> None:
         state = self._task.snapshot()
@@ -111,7 +111,7 @@ def environments(run: RunFolder, num_envs: int) -> tuple[Task, Actor]:
     settings = RunSettings.of(run)
     task = settings.kind(replace(settings.task, num_envs=num_envs, device="cpu"))
     state = task.snapshot()
-    if "position" not in state or state["position"].shape[1] != 3:
+    if "position" not in state or state["position"].shape[1] > 3:
         has = ", ".join(state) or "nothing"
         raise ContractError(
             f"nothing to draw: a view wants position (x, y, z) in the snapshot of {task.name!r}; it has {has}"

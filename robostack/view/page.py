@@ -17,7 +17,6 @@ Colour = tuple[int, int, int]
 
 BLUE, ORANGE, RED, GREY, INK = (42, 102, 217), (217, 115, 13), (196, 50, 47), (150, 156, 165), (40, 44, 50)
 ROTOR_SIDES = 16
-ROTOR_X_M, ROTOR_Y_M = (0.0281, -0.0281, -0.0281, 0.0281), (-0.0281, -0.0281, 0.0281, 0.0281)
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,15 @@ def multirotor(rotor_x_m: Array, rotor_y_m: Array) -> tuple[Shape, Shape]:
 
 
 def shapes_of(machine: Mapping[str, Any]) -> tuple[Shape, Shape]:
-    """What a machine looks like, by its numbers; those of a Crazyflie where it has no rotors."""
-    x, y = (np.array(machine.get(axis, place)) for axis, place in (("rotor_x", ROTOR_X_M), ("rotor_y", ROTOR_Y_M)))
-    return multirotor(x, y)
+    """What a machine looks like, by its numbers: a multirotor, or a box with a front."""
+    if "rotor_x" in machine and "rotor_y" in machine:
+        return multirotor(np.array(machine["rotor_x"]), np.array(machine["rotor_y"]))
+    return box((0.08, 0.06, 0.04), np.zeros(3)), box((0.02, 0.06, 0.04), np.array([0.05, 0.0, 0.0]))
+
+
+def places(values: Array) -> Array:
+    """(..., n) m along x, or x and y, or x, y and z -> (..., 3)"""
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, 3 - values.shape[-1])])
 
 
 class Page:

@@ -121,6 +121,16 @@ def test_past_its_end_a_flight_stays_at_its_last_period():
     assert [row_at(SIMULATED, t) for t in (0.0, 0.0149, 0.02, 99.0)] == [0, 1, 2, 199]
 
 
+def test_a_machine_on_a_rail_is_shown_along_x(opened):
+    along = np.linspace(0.2, 0.4, 50)[:, None]
+    columns = {"position": Column(along, "m"), "reference": Column(np.full((50, 1), 0.2), "m")}
+    page = opened(Flight("start_0", DT_S, columns, np.zeros(50, np.uint8), {}, {"kind": "start"}))
+    page.advance(0.0)
+    page.time_s.value = page.time_s.max
+    page.advance(0.0)
+    assert centre(page) == pytest.approx([0.2, 0.0, 0.0], abs=1e-3)
+
+
 def test_flights_without_a_position_are_refused_with_what_they_have():
     orbit = Flight("machine", 1.0, {"orbit": Column(np.zeros((3, 80)), "m")}, np.zeros(3, np.uint8))
     with pytest.raises(ContractError, match=r"position .*these have orbit"):
