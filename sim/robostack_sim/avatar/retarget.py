@@ -46,8 +46,9 @@ class Target:
 class Retargeter:
     """`solve` a frame after the other. `qpos` is the newest pose."""
 
-    def __init__(self, character: Character, wearer: Wearer) -> None:
-        self.character, self.wearer = character, wearer
+    def __init__(self, character: Character, wearer: Wearer, ahead_m: float = 0.0) -> None:
+        """The centre of mass is led `ahead_m` before the led points of the feet."""
+        self.character, self.wearer, self._ahead = character, wearer, np.array([ahead_m, 0.0, 0.0])
         self._configuration = mink.Configuration(character.model, q=character.rest)
         self._tasks = {
             part: mink.FrameTask(part, "site", position_cost=p, orientation_cost=o, lm_damping=1e-3)
@@ -98,7 +99,8 @@ class Retargeter:
         """(nq,) the pose of this frame."""
         for part, target in targets.items():
             self._tasks[part].set_target(mink.SE3(np.concatenate([target.rotation, target.position_m])))
-        middle = 0.5 * (targets["left_foot"].position_m + targets["right_foot"].position_m)
+        feet = [targets["left_foot"], targets["right_foot"]]
+        middle = np.mean([f.position_m + quat.rotate(f.rotation, self._ahead) for f in feet], axis=0)
         self._balance.set_target(np.array([middle[0], middle[1], 0.0]))
         for _ in range(ITERATIONS):
             velocity = mink.solve_ik(
