@@ -42,6 +42,7 @@ class Character:
     """what `model` was compiled from"""
     physics: Mapping[str, Any]
     """how its body differs from `spec` in simulated physics (see `body`); nothing where it does not"""
+    folder: Path
 
     @classmethod
     def load(cls, name: str | Path) -> Character:
@@ -59,6 +60,14 @@ class Character:
         spec = _spec(path, text.get("model", "model.xml"))
         rest = {str(k): float(v) for k, v in text.get("rest_deg", {}).items()}
         return _made(path, text.get("name", folder.name), spec, parts, rest, text)
+
+    @property
+    def policy(self) -> Path:
+        """The policy of the task avatar that lies in its folder. Raises ContractError where there is none."""
+        path = self.folder / "policy.onnx"
+        if not path.exists():
+            raise ContractError(f"{path}: no policy yet; train one: robostack train avatar --character {self.name}")
+        return path
 
     def data(self) -> mujoco.MjData:
         """At rest."""
@@ -134,4 +143,5 @@ def _made(
         mujoco.mju_negQuat(site.quat, data.xquat[model.site(part).bodyid[0]])
     model, scale = spec.compile(), text.get("scale", {})
     physics = text.get("physics", {})
-    return Character(name, model, qpos, scale.get("head", 1.0), scale.get("hands", 1.0), spec, physics)
+    scales = scale.get("head", 1.0), scale.get("hands", 1.0)
+    return Character(name, model, qpos, *scales, spec, physics, path.parent)
