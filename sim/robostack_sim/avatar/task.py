@@ -240,6 +240,12 @@ class Avatar(Task):
             "action": 0.1 * np.exp(-0.1 * effort),
         }  # fmt: skip
 
+    @classmethod
+    def learner(cls) -> Any:
+        from robostack_sim.avatar.learning import LEARNER
+
+        return LEARNER
+
     def draw_parameters_from(self, source: ParameterSource) -> None:
         self._source = source
 

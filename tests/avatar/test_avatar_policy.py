@@ -1,0 +1,80 @@
+"""Claims: a policy of an avatar learns, resumes and exports as any other, and the ones that come along do what is said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mink")
+torch = pytest.importorskip("torch")
+
+from robostack.evaluate.episodes import fly_episodes
+from robostack.export.onnx import load_policy
+from robostack.learn.trained import export_actor
+from robostack.nets.actor import ActorConfig
+from robostack.nets.critic import CriticConfig
+from robostack.runtime.runner import Runner
+from robostack_sim.avatar.body import Body
+from robostack_sim.avatar.character import Character
+from robostack_sim.avatar.config import AvatarConfig
+from robostack_sim.avatar.frames import Frames
+from robostack_sim.avatar.learning import LEARNER
+from robostack_sim.avatar.motion.reading import named
+from robostack_sim.avatar.motions import of_clip, planted, retargeted, synthetic
+from robostack_sim.avatar.task import Avatar
+
+SHIPPED = [n for n in ("human", "dinosaur") if (Character.load(n).folder / "policy.onnx").exists()]
+SMALL = replace(LEARNER, iterations=2, steps=4, actor=ActorConfig(hidden=(16,)), critic=CriticConfig(hidden=(16,)))
+
+
+def test_every_reward_term_has_a_critic_and_the_file_is_the_policy(tmp_path):
+    body = Body.of(Character.load("human"))
+    led = synthetic(0)
+    task = Avatar(AvatarConfig(num_envs=8), frames=Frames(body, [retargeted(body, replace(led, poses=led.poses[:60]))]))
+    learner = SMALL.learner(task)
+    for _ in range(2):
+        scalars = learner.iterate()
+    assert {"reward/imitation", "reward/contact", "reward/action", "kl"} <= scalars.keys()
+    policy = export_actor(task, learner.actor, tmp_path / "policy.onnx")
+    assert policy.spec.action_names == tuple(j.lower() for j in body.joints)
+    assert len(policy.spec.provenance["machine"]["drive_stiffness"]) == len(body.joints)
+    runner, (obs, _) = Runner(policy), task.reset(3)
+    seen = {c.name: obs[c.name].numpy() for c in policy.spec.observations}
+    action, _ = runner.infer(seen, obs["applied_action"].numpy(), runner.reset(8))
+    ours, _ = learner.actor(obs.flat, learner.actor.initial_state(8))
+    assert action == pytest.approx(ours.detach().numpy(), abs=1e-4)
+
+
+def test_the_command_line_trains_it_by_its_own_learner(tmp_path, monkeypatch):
+    from robostack import cli
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("robostack_sim.avatar.motions.synthetic", lambda k: replace(synthetic(k), poses=synthetic(k).poses[:160]))
+    monkeypatch.setattr("robostack.learn.trainer.EVALUATION_ENVS", 4)
+    line = (
+        "train avatar --character dinosaur --clips --synthetic 1 --num-envs 4 --learner.iterations 2 --learner.steps 4 "
+        f"--learner.minibatches 2 --run-folder {tmp_path / 'run'}"
+    )
+    assert cli.main(line.split()) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["algorithm"] == "ppo" and [t[0] for t in config["learner"]["terms"]] == ["imitation", "contact", "action"]
+    assert cli.main(["export", str(tmp_path / "run")]) == 0
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_comes_along_is_what_was_judged_and_stands_again(name):
+    character = Character.load(name)
+    policy = load_policy(character.policy)
+    kept = json.loads(character.policy.with_suffix(".json").read_text())
+    assert policy.policy_hash == kept["policy_hash"] and len(policy.data) < 1e6
+    body = Body.of(character)
+    (part, *_) = planted(named("punch"))
+    frames = Frames(body, [retargeted(body, of_clip(part.cut(0.0, 6.5)))])
+    task = Avatar(AvatarConfig(character=name, num_envs=2), frames=frames, judged=True)
+    perfect = replace(task.config, latency_s=(0.0, 0.0), jitter=0.0, tracker_noise_m=0.0, gaps_per_s=0.0)
+    found = fly_episodes(policy, Avatar(perfect, frames=frames, judged=True), 6)
+    assert found.success.mean() >= 5 / 6 and not found.fell_back.any()
+    assert np.mean(found.ends["hand_error_m"]) < 0.01 * (kept["hands"] + 4.0)
