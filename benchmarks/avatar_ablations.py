@@ -2,8 +2,8 @@
 
     python benchmarks/avatar_ablations.py [--quick] [--seeds N] [--iterations N] [--clips FOLDER --without NAME ...]
 
-The default learner with one of them off, equally many steps each, judged on stretches of five seconds of the recordings,
-half of them pushed: the mean over seeds, and the worst of them as reference.
+The default learner with one of them off, equally many steps each, judged on stretches of five seconds of recordings, half
+of them pushed: the mean over seeds, and the worst of them as reference.
 """
 
 from __future__ import annotations
@@ -81,7 +81,11 @@ def main() -> None:
         chosen = replace(config, kinematic=kinematic)
         judged = replace(chosen, synthetic=0, mirror=False)
         if args.without:
-            others = {n.removesuffix("_mirrored") for m, n in enumerate(frames.names) if frames.recorded[frames.motion == m][0]}
+            others = {
+                n.removesuffix("_mirrored")
+                for m, n in enumerate(frames.names)
+                if frames.recorded[frames.motion == m][0]
+            }
             judged = replace(judged, without=tuple(sorted(others)))
         perfect = replace(judged, latency_s=(0.0, 0.0), jitter=0.0, tracker_noise_m=0.0, gaps_per_s=0.0)
         asked = Avatar(replace(perfect, num_envs=2), judged=True)

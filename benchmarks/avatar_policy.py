@@ -38,7 +38,7 @@ STANDS, PUSHED, HEAD_CM, HANDS_CM = 90.0, 85.0, 12.0, 8.0
 
 def judged(name: str, clips: Path | None, trained: tuple[str, ...], **trackers: Any) -> Avatar:
     """The recordings of `clips` that were not trained on; without a folder the one that comes along."""
-    where, without = (((str(clips),), trained) if clips else (("punch",), ()))
+    where, without = ((str(clips),), trained) if clips else (("punch",), ())
     config = AvatarConfig(character=name, num_envs=2, clips=where, without=without, synthetic=0, mirror=False)
     return Avatar(replace(config, **trackers), judged=True)
 
@@ -56,9 +56,8 @@ def shares(ends: dict[str, Any]) -> dict[str, float]:
 
 def speed(task: Avatar, policy: LoadedPolicy) -> tuple[float, float]:
     """Control steps per second of one core: many at once, and one by one in Python as `avatar live` does."""
-    from robostack_real.twins.avatar_body import LiveBody
-
     from robostack.runtime.runner import Runner
+    from robostack_real.twins.avatar_body import LiveBody
     from robostack_sim.avatar.retarget import Target
 
     many = task.evaluation(256)

@@ -1,4 +1,4 @@
-"""Claims: a policy of an avatar learns, resumes and exports as any other, and the ones that come along do what is said."""
+"""Claims: a policy of an avatar learns and exports as any other, and those that come along do what is said of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("mink")
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
 from robostack.evaluate.episodes import fly_episodes
 from robostack.export.onnx import load_policy
@@ -21,7 +21,7 @@ from robostack_sim.avatar.body import Body
 from robostack_sim.avatar.character import Character
 from robostack_sim.avatar.config import AvatarConfig
 from robostack_sim.avatar.frames import Frames
-from robostack_sim.avatar.learning import LEARNER
+from robostack_sim.avatar.learning import LEARNER, TERMS
 from robostack_sim.avatar.motion.reading import named
 from robostack_sim.avatar.motions import of_clip, planted, retargeted, synthetic
 from robostack_sim.avatar.task import Avatar
@@ -52,7 +52,9 @@ def test_the_command_line_trains_it_by_its_own_learner(tmp_path, monkeypatch):
     from robostack import cli
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("robostack_sim.avatar.motions.synthetic", lambda k: replace(synthetic(k), poses=synthetic(k).poses[:160]))
+    monkeypatch.setattr(
+        "robostack_sim.avatar.motions.synthetic", lambda k: replace(synthetic(k), poses=synthetic(k).poses[:160])
+    )
     monkeypatch.setattr("robostack.learn.trainer.EVALUATION_ENVS", 4)
     line = (
         "train avatar --character dinosaur --clips --synthetic 1 --num-envs 4 --learner.iterations 2 --learner.steps 4 "
@@ -60,7 +62,7 @@ def test_the_command_line_trains_it_by_its_own_learner(tmp_path, monkeypatch):
     )
     assert cli.main(line.split()) == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["algorithm"] == "ppo" and [t[0] for t in config["learner"]["terms"]] == ["imitation", "contact", "action"]
+    assert config["algorithm"] == "ppo" and [name for name, _ in config["learner"]["terms"]] == [n for n, _ in TERMS]
     assert cli.main(["export", str(tmp_path / "run")]) == 0
 
 

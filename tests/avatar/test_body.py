@@ -84,7 +84,8 @@ def test_led_ahead_a_joint_is_where_it_should_be_and_without_it_is_late():
             before = pose
             mujoco.mj_step(body.model, data, nstep=body.substeps)
         late[ahead] = pose[joint] + 1.5 * CONTROL_DT_S - data.qpos[body.qpos_of[joint]]
-    assert abs(late[True]) < 0.02 < 0.08 < late[False], "1.5 rad/s times lead_s"
+    assert abs(late[True]) < 0.02
+    assert late[False] > 0.08, "1.5 rad/s times lead_s"
 
 
 def test_a_fall_is_a_part_far_off_or_a_head_too_low(body):

@@ -1,4 +1,4 @@
-"""Claims: motions are cut where feet leave their place, wearers of any size lead alike, and nothing is retargeted twice."""
+"""Claims: motions are cut where feet leave their place, wearers of any size lead alike, nothing is retargeted twice."""
 
 from __future__ import annotations
 
@@ -80,8 +80,12 @@ def test_what_was_retargeted_is_kept_and_what_is_damaged_is_made_again(body, tmp
 
 
 def test_mirror_images_come_beside_and_nothing_at_all_is_refused(body, slowly, waving, tmp_path, monkeypatch):
-    monkeypatch.setattr("robostack_sim.avatar.motions.retargeted", lambda body, led: Motion(
-        led.name, np.zeros((len(led.poses), body.model.nq)), np.zeros((len(led.poses), 3, 3)), led.recorded))
+    monkeypatch.setattr(
+        "robostack_sim.avatar.motions.retargeted",
+        lambda body, led: Motion(
+            led.name, np.zeros((len(led.poses), body.model.nq)), np.zeros((len(led.poses), 3, 3)), led.recorded
+        ),
+    )
     assert [m.name for m in motions(body, [slowly], 0, True, tmp_path)] == ["waving", "waving_mirrored"]
     with pytest.raises(MotionError, match=r"no 5 s in which both feet stay"):
         motions(body, [waving], 0, True, tmp_path)
@@ -91,7 +95,9 @@ def test_frames_know_their_motion_their_speed_and_where_they_stand(body):
     still = np.tile(body.pose(body.character.rest), (40, 1))
     rising = still.copy()
     rising[:, 2] += 0.3 * CONTROL_DT_S * np.arange(40)
-    frames = Frames(body, [Motion("a", still, np.zeros((40, 3, 3)), True), Motion("b", rising[:30], np.ones((30, 3, 3)), False)])
+    frames = Frames(
+        body, [Motion("a", still, np.zeros((40, 3, 3)), True), Motion("b", rising[:30], np.ones((30, 3, 3)), False)]
+    )
     assert frames.begin[[0, 39, 40]].tolist() == [0, 0, 40] and frames.last[[0, 39, 40]].tolist() == [39, 39, 69]
     assert frames.qvel[:40] == pytest.approx(0.0) and frames.qvel[40:, 2] == pytest.approx(0.3)
     assert frames.support_m[0] == pytest.approx([body.ahead_m, 0.0], abs=1e-6)

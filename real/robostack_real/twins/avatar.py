@@ -1,5 +1,5 @@
-"""A character that is driven live: a headset's poses -> calibration -> retargeting -> bones out, stage after stage; with
-a body, physics and a policy between the last two.
+"""A character that is driven live: a headset's poses -> calibration -> retargeting -> bones out, stage after stage;
+with a body, physics and a policy between the last two.
 
 Each part is led by `Steady`: what falls silent is held, then stood. Nothing here waits for a headset; a period is a
 period. The time of each stage is kept.

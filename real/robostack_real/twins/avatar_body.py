@@ -1,8 +1,8 @@
 """A driven character in simulated physics: inverse kinematics leads its drives, a policy keeps it on its feet.
 
-The policy acts at its own rate behind its envelope, whatever the headset's. Where it fails its envelope leaves the drives
-to inverse kinematics alone; where the body falls all the same, inverse kinematics is shown for a while, and the body set
-up from there.
+The policy acts at its own rate behind its envelope, whatever the headset's. Where it fails its envelope leaves the
+drives to inverse kinematics alone; where the body falls all the same, inverse kinematics is shown for a while, and the
+body set up from there.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class LiveBody:
         spec, joints = policy.spec, tuple(j.lower() for j in body.joints)
         if spec.task != "avatar" or spec.action_names != joints:
             raise ContractError(
-                f"{policy.policy.origin}: a policy of task {spec.task!r} that drives {len(spec.action_names)} joints from "
-                f"{spec.action_names[0]!r} on; {character.name} has {len(joints)} from {joints[0]!r} on: train one for it, "
-                f"robostack train avatar --character {character.name}"
+                f"{policy.policy.origin}: a policy of task {spec.task!r} that drives {len(spec.action_names)} joints "
+                f"from {spec.action_names[0]!r} on; {character.name} has {len(joints)} from {joints[0]!r} on: train one "
+                f"for it, robostack train avatar --character {character.name}"
             )
         self.falls = 0
         self._controller = Controller(policy, spec)
@@ -60,7 +60,7 @@ class LiveBody:
             return led
         if self._pose is None:
             self._stand(led)
-        tracked = np.array([targets[p].position_m for p in TRACKED]) + [0.0, 0.0, body.lift_m]
+        tracked = np.array([targets[p].position_m + body.up_m for p in TRACKED])
         self._due_s = min(self._due_s + dt_s, MOST_S)
         while self._due_s > 0.5 * body.model.opt.timestep:
             if self._substep % body.substeps == 0:
@@ -85,9 +85,7 @@ class LiveBody:
         body, data = self.body, self._data
         mujoco.mj_forward(body.model, data)
         pose = body.pose(led)[body.qpos_of]
-        seen = body.measured(
-            data.qpos[None], data.qvel[None], data.sensordata[None], tracked.reshape(1, 9), pose[None]
-        )
+        seen = body.measured(data.qpos[None], data.qvel[None], data.sensordata[None], tracked.reshape(1, 9), pose[None])
         samples = {c.name: (seen[c.name][0], 0.0) for c in self._controller.spec.observations}
         offset = self._controller.tick(samples).astype(float)
         data.ctrl[:] = body.drive(pose, pose if self._pose is None else self._pose, offset)

@@ -1,8 +1,8 @@
 """A character's body in simulated physics: its model with PD drives, its soles, and what is measured of it.
 
-Every joint is driven towards an angle, tau = stiffness (q* - q) - damping q', |tau| <= force, as the character says. The
-angles are those of inverse kinematics, ahead by `lead_s` of how they move, plus what a policy adds: without the lead a
-drive whose damping works against every motion is late by damping / stiffness, a tenth of a second in a leg.
+Every joint is driven towards an angle, tau = stiffness (q* - q) - damping q', |tau| <= force, as the character says.
+The angles are those of inverse kinematics, ahead by `lead_s` of how they move, plus what a policy adds: without the lead
+a drive whose damping works against every motion is late by damping / stiffness, a tenth of a second in a leg.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Body:
         joint = model.actuator_trnid[:, 0]
         if model.njnt != model.nu + 1 or sorted(joint) != list(range(1, model.njnt)):
             raise ContractError(
-                f"character {character.name}: {model.nu} drives for {model.njnt - 1} joints; every one needs a position "
-                "actuator in its model, or a line below [[physics.gains]]"
+                f"character {character.name}: {model.nu} drives for {model.njnt - 1} joints; every one needs a "
+                "position actuator in its model, or a line below [[physics.gains]]"
             )
         columns = np.array([
             character.model.joint(model.joint(j).name).qposadr[0] + k
@@ -89,6 +89,11 @@ class Body:
     def lead_s(self) -> np.ndarray:
         """(A,) by which drives are led ahead: what damping holds back, and the control period that is to come."""
         return -self.model.actuator_biasprm[:, 2] / self.model.actuator_gainprm[:, 0] + CONTROL_DT_S
+
+    @property
+    def up_m(self) -> np.ndarray:
+        """(3,) from where a part is in the character's world to where it is in the body's."""
+        return np.array([0.0, 0.0, self.lift_m])
 
     @property
     def substeps(self) -> int:
@@ -122,8 +127,8 @@ class Body:
         return found
 
     def drive(self, pose: np.ndarray, before: np.ndarray, offset: np.ndarray) -> np.ndarray:
-        """(..., A) angles that the drives get: `pose` that is wanted and the one a control period before, led ahead, and
-        `offset` on top."""
+        """(..., A) angles that the drives get: `pose` that is wanted and the one a control period before, led ahead,
+        and `offset` on top."""
         speed = np.clip((pose - before) / CONTROL_DT_S, -FASTEST_RAD_S, FASTEST_RAD_S)
         low, high = self.model.jnt_range[self.model.actuator_trnid[:, 0]].T
         return np.clip(pose + self.lead_s * speed + offset, low - BEYOND_RAD, high + BEYOND_RAD)
@@ -190,7 +195,10 @@ def _spec(character: Character) -> mujoco.MjSpec:
         body.add_site(name=f"{foot}_touch", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[reach] * 3, group=5)
     site, body = mujoco.mjtObj.mjOBJ_SITE, mujoco.mjtObj.mjOBJ_BODY
     wanted = [(kinds.mjSENS_FRAMEPOS, site, p) for p in (*TRACKED, *SOLES)]
-    wanted += [(getattr(kinds, f"mjSENS_{k}"), site, "hips") for k in ("FRAMEXAXIS", "FRAMEZAXIS", "FRAMEANGVEL", "FRAMELINVEL")]
+    wanted += [
+        (getattr(kinds, f"mjSENS_{k}"), site, "hips")
+        for k in ("FRAMEXAXIS", "FRAMEZAXIS", "FRAMEANGVEL", "FRAMELINVEL")
+    ]
     wanted += [(kinds.mjSENS_SUBTREECOM, body, hips), (kinds.mjSENS_SUBTREELINVEL, body, hips)]
     wanted += [(kinds.mjSENS_TOUCH, site, f"{foot}_touch") for foot in SOLES]
     for kind, of, name in wanted:

@@ -28,14 +28,16 @@ def channels(body: Body, kinematic: bool) -> tuple[Channel, ...]:
         return Channel(name=name, shape=(len(elements),), elements=elements, unit=unit, frame=HEADING, low=(-most,),
                        high=(most,), max_age_s=0.2)  # fmt: skip
 
+    def joint(name: str, unit: str, most: float) -> Channel:
+        return Channel(name=name, shape=(n,), elements=named, unit=unit, low=(-most,), high=(most,), max_age_s=0.2)
+
     measured = [
         Channel(name="hips_height", shape=(1,), unit="m", low=(-1.0,), high=(10.0,), max_age_s=0.2),
         ways("hips_axes", ("nose", "up"), "1", 1.1),
         ways("hips_velocity", ("hips",), "m/s", 50.0),
         ways("hips_rate", ("hips",), "rad/s", 200.0),
-        Channel(name="joint_position", shape=(n,), elements=named, unit="rad", low=(-10.0,), high=(10.0,), max_age_s=0.2),
-        Channel(name="joint_velocity", shape=(n,), elements=named, unit="rad/s", low=(-500.0,), high=(500.0,),
-                max_age_s=0.2),
+        joint("joint_position", "rad", 10.0),
+        joint("joint_velocity", "rad/s", 500.0),
         ways("feet_position", SOLES, "m", 10.0),
         ways("com_position", ("com",), "m", 10.0),
         ways("com_velocity", ("com",), "m/s", 50.0),
@@ -43,9 +45,7 @@ def channels(body: Body, kinematic: bool) -> tuple[Channel, ...]:
         ways("tracked_position", TRACKED, "m", 20.0),
     ]  # fmt: skip
     if kinematic:
-        measured.append(
-            Channel(name="target_pose", shape=(n,), elements=named, unit="rad", low=(-10.0,), high=(10.0,), max_age_s=0.2)
-        )
+        measured.append(joint("target_pose", "rad", 10.0))
     hidden = lambda name, size, unit="1": Channel(name=name, shape=(size,), unit=unit, privileged=True)  # noqa: E731
     return (
         *measured,
@@ -74,7 +74,7 @@ def envelope(body: Body) -> Envelope:
 
 
 def features(kinematic: bool) -> tuple[Feature, ...]:
-    """The state, how far head and hands are from where they should be and how these went there, and the pose's error."""
+    """The state, how far head and hands are from where they should be, how these went there, and the pose's error."""
     tracked = Pick("tracked_position")
     found: list[Feature] = [
         *(Scale(Pick(name)) for name in ("hips_height", "hips_axes", "hips_velocity", "hips_rate", "joint_position")),
@@ -91,6 +91,6 @@ def features(kinematic: bool) -> tuple[Feature, ...]:
 
 
 def parameters(config: AvatarConfig) -> tuple[Parameter, ...]:
-    """Which stretch of which motion an episode is, as a share of the way through all of them, and how hard it is pushed:
-    what a curriculum (prioritised level replay, say) may say."""
+    """Which stretch of which motion an episode is, as a share of the way through all of them, and how hard it is
+    pushed: what a curriculum (prioritised level replay, say) may say."""
     return Parameter("start", 0.0, 1.0, "1"), Parameter("push_m_s", 0.0, config.push_m_s or 0.35, "m/s")

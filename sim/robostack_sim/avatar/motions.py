@@ -111,7 +111,7 @@ def synthetic(seed: int, seconds: float = 10.0) -> Led:
 
     head = _ways(random, frames, head_place, 0.35)
     nod = _ways(random, frames, lambda: liveliness * 0.25 * random.normal(size=3), 0.35)
-    head_m = head + [0.0, 0.0, w.head_m]
+    head_m = head + np.array([0.0, 0.0, w.head_m])
     longer = random.uniform(0.85, 1.15)
     arms = {}
     for hand, side in zip(HANDS, (1.0, -1.0), strict=True):
@@ -154,16 +154,15 @@ def retargeted(body: Body, led: Led) -> Motion:
         for _ in range(SETTLE if k == 0 else 1):
             pose = retargeter.solve(targets, CONTROL_DT_S)
         qpos.append(pose)
-        tracked.append([targets[p].position_m for p in TRACKED])
-    lifted = np.array(tracked) + [0.0, 0.0, body.lift_m]
-    return Motion(led.name, body.pose(np.array(qpos)), lifted, led.recorded)
+        tracked.append([targets[p].position_m + body.up_m for p in TRACKED])
+    return Motion(led.name, body.pose(np.array(qpos)), np.array(tracked), led.recorded)
 
 
 def motions(body: Body, clips: Sequence[Clip], made_up: int, mirror: bool, kept: Path | None = None) -> list[Motion]:
     """The planted stretches of the clips, of their mirror images too, and so many made-up motions, retargeted.
 
-    What was retargeted once is read from `kept` (by default ~/.cache/robostack/motions) as long as character, motion and
-    inverse kinematics are the same. Raises MotionError when nothing is left to learn from.
+    What was retargeted once is read from `kept` (by default ~/.cache/robostack/motions) as long as character, motion
+    and inverse kinematics are the same. Raises MotionError when nothing is left to learn from.
     """
     leds = [of_clip(part) for clip in clips for whole in _both(clip, mirror) for part in planted(whole)]
     leds += [synthetic(k) for k in range(made_up)]

@@ -1,14 +1,14 @@
 """Avatar: a character keeps its feet and follows head and hands, in simulated physics.
 
 An episode is a stretch of a motion, from anywhere in it on, begun in the pose and speed that it has there (reference
-state initialisation, DeepMimic). The actor sees the character's own state and three tracked points, late, noisy and with
-gaps; the critic sees the whole retargeted pose, what the soles feel and who pushes. Rewards come as terms for critics of
-their own: imitation, contact, action. MuJoCo steps all environments, each its own data, on `threads` threads.
+state initialisation, DeepMimic). The actor sees the character's own state and three tracked points, late, noisy and
+with gaps; the critic sees the whole retargeted pose, what the soles feel and who pushes. Rewards come as terms for
+critics of their own: imitation, contact, action. MuJoCo steps all environments, each its own data, on `threads` threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,8 +36,8 @@ JUDGED_PUSH_M_S = 0.3
 
 class Avatar(Task):
     """Arrays are of the present episodes: `frame` (num_envs,) of `frames`, `sensed` (num_envs, 35) what
-    `body.Body.model` measures. `judged` tasks ask whole stretches, evenly spread over all motions, and push every second
-    character by JUDGED_PUSH_M_S."""
+    `body.Body.model` measures. `judged` tasks ask whole stretches, evenly spread over all motions, and push every
+    second character by JUDGED_PUSH_M_S."""
 
     name = "avatar"
     Config = AvatarConfig
