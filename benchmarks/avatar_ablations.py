@@ -2,8 +2,8 @@
 
     python benchmarks/avatar_ablations.py [--quick] [--seeds N] [--iterations N] [--clips FOLDER --without NAME ...]
 
-The default learner with one of them off, equally many steps each, judged on stretches of five seconds of recordings, half
-of them pushed: the mean over seeds, and the worst of them as reference.
+The default learner with one of them off, equally many steps each, judged on stretches of five seconds of recordings,
+half of them pushed: the mean over seeds, and the worst of them as reference.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ class LiveBody:
         if spec.task != "avatar" or spec.action_names != joints:
             raise ContractError(
                 f"{policy.policy.origin}: a policy of task {spec.task!r} that drives {len(spec.action_names)} joints "
-                f"from {spec.action_names[0]!r} on; {character.name} has {len(joints)} from {joints[0]!r} on: train one "
-                f"for it, robostack train avatar --character {character.name}"
+                f"from {spec.action_names[0]!r} on; {character.name} has {len(joints)} from {joints[0]!r} on: train "
+                f"one for it, robostack train avatar --character {character.name}"
             )
         self.falls = 0
         self._controller = Controller(policy, spec)

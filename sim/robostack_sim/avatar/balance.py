@@ -1,8 +1,8 @@
 """Standing without a policy: inverse kinematics alone, or with a feedback of four gains, as baselines.
 
 The feedback moves ankles and hips against the capture point, where a foot would have to be to come to rest (Pratt et
-al. 2006), xi = com + com' / omega with omega^2 = g / height: each joint by how its turning takes the centre of mass over
-a foot that stands, dq = -gain J^T (xi - middle of the soles) / |J|^2, gains for ankles and hips, ahead and sideways.
+al. 2006), xi = com + com' / omega with omega^2 = g / height: each joint by how its turning takes the centre of mass
+over a foot that stands, dq = -gain J^T (xi - middle of the soles) / |J|^2, gains for ankles and hips, ahead and sideways.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Gains = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Feedback:
-    """`act` gives the drives' offsets; gains of the ankles ahead and sideways, and of the hips. All zero: no feedback."""
+    """`act` gives offsets of drives; gains of the ankles ahead and sideways, and of the hips. All zero: no feedback."""
 
     gains: Gains
     jacobian: np.ndarray

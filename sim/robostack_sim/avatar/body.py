@@ -1,8 +1,8 @@
 """A character's body in simulated physics: its model with PD drives, its soles, and what is measured of it.
 
 Every joint is driven towards an angle, tau = stiffness (q* - q) - damping q', |tau| <= force, as the character says.
-The angles are those of inverse kinematics, ahead by `lead_s` of how they move, plus what a policy adds: without the lead
-a drive whose damping works against every motion is late by damping / stiffness, a tenth of a second in a leg.
+The angles are those of inverse kinematics, ahead by `lead_s` of how they move, plus what a policy adds: without the
+lead a drive whose damping works against every motion is late by damping / stiffness, a tenth of a second in a leg.
 """
 
 from __future__ import annotations

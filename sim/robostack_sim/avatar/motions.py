@@ -105,9 +105,14 @@ def synthetic(seed: int, seconds: float = 10.0) -> Led:
         place = np.array([random.uniform(-0.15, 0.15), side * random.uniform(-0.02, 0.16), 0.0])
         stance[foot] = place, about_up(side * random.uniform(-0.1, 0.5))
 
+    wide = max(float(np.linalg.norm(place)) for place, _ in stance.values())
+
     def head_place() -> np.ndarray:
-        down = -abs(random.normal()) * 0.15 - 0.02
-        return liveliness * np.array([random.uniform(-0.12, 0.3), random.uniform(-0.2, 0.2), down])
+        """Away from where it stands, no higher than over the feet on stretched legs."""
+        x, y, down = liveliness * np.array(
+            [random.uniform(-0.12, 0.3), random.uniform(-0.2, 0.2), -abs(random.normal()) * 0.15 - 0.02]
+        )
+        return np.array([x, y, down + np.sqrt(w.head_m**2 - x**2 - y**2 - wide**2) - w.head_m])
 
     head = _ways(random, frames, head_place, 0.35)
     nod = _ways(random, frames, lambda: liveliness * 0.25 * random.normal(size=3), 0.35)
@@ -184,7 +189,7 @@ def _settings(body: Body) -> str:
     """What of the retargeting a motion depends on."""
     r, c = retarget, body.character
     return repr((
-        r.ITERATIONS, r.REACH, r.COSTS, r.BALANCE_COST, r.POSTURE_COST, r.FASTEST_RAD_S, c.head_scale, c.hand_scale,
+        r.ITERATIONS, r.REACH, r.COSTS, r.BALANCE_COST, r.POSTURE_COST, r.IDLE_COST, r.FASTEST_RAD_S, c.head_scale, c.hand_scale,
         c.rest.tolist(), body.ahead_m, body.lift_m, body.joints,
     ))  # fmt: skip
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import mink
+import mujoco
 import numpy as np
 
 from robostack import quaternion as quat
@@ -28,8 +29,9 @@ COSTS: dict[str, tuple[float, float]] = {
     "left_foot": (10.0, 0.2), "right_foot": (10.0, 0.2),
 }  # fmt: skip
 """of a metre and of a radian off: places come first, and turns as far as they leave room"""
-BALANCE_COST, POSTURE_COST = 0.5, 0.02
-"""of a metre of the centre of mass off the middle of the feet, and of a radian off rest: where there is a choice"""
+BALANCE_COST, POSTURE_COST, IDLE_COST = 0.5, 0.02, 0.2
+"""of a metre of the centre of mass off the middle of the feet, and of a radian off rest: where there is a choice; of
+joints that carry nothing that is led, a tail's, more, or it would be bent through the floor for the balance"""
 FASTEST_RAD_S = 20.0
 """of a joint, as an elbow in a punch"""
 
@@ -54,7 +56,7 @@ class Retargeter:
             part: mink.FrameTask(part, "site", position_cost=p, orientation_cost=o, lm_damping=1e-3)
             for part, (p, o) in COSTS.items()
         }
-        self._posture = mink.PostureTask(character.model, cost=POSTURE_COST)
+        self._posture = mink.PostureTask(character.model, cost=_posture_cost(character.model))
         self._posture.set_target(character.rest)
         self._balance = mink.ComTask(cost=np.array([BALANCE_COST, BALANCE_COST, 0.0]))
         hinges = {character.model.joint(j).name: FASTEST_RAD_S / ITERATIONS for j in range(1, character.model.njnt)}
@@ -114,6 +116,17 @@ class Retargeter:
         """How far each part is from where it is led."""
         data = self._configuration.data
         return {p: float(np.linalg.norm(data.site(p).xpos - t.position_m)) for p, t in targets.items()}
+
+
+def _posture_cost(model: mujoco.MjModel) -> np.ndarray:
+    """(nv,)"""
+    carries = set()
+    for part in COSTS:
+        body = int(model.site(part).bodyid[0])
+        while body not in carries:
+            carries.add(body)
+            body = int(model.body_parentid[body])
+    return np.array([POSTURE_COST if int(b) in carries else IDLE_COST for b in model.dof_bodyid])
 
 
 def _chain(character: Character, hand: str) -> list[int]:

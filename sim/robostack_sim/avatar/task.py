@@ -3,7 +3,7 @@
 An episode is a stretch of a motion, from anywhere in it on, begun in the pose and speed that it has there (reference
 state initialisation, DeepMimic). The actor sees the character's own state and three tracked points, late, noisy and
 with gaps; the critic sees the whole retargeted pose, what the soles feel and who pushes. Rewards come as terms for
-critics of their own: imitation, contact, action. MuJoCo steps all environments, each its own data, on `threads` threads.
+critics of their own: imitation, contact, action. MuJoCo steps all environments on `threads` threads.
 """
 
 from __future__ import annotations
