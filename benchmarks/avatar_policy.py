@@ -103,23 +103,26 @@ def of_character(
     name: str, path: Path, task: Avatar, with_headset: Avatar, episodes: int, tries: int, keep: bool
 ) -> list[dict[str, Any]]:
     policy = load_policy(path)
-    found = shares(fly_episodes(policy, task, episodes).ends)
+    ends = fly_episodes(policy, task, episodes).ends
+    found, clips = shares(ends), np.array(task.judged_motions(episodes))
     worn = shares(fly_episodes(policy, with_headset, episodes).ends)
     alone = shares(ends_of(Feedback.of(task.body).act, task, episodes))
     fed = shares(ends_of(tuned(task, min(episodes, 32), tries).act, task, episodes))
     at_once, one_by_one = speed(task, policy)
     if keep:
-        about = {"policy_hash": policy.policy_hash, "clips": sorted(set(task.frames.names)), "episodes": episodes}
+        about = {"policy_hash": policy.policy_hash, "clips": sorted(set(clips)), "episodes": episodes}
         kept = {**about, **found}
         path.with_suffix(".json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    seen = ", ".join(sorted(set(task.frames.names)))
+    each = {c: shares({k: v[clips == c] for k, v in ends.items()}) for c in sorted(set(clips))}
     after = f"pushed by {JUDGED_PUSH_M_S:g} m/s every 2 s"
-    unseen = "trained on" if "punch" in task.config.clips else "never trained on"
+    kind = "trained on" if "punch" in task.config.clips else "never trained on"
     return [
-        row(f"{name}: stands 5 s, clips {unseen}: {seen}", found["stands"], "%", STANDS, better="higher",
+        row(f"{name}: stands 5 s, clips {kind}: {', '.join(each)}", found["stands"], "%", STANDS, better="higher",
             reference="inverse kinematics alone", reference_value=alone["stands"]),
         row(f"{name}: the same, {after}", found["pushed"], "%", PUSHED, better="higher",
             reference="four-gain feedback", reference_value=fed["pushed"]),
+        *(row(f"{name}: of clip {c} alone", f["stands"], "%", better="higher", reference="pushed",
+              reference_value=f["pushed"]) for c, f in each.items()),
         row(f"{name}: the four-gain feedback stands 5 s", fed["stands"], "%", better="higher"),
         row(f"{name}: head off, mean", found["head"], "cm", HEAD_CM),
         row(f"{name}: hands off, mean", found["hands"], "cm", HANDS_CM),

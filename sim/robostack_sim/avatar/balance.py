@@ -2,7 +2,7 @@
 
 The feedback moves ankles and hips against the capture point, where a foot would have to be to come to rest (Pratt et
 al. 2006), xi = com + com' / omega with omega^2 = g / height: each joint by how its turning takes the centre of mass
-over a foot that stands, dq = -gain J^T (xi - middle of the soles) / |J|^2, gains for ankles and hips, ahead and sideways.
+over a foot that stands, dq = -gain J^T (xi - middle of the soles) / |J|^2; gains for ankles, for hips, ahead, sideways.
 """
 
 from __future__ import annotations

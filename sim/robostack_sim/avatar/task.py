@@ -104,9 +104,8 @@ class Avatar(Task):
         low, high = (s / CONTROL_DT_S for s in c.latency_s)
         lag = np.floor(low + lag * (high - low + 1.0)).clip(max=np.floor(high)).astype(int)
         if self.judged:
-            k = np.arange(n)
-            share, push = (k + 0.5) / n, np.where(k % 2, JUDGED_PUSH_M_S * (c.push_m_s > 0.0), 0.0)
-        frame = self._starts[(share * len(self._starts)).astype(int).clip(max=len(self._starts) - 1)]
+            share, push = _evenly(n), np.where(np.arange(n) % 2, JUDGED_PUSH_M_S * (c.push_m_s > 0.0), 0.0)
+        frame = self._begins(share)
         for kept, new in ((self.frame, frame), (self.push, push), (self.lag, lag)):
             kept[ids] = new[ids]
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
@@ -119,6 +118,14 @@ class Avatar(Task):
         self.episode_length_buf[ids] = 0
         self._look(mask, np.maximum(self.frame - 1, self.frames.begin[self.frame]))
         self._look(mask, self.frame)
+
+    def _begins(self, share: np.ndarray) -> np.ndarray:
+        """Frames, by their share of the way through all that an episode may begin at."""
+        return self._starts[(share * len(self._starts)).astype(int).clip(max=len(self._starts) - 1)]
+
+    def judged_motions(self, episodes: int) -> list[str]:
+        """Names of the motions of so many judged episodes, in their order."""
+        return [self.frames.names[k] for k in self.frames.motion[self._begins(_evenly(episodes))]]
 
     def _uniform(self, *shape: int) -> np.ndarray:
         return torch.rand(*shape, generator=self._generator, dtype=torch.float64).numpy()
@@ -280,3 +287,7 @@ class Avatar(Task):
         self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL)
         self.episode_length_buf.copy_(kept["episode_length_buf"])
         self._generator.set_state(kept["generator"])
+
+
+def _evenly(n: int) -> np.ndarray:
+    return (np.arange(n) + 0.5) / n
