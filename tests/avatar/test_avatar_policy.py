@@ -48,7 +48,7 @@ def test_every_reward_term_has_a_critic_and_the_file_is_the_policy(tmp_path):
     assert action == pytest.approx(ours.detach().numpy(), abs=1e-4)
 
 
-def test_the_command_line_trains_it_by_its_own_learner(tmp_path, monkeypatch):
+def test_a_teacher_that_sees_all_is_trained_by_the_tasks_own_learner_and_its_student_is_exported(tmp_path, monkeypatch):
     from robostack import cli
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -56,14 +56,18 @@ def test_the_command_line_trains_it_by_its_own_learner(tmp_path, monkeypatch):
         "robostack_sim.avatar.motions.synthetic", lambda k: replace(synthetic(k), poses=synthetic(k).poses[:160])
     )
     monkeypatch.setattr("robostack.learn.trainer.EVALUATION_ENVS", 4)
+    teacher, student = tmp_path / "teacher", tmp_path / "student"
     line = (
         "train avatar --character dinosaur --clips --synthetic 1 --num-envs 4 --learner.iterations 2 --learner.steps 4 "
-        f"--learner.minibatches 2 --run-folder {tmp_path / 'run'}"
+        f"--learner.minibatches 2 --learner.actor.hidden 16 --learner.actor.privileged --run-folder {teacher}"
     )
     assert cli.main(line.split()) == 0
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config = json.loads((teacher / "config.json").read_text())
     assert config["algorithm"] == "ppo" and [name for name, _ in config["learner"]["terms"]] == [n for n, _ in TERMS]
-    assert cli.main(["export", str(tmp_path / "run")]) == 0
+    line = f"distill {teacher} --learner.iterations 2 --learner.horizon 4 --student.hidden 16 --run-folder {student}"
+    assert cli.main(line.split()) == 0 and cli.main(["export", str(student)]) == 0
+    seen = {c.name for c in load_policy(student / "exported" / "policy.onnx").spec.observations}
+    assert "tracked_position" in seen and "reference_pose" not in seen
 
 
 @pytest.mark.parametrize("name", SHIPPED)
