@@ -51,7 +51,7 @@ def test_a_wearer_of_another_size_leads_alike(body, slowly, size):
     )
     ours, theirs = (retargeted(body, replace(of_clip(c), poses=of_clip(c).poses[:60])) for c in (slowly, other))
     assert np.abs(ours.tracked_m - theirs.tracked_m).max() < 0.01
-    assert np.abs(ours.qpos - theirs.qpos).max() < 0.05
+    assert np.abs(ours.qpos - theirs.qpos).max() < 0.15
 
 
 def test_what_is_made_up_is_the_same_each_time_smooth_and_within_reach():

@@ -63,10 +63,11 @@ class Body:
             raise ContractError(f"character {character.name}: MuJoCo refuses its body: {error}") from error
         model.actuator_ctrllimited[:] = 0
         joint = model.actuator_trnid[:, 0]
-        if model.njnt != model.nu + 1 or sorted(joint) != list(range(1, model.njnt)):
+        leads = np.array_equal(model.actuator_biasprm[:, 1], -model.actuator_gainprm[:, 0])  # not a motor's
+        if sorted(joint) != list(range(1, model.njnt)) or not leads:
             raise ContractError(
-                f"character {character.name}: {model.nu} drives for {model.njnt - 1} joints; every one needs a "
-                "position actuator in its model, or a line below [[physics.gains]]"
+                f"character {character.name}: {model.nu} actuators for {model.njnt - 1} joints; every one "
+                "needs a position actuator in its model, or a line below [[physics.gains]]"
             )
         columns = np.array([
             character.model.joint(model.joint(j).name).qposadr[0] + k
@@ -87,8 +88,9 @@ class Body:
 
     @property
     def lead_s(self) -> np.ndarray:
-        """(A,) by which drives are led ahead: what damping holds back, and the control period that is to come."""
-        return -self.model.actuator_biasprm[:, 2] / self.model.actuator_gainprm[:, 0] + CONTROL_DT_S
+        """(A,) by which drives are led ahead: what damping holds back, and half the control period that an angle holds
+        for, so that a joint is right at its end."""
+        return -self.model.actuator_biasprm[:, 2] / self.model.actuator_gainprm[:, 0] + 0.5 * CONTROL_DT_S
 
     @property
     def up_m(self) -> np.ndarray:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -213,7 +214,7 @@ def _read(path: Path, led: Led, body: Body) -> Motion | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = Motion(led.name, file["qpos"].astype(float), file["tracked_m"].astype(float), led.recorded)
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, ValueError, BadZipFile):
         return None
     return found if found.qpos.shape == (len(led.poses), body.model.nq) else None
 
