@@ -101,7 +101,7 @@ class LiveAvatar:
 
     def _start(self, calibration: Calibration) -> None:
         self.calibration = calibration
-        self._retargeter = Retargeter(self.character, calibration.wearer, self.body.body.ahead_m if self.body else 0.0)
+        self._retargeter = Retargeter(self.character, calibration.wearer, self.body.body.ahead_m if self.body else None)
         self._steady = {p: Steady(stand) for p, stand in _standing(calibration.wearer).items()}
 
     def _bones(self) -> tuple[PoseValue, Mapping[str, PoseValue]]:

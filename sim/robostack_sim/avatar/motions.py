@@ -31,8 +31,8 @@ VERSION = 1
 PLANTED_M = 0.2
 """an ankle that stays in a box of this size is planted"""
 SHORTEST_S = 5.0
-SETTLE = 40
-"""solutions of the first frame, which is far from rest"""
+SOLUTIONS, SETTLE = 2, 80
+"""of a frame, as many as a headset's 72 Hz would have, and of the first one, which is far from rest"""
 SYNTHETIC = Wearer(head_m=1.5, shoulder_m=1.33, arm_m=0.52, width_m=0.34)
 Poses = Mapping[str, PoseValue]
 
@@ -85,15 +85,18 @@ def planted(clip: Clip) -> list[Clip]:
 
 
 def of_clip(clip: Clip) -> Led:
-    """Head and hands as they went; feet flat on the floor, at the median of where they were."""
+    """Head and hands as they went, seen from below the head as a calibration does; feet flat on the floor, at the median
+    of where they were."""
     reference = Reference(clip, 1.0 / CONTROL_DT_S)
     frames = list(reference)
+    rest, parts = clip.skeleton.rest_m()[:, 0], reference.parts
+    before = {p: np.array([rest[parts[p]] - rest[0], 0.0, 0.0]) for p in ("head", "left_foot", "right_foot")}
     stance: dict[str, PoseValue] = {}
     for foot in ("left_foot", "right_foot"):
-        place = np.median([f[foot][0] for f in frames], axis=0) * [1.0, 1.0, 0.0]
+        place = (np.median([f[foot][0] for f in frames], axis=0) - before[foot]) * [1.0, 1.0, 0.0]
         yaw = float(np.median(np.unwrap([float(quat.yaw(f[foot][1])) for f in frames])))
         stance[foot] = place, about_up(yaw)
-    poses = tuple({**{p: f[p] for p in TRACKED}, **stance} for f in frames)
+    poses = tuple({**{p: (f[p][0] - before["head"], f[p][1]) for p in TRACKED}, **stance} for f in frames)
     return Led(clip.name, reference.wearer, poses, recorded=True)
 
 
@@ -157,8 +160,8 @@ def retargeted(body: Body, led: Led) -> Motion:
     qpos, tracked = [], []
     for k, poses in enumerate(led.poses):
         targets = retargeter.targets(poses)
-        for _ in range(SETTLE if k == 0 else 1):
-            pose = retargeter.solve(targets, CONTROL_DT_S)
+        for _ in range(SETTLE if k == 0 else SOLUTIONS):
+            pose = retargeter.solve(targets, CONTROL_DT_S / SOLUTIONS)
         qpos.append(pose)
         tracked.append([targets[p].position_m + body.up_m for p in TRACKED])
     return Motion(led.name, body.pose(np.array(qpos)), np.array(tracked), led.recorded)
@@ -190,7 +193,7 @@ def _settings(body: Body) -> str:
     """What of the retargeting a motion depends on."""
     r, c = retarget, body.character
     return repr((
-        r.ITERATIONS, r.REACH, r.COSTS, r.BALANCE_COST, r.POSTURE_COST, r.IDLE_COST, r.FASTEST_RAD_S, c.head_scale,
+        r.ITERATIONS, r.REACH, r.COSTS, r.BALANCE_COST, r.POSTURE_COST, r.IDLE_COST, r.STANDING_COSTS, r.FASTEST_RAD_S, c.head_scale,
         c.hand_scale, c.rest.tolist(), body.ahead_m, body.lift_m, body.joints,
     ))  # fmt: skip
 

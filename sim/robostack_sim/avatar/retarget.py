@@ -32,6 +32,8 @@ COSTS: dict[str, tuple[float, float]] = {
 BALANCE_COST, POSTURE_COST, IDLE_COST = 0.5, 0.02, 0.2
 """of a metre of the centre of mass off the middle of the feet, and of a radian off rest: where there is a choice; of
 joints that carry nothing that is led, a tail's, more, or it would be bent through the floor for the balance"""
+STANDING_COSTS = 0.6, 1.0
+"""of a radian of a sole, and a metre of the centre of mass, where the pose is one to stand in"""
 FASTEST_RAD_S = 20.0
 """of a joint, as an elbow in a punch"""
 
@@ -48,17 +50,21 @@ class Target:
 class Retargeter:
     """`solve` a frame after the other. `qpos` is the newest pose."""
 
-    def __init__(self, character: Character, wearer: Wearer, ahead_m: float = 0.0) -> None:
-        """The centre of mass is led `ahead_m` before the led points of the feet."""
-        self.character, self.wearer, self._ahead = character, wearer, np.array([ahead_m, 0.0, 0.0])
+    def __init__(self, character: Character, wearer: Wearer, ahead_m: float | None = None) -> None:
+        """With `ahead_m` the pose is one to stand in: soles flat, the centre of mass so far before the led points of
+        the feet."""
+        self.character, self.wearer, self._ahead = character, wearer, np.array([ahead_m or 0.0, 0.0, 0.0])
+        sole, balance = (None, BALANCE_COST) if ahead_m is None else STANDING_COSTS
         self._configuration = mink.Configuration(character.model, q=character.rest)
         self._tasks = {
-            part: mink.FrameTask(part, "site", position_cost=p, orientation_cost=o, lm_damping=1e-3)
+            part: mink.FrameTask(
+                part, "site", position_cost=p, orientation_cost=sole if sole and "foot" in part else o, lm_damping=1e-3
+            )
             for part, (p, o) in COSTS.items()
         }
         self._posture = mink.PostureTask(character.model, cost=_posture_cost(character.model))
         self._posture.set_target(character.rest)
-        self._balance = mink.ComTask(cost=np.array([BALANCE_COST, BALANCE_COST, 0.0]))
+        self._balance = mink.ComTask(cost=np.array([balance, balance, 0.0]))
         hinges = {character.model.joint(j).name: FASTEST_RAD_S / ITERATIONS for j in range(1, character.model.njnt)}
         self._limits = [mink.ConfigurationLimit(character.model), mink.VelocityLimit(character.model, hinges)]
         rest = character.rest_m
