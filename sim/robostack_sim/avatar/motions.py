@@ -193,7 +193,7 @@ def _settings(body: Body) -> str:
     """What of the retargeting a motion depends on."""
     r, c = retarget, body.character
     return repr((
-        r.ITERATIONS, r.REACH, r.COSTS, r.BALANCE_COST, r.POSTURE_COST, r.IDLE_COST, r.STANDING_COSTS, r.FASTEST_RAD_S, c.head_scale,
+        r.ITERATIONS, r.REACH, r.COSTS, r.BALANCE_COST, r.POSTURE_COST, r.IDLE_COST, r.STANDING_COSTS, r.STANDING_DAMPING, r.FASTEST_RAD_S, c.head_scale,
         c.hand_scale, c.rest.tolist(), body.ahead_m, body.lift_m, body.joints,
     ))  # fmt: skip
 

@@ -34,6 +34,8 @@ BALANCE_COST, POSTURE_COST, IDLE_COST = 0.5, 0.02, 0.2
 joints that carry nothing that is led, a tail's, more, or it would be bent through the floor for the balance"""
 STANDING_COSTS = 0.6, 1.0
 """of a radian of a sole, and a metre of the centre of mass, where the pose is one to stand in"""
+STANDING_DAMPING = 5e-3
+"""of a solution: where there is a choice joints do not tremble"""
 FASTEST_RAD_S = 20.0
 """of a joint, as an elbow in a punch"""
 
@@ -55,6 +57,7 @@ class Retargeter:
         the feet."""
         self.character, self.wearer, self._ahead = character, wearer, np.array([ahead_m or 0.0, 0.0, 0.0])
         sole, balance = (None, BALANCE_COST) if ahead_m is None else STANDING_COSTS
+        self._damping = 1e-12 if ahead_m is None else STANDING_DAMPING
         self._configuration = mink.Configuration(character.model, q=character.rest)
         self._tasks = {
             part: mink.FrameTask(
@@ -113,7 +116,7 @@ class Retargeter:
         for _ in range(ITERATIONS):
             velocity = mink.solve_ik(
                 self._configuration, [*self._tasks.values(), self._balance, self._posture], dt_s, "daqp",
-                limits=self._limits,
+                damping=self._damping, limits=self._limits,
             )  # fmt: skip
             self._configuration.integrate_inplace(velocity, dt_s)
         return self.qpos
