@@ -1,8 +1,8 @@
 """A character's body in simulated physics: its model with PD drives, its soles, and what is measured of it.
 
 Every joint is driven towards an angle, tau = stiffness (q* - q) - damping q', |tau| <= force, as the character says.
-The angles are those of inverse kinematics, ahead by `lead_s` of how they move, plus what a policy adds: without the
-lead a drive whose damping works against every motion is late by damping / stiffness, a tenth of a second in a leg.
+The angles are those of inverse kinematics, an arm's ahead by `lead_s` of how they move, plus what a policy adds:
+without the lead a drive whose damping works against every motion is late by damping / stiffness, a tenth of a second.
 """
 
 from __future__ import annotations
@@ -88,9 +88,10 @@ class Body:
 
     @property
     def lead_s(self) -> np.ndarray:
-        """(A,) by which drives are led ahead: what damping holds back, and half the control period that an angle holds
-        for, so that a joint is right at its end."""
-        return -self.model.actuator_biasprm[:, 2] / self.model.actuator_gainprm[:, 0] + 0.5 * CONTROL_DT_S
+        """(A,) by which an arm's drives are led ahead: what damping holds back, and half the control period that an
+        angle holds for, so that a joint is right at its end. Legs and trunk are not: a tremble would shake the body."""
+        ahead = -self.model.actuator_biasprm[:, 2] / self.model.actuator_gainprm[:, 0] + 0.5 * CONTROL_DT_S
+        return np.where(np.isin(np.arange(len(ahead)), np.concatenate(self.arms)), ahead, 0.0)
 
     @property
     def up_m(self) -> np.ndarray:

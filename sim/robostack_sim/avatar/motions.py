@@ -85,8 +85,8 @@ def planted(clip: Clip) -> list[Clip]:
 
 
 def of_clip(clip: Clip) -> Led:
-    """Head and hands as they went, seen from below the head as a calibration does; feet flat on the floor, at the median
-    of where they were."""
+    """Head and hands as they went, seen from below the head as a calibration does; feet flat on the floor, at the
+    median of where they were."""
     reference = Reference(clip, 1.0 / CONTROL_DT_S)
     frames = list(reference)
     rest, parts = clip.skeleton.rest_m()[:, 0], reference.parts
@@ -192,10 +192,10 @@ def _both(clip: Clip, mirror: bool) -> tuple[Clip, ...]:
 def _settings(body: Body) -> str:
     """What of the retargeting a motion depends on."""
     r, c = retarget, body.character
-    return repr((
-        r.ITERATIONS, r.REACH, r.COSTS, r.BALANCE_COST, r.POSTURE_COST, r.IDLE_COST, r.STANDING_COSTS, r.STANDING_DAMPING, r.FASTEST_RAD_S, c.head_scale,
-        c.hand_scale, c.rest.tolist(), body.ahead_m, body.lift_m, body.joints,
-    ))  # fmt: skip
+    costs = r.COSTS, r.BALANCE_COST, r.POSTURE_COST, r.IDLE_COST, r.STANDING_COSTS, r.STANDING_DAMPING
+    how = r.ITERATIONS, SOLUTIONS, SETTLE, r.REACH, r.FASTEST_RAD_S, r.CROUCH
+    what = c.head_scale, c.hand_scale, c.rest.tolist(), body.ahead_m, body.lift_m, body.joints
+    return repr((costs, how, what))
 
 
 def _name(ours: bytes, led: Led) -> str:

@@ -32,10 +32,11 @@ COSTS: dict[str, tuple[float, float]] = {
 BALANCE_COST, POSTURE_COST, IDLE_COST = 0.5, 0.02, 0.2
 """of a metre of the centre of mass off the middle of the feet, and of a radian off rest: where there is a choice; of
 joints that carry nothing that is led, a tail's, more, or it would be bent through the floor for the balance"""
-STANDING_COSTS = 0.6, 1.0
+STANDING_COSTS = 2.0, 5.0
 """of a radian of a sole, and a metre of the centre of mass, where the pose is one to stand in"""
-STANDING_DAMPING = 5e-3
-"""of a solution: where there is a choice joints do not tremble"""
+STANDING_DAMPING, CROUCH = 0.05, 0.025
+"""of a solution, so that joints do not tremble where there is a choice; and of the head's height that it stands lower:
+stretched legs leave no choice of where the centre of mass is"""
 FASTEST_RAD_S = 20.0
 """of a joint, as an elbow in a punch"""
 
@@ -53,11 +54,11 @@ class Retargeter:
     """`solve` a frame after the other. `qpos` is the newest pose."""
 
     def __init__(self, character: Character, wearer: Wearer, ahead_m: float | None = None) -> None:
-        """With `ahead_m` the pose is one to stand in: soles flat, the centre of mass so far before the led points of
-        the feet."""
+        """With `ahead_m` the pose is one to stand in: soles flat, knees a little bent, the centre of mass so far
+        before the led points of the feet."""
         self.character, self.wearer, self._ahead = character, wearer, np.array([ahead_m or 0.0, 0.0, 0.0])
         sole, balance = (None, BALANCE_COST) if ahead_m is None else STANDING_COSTS
-        self._damping = 1e-12 if ahead_m is None else STANDING_DAMPING
+        self._damping, crouch = (1e-12, 0.0) if ahead_m is None else (STANDING_DAMPING, CROUCH)
         self._configuration = mink.Configuration(character.model, q=character.rest)
         self._tasks = {
             part: mink.FrameTask(
@@ -72,6 +73,7 @@ class Retargeter:
         self._limits = [mink.ConfigurationLimit(character.model), mink.VelocityLimit(character.model, hinges)]
         rest = character.rest_m
         self._size = rest["head"][2] / wearer.head_m
+        self._stands_m = rest["head"] * [1.0, 1.0, 1.0 - crouch]
         self._arms = {hand: _arm_m(character, hand) for hand in HANDS}
         self._shoulders = {hand: _shoulder_m(character, hand) for hand in self._arms}
 
@@ -93,7 +95,7 @@ class Retargeter:
         head_m, head_turn = poses["head"]
         head = quat.rotate(back, head_m - middle)
         away = head - np.array([0.0, 0.0, w.head_m])
-        head_local = rest["head"] + self.character.head_scale * self._size * away
+        head_local = self._stands_m + self.character.head_scale * self._size * away
         found = {"head": led(head_local, head_turn)}
         for hand, side in zip(HANDS, (1.0, -1.0), strict=True):
             hand_m, hand_turn = poses[hand]
