@@ -94,8 +94,9 @@ def main() -> None:
         path = args.policies / f"{name}.onnx" if args.policies else Character.load(name).folder / "policy.onnx"
         if not path.exists():
             continue
-        tasks = [judged(name, args.clips, tuple(args.trained), **t) for t in (PERFECT, HEADSET)]
-        rows += of_character(name, path, *tasks, episodes, tries, keep=not (args.quick or args.policies))
+        perfect, headset = (judged(name, args.clips, tuple(args.trained), **t) for t in (PERFECT, HEADSET))
+        keep = not (args.quick or args.policies)
+        rows += of_character(name, path, perfect, headset, episodes, tries, keep)
     write("avatar_policy", rows, args.out)
 
 

@@ -21,7 +21,8 @@ def ends_of(act: Act, task: Avatar, episodes: int) -> dict[str, Any]:
     it."""
     plant = task.evaluation(episodes)
     obs, _ = plant.reset(0)
-    running, found = np.ones(episodes, bool), {}
+    running = np.ones(episodes, bool)
+    found: dict[str, Any] = {}
     for _ in range(plant.max_episode_length):
         seen = {name: value.numpy().astype(float) for name, value in obs.items()}
         obs, _, terminated, truncated, extras = plant.step(torch.from_numpy(act(seen)))
