@@ -13,7 +13,7 @@ LEARNER = PPO(
     learning_rate=5e-4,
     critic_learning_rate=5e-4,
     gamma=0.98,
-    std=0.06,
+    std=0.08,
     terms=TERMS,
     actor=ActorConfig(hidden=(256, 128)),
     critic=CriticConfig(hidden=(256, 128)),

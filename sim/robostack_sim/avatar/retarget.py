@@ -32,9 +32,9 @@ COSTS: dict[str, tuple[float, float]] = {
 BALANCE_COST, POSTURE_COST, IDLE_COST = 0.5, 0.02, 0.2
 """of a metre of the centre of mass off the middle of the feet, and of a radian off rest: where there is a choice; of
 joints that carry nothing that is led, a tail's, more, or it would be bent through the floor for the balance"""
-STANDING_COSTS = 2.0, 5.0
+STANDING_COSTS = 2.0, 1.5
 """of a radian of a sole, and a metre of the centre of mass, where the pose is one to stand in"""
-STANDING_DAMPING, CROUCH = 0.05, 0.025
+STANDING_DAMPING, CROUCH = 0.15, 0.025
 """of a solution, so that joints do not tremble where there is a choice; and of the head's height that it stands lower:
 stretched legs leave no choice of where the centre of mass is"""
 FASTEST_RAD_S = 20.0
