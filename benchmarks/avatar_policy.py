@@ -4,7 +4,7 @@
 
 Stretches of five seconds, evenly spread over the planted parts of the clips in FOLDER but those trained on (without a
 folder: of the one that comes along, which was trained on), flown by the file in ONNX Runtime behind its envelope; every
-second one is pushed. A character that has no policy has none flown. Beside it, on the same stretches, inverse kinematics
+second one is pushed. A character without a policy has none flown. Beside it, on the same stretches, inverse kinematics
 alone, and with a balance feedback whose four gains are the best of a random search on 32 of them. What is off is a mean
 over the stretch.
 Writes policy.json beside each policy, which the tests hold the file to.

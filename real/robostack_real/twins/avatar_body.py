@@ -84,9 +84,10 @@ class LiveBody:
     def _control(self, led: np.ndarray, tracked: np.ndarray) -> None:
         body, data = self.body, self._data
         mujoco.mj_forward(body.model, data)
-        pose = body.pose(led)[body.qpos_of]
+        wanted = body.pose(led)
+        pose = wanted[body.qpos_of]
         seen = body.measured(data.qpos[None], data.qvel[None], data.sensordata[None], tracked.reshape(1, 9), pose[None])
         samples = {c.name: (seen[c.name][0], 0.0) for c in self._controller.spec.observations}
         offset = self._controller.tick(samples).astype(float)
-        data.ctrl[:] = body.drive(pose, pose if self._pose is None else self._pose, offset)
+        data.ctrl[:] = body.drive(pose, pose if self._pose is None else self._pose, body.sag(wanted) + offset)
         self._pose = pose

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from robostack_sim.avatar.body import SOLES, Body
-from robostack_sim.avatar.task import GRAVITY_M_S2
+from robostack_sim.avatar.body import GRAVITY_M_S2, SOLES, Body
 
 Gains = tuple[float, float, float, float]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import mujoco
@@ -24,6 +25,7 @@ FASTEST_RAD_S = 10.0
 """of a joint that is led ahead"""
 BEYOND_RAD = 0.3
 """that a drive may be led past a joint's limit, to press against it"""
+GRAVITY_M_S2 = 9.81
 SOLES = ("left_foot", "right_foot")
 LED, FEET, NOSE, UP = slice(0, 9), slice(9, 15), slice(15, 18), slice(18, 21)
 RATE, VELOCITY = slice(21, 24), slice(24, 27)
@@ -111,7 +113,11 @@ class Body:
         """Of a head at 1.6 m."""
         return float(self.character.rest_m["head"][2] + self.lift_m) / 1.6
 
-    @property
+    @cached_property
+    def _scratch(self) -> mujoco.MjData:
+        return mujoco.MjData(self.model)
+
+    @cached_property
     def soles(self) -> tuple[int, int]:
         """Geoms, left and right."""
         return _soles(self.model)
@@ -129,9 +135,26 @@ class Body:
         found[2] -= self.lift_m
         return found
 
+    def sag(self, qpos: np.ndarray) -> np.ndarray:
+        """(A,) by which joints would fall short of the pose (nq,) under the body's weight, and drives are led past it:
+        torque over stiffness. The soles carry the weight below the centre of mass, each by how near it is."""
+        model, data = self.model, self._scratch
+        data.qpos[:], data.qvel[:] = qpos, 0.0
+        mujoco.mj_fwdPosition(model, data)
+        mujoco.mj_fwdVelocity(model, data)
+        soles = data.geom_xpos[list(self.soles)]
+        com, line = data.subtree_com[0], soles[1] - soles[0]
+        share = float(np.clip((com - soles[0])[:2] @ line[:2] / max(float(line[:2] @ line[:2]), 1e-6), 0.0, 1.0))
+        aside = (com - (soles[0] + share * line)) * [1.0, 1.0, 0.0]
+        torque, jacobian = data.qfrc_bias.copy(), np.zeros((3, model.nv))
+        for geom, sole, carries in zip(self.soles, soles, (1.0 - share, share), strict=True):
+            mujoco.mj_jac(model, data, jacobian, None, sole + aside, model.geom_bodyid[geom])
+            torque -= carries * self.mass_kg * GRAVITY_M_S2 * jacobian[2]
+        return np.asarray(torque[self.dof_of] / model.actuator_gainprm[:, 0])
+
     def drive(self, pose: np.ndarray, before: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """(..., A) angles that the drives get: `pose` that is wanted and the one a control period before, led ahead,
-        and `offset` on top."""
+        and `offset` on top: `sag`, a policy's."""
         speed = np.clip((pose - before) / CONTROL_DT_S, -FASTEST_RAD_S, FASTEST_RAD_S)
         low, high = self.model.jnt_range[self.model.actuator_trnid[:, 0]].T
         return np.clip(pose + self.lead_s * speed + offset, low - BEYOND_RAD, high + BEYOND_RAD)

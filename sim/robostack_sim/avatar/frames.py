@@ -17,9 +17,9 @@ from robostack_sim.avatar.motions import Motion, motions
 
 
 class Frames:
-    """F frames in all: `qpos` (F, nq), `qvel` (F, nv), `tracked_m` (F, 3, 3), and of the motion that each is of `begin`
-    and `last`, its first and last frame, `stance_m` (F, 6) where the led points of the feet stand, `support_m` (F, 2)
-    the middle of the soles."""
+    """F frames in all: `qpos` (F, nq), `qvel` (F, nv), `sag` (F, A), `tracked_m` (F, 3, 3), and of the motion that each
+    is of `begin` and `last`, its first and last frame, `stance_m` (F, 6) where the led points of the feet stand,
+    `support_m` (F, 2) the middle of the soles."""
 
     @classmethod
     def of(cls, body: Body, config: AvatarConfig) -> Frames:
@@ -41,6 +41,7 @@ class Frames:
         for k in np.flatnonzero(np.arange(len(self.qpos)) < self.last):
             mujoco.mj_differentiatePos(model, self.qvel[k], CONTROL_DT_S, self.qpos[k], self.qpos[k + 1])
         self.qvel[ends - 1] = self.qvel[ends - 2]
+        self.sag = np.array([body.sag(qpos) for qpos in self.qpos])
         stance, support = np.zeros((len(every), 6)), np.zeros((len(every), 2))
         for i, m in enumerate(every):
             frames = m.qpos[:: max(1, len(m.qpos) // 20)]

@@ -20,12 +20,11 @@ from torch import Tensor
 from robostack.spec import ContractError
 from robostack.task import Layout, Obs, ParameterSource, Task
 from robostack_sim.avatar import interface
-from robostack_sim.avatar.body import COM, COM_VELOCITY, CONTROL_DT_S, FEET, LED, TOUCH, Body, Heading
+from robostack_sim.avatar.body import COM, COM_VELOCITY, CONTROL_DT_S, FEET, GRAVITY_M_S2, LED, TOUCH, Body, Heading
 from robostack_sim.avatar.character import Character
 from robostack_sim.avatar.config import AvatarConfig
 from robostack_sim.avatar.frames import Frames
 
-GRAVITY_M_S2 = 9.81
 ABOVE_M = 0.002
 """that an episode begins over the floor"""
 LEFT_S = 1.0
@@ -41,8 +40,8 @@ class Avatar(Task):
 
     name = "avatar"
     Config = AvatarConfig
-    _STATE = ("frame", "sensed", "lag", "held", "held_for", "tracked", "pose", "before", "applied", "push", "towards",
-              "off_sum", "_state")  # fmt: skip
+    _STATE = ("frame", "sensed", "lag", "held", "held_for", "tracked", "pose", "before", "sag", "applied", "push",
+              "towards", "off_sum", "_state")  # fmt: skip
 
     def __init__(
         self, config: AvatarConfig | None = None, seed: int = 0, frames: Frames | None = None, judged: bool = False
@@ -84,7 +83,7 @@ class Avatar(Task):
         self.frame, self.lag = np.zeros(n, int), np.zeros(n, int)
         self.held, self.held_for = np.zeros((n, 2), int), np.zeros((n, 2), int)
         self.sensed, self.tracked = np.zeros((n, body.model.nsensordata)), np.zeros((n, 3, 3))
-        self.pose, self.before, self.applied = np.zeros((3, n, joints))
+        self.pose, self.before, self.sag, self.applied = np.zeros((4, n, joints))
         self.push, self.towards, self.off_sum = np.zeros(n), np.zeros((n, 2)), np.zeros((n, 3))
         self._generator = torch.Generator()
         self.reset(seed)
@@ -146,7 +145,7 @@ class Avatar(Task):
             silent, arm = np.flatnonzero(held_for[:, k]), self.body.arms[k]
             tracked[silent, 1 + k] = m.tracked_m[self.held[silent, k], 1 + k]
             pose[silent[:, None], arm] = m.qpos[self.held[silent, k]][:, self.body.qpos_of[arm]]
-        self.before[mask] = self.pose[mask]
+        self.before[mask], self.sag[mask] = self.pose[mask], m.sag[seen][mask]
         self.tracked[mask], self.pose[mask] = (tracked + c.tracker_noise_m * noise)[mask], pose[mask]
 
     def observe(self) -> Obs:
@@ -194,7 +193,7 @@ class Avatar(Task):
         channel = self.actions[0]
         offset = action.double().numpy().clip(channel.low, channel.high)
         if self.config.kinematic:
-            self._ctrl[:] = body.drive(self.pose, self.before, offset)
+            self._ctrl[:] = body.drive(self.pose, self.before, self.sag + offset)
         else:
             self._ctrl[:] = body.drive(self._rest, self._rest, offset)
         self._force[:, self._chest, :2] = body.mass_kg / PUSH_FOR_S * self._push_now()
