@@ -89,6 +89,17 @@ def test_led_ahead_a_joint_is_where_it_should_be_and_without_it_is_late():
     assert late[False] > 0.08, "1.5 rad/s times lead_s"
 
 
+def test_led_past_its_sag_a_pose_is_held_against_the_bodys_weight(body):
+    short = {}
+    for share in (0.0, 1.0):
+        data = at_rest(body)
+        pose = data.qpos[body.qpos_of]
+        data.ctrl[:] = body.drive(pose, pose, share * body.sag(data.qpos))
+        mujoco.mj_step(body.model, data, nstep=15 * body.substeps)
+        short[share] = np.abs(data.qpos[body.qpos_of] - pose).max()
+    assert short[1.0] < min(0.02, 0.6 * short[0.0]), "rad, after half a second"
+
+
 def test_a_fall_is_a_part_far_off_or_a_head_too_low(body):
     here = np.tile(at_rest(body).sensordata[LED].reshape(1, 3, 3), (4, 1, 1))
     wanted = here.copy()
