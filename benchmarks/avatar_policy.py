@@ -7,7 +7,7 @@ folder: of the one that comes along, which was trained on), flown by the file in
 second one is pushed. A character without a policy has none flown. Beside it, on the same stretches, inverse kinematics
 alone, and with a balance feedback whose four gains are the best of a random search on 32 of them. What is off is a mean
 over the stretch.
-Writes policy.json beside each policy, which the tests hold the file to.
+Writes policy.json, the figures, beside each policy that comes along.
 """
 
 from __future__ import annotations
