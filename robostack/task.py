@@ -237,6 +237,11 @@ class Task(ABC):
         """A differentiable window of `horizon` steps. Raises TypeError where the physics has no gradient."""
         raise TypeError(f"task {self.name!r} has no gradient; train it with a learner that needs none")
 
+    @classmethod
+    def learner(cls) -> Any:
+        """Settings (robostack.learn) that it is trained with where none are asked for; None: the library's own."""
+        return None
+
     @property
     def actor_channels(self) -> tuple[Channel, ...]:
         """What a deployed policy may see, in contract order; `applied_action` is an input of its own."""
