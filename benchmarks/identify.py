@@ -1,0 +1,110 @@
+"""Machines that differ from their vehicle file, identified from simulated flights: how far off, and how sure.
+
+    python benchmarks/identify.py [--quick]
+
+Every machine has its own mass, thrust, rotor lag up and down, torque and delay, a wind and a centre of mass off the
+middle; it flies 30 s of steps under an attitude controller that sees its noisy sensors. What flies is our simulator, and
+MuJoCo with a step and an integrator of its own. Errors are the worst of all machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from _identify_flights import VEHICLE, Truth, steps
+from _results import row, write
+
+from robostack_sim.quadrotor.identify.fit import Estimate, fit
+from robostack_sim.quadrotor.identify.log import Log, pieces
+from robostack_sim.quadrotor.identify.machine import Machine
+from robostack_sim.quadrotor.identify.names import Name
+from robostack_sim.quadrotor.identify.windows import Windows
+from robostack_sim.quadrotor.mujoco_plant import MujocoPlant
+from robostack_sim.quadrotor.task import Quadrotor
+from robostack_sim.quadrotor.trials import Plant
+from robostack_sim.quadrotor.vehicle import load_vehicle
+
+NAMES: tuple[Name, ...] = ("mass", "thrust", "curve", "rise", "fall", "delay", "torque")
+WEIGHED: tuple[Name, ...] = ("thrust", "curve", "rise", "fall", "delay", "torque", "inertia")
+SPEEDS = (0.85, 1.0, 1.15)
+"""of hover's, at which thrust is compared"""
+BARS = {"rise": 10.0, "fall": 10.0, "thrust": 3.0}
+
+
+@dataclass(frozen=True)
+class Case:
+    title: str
+    noise: float
+    plant: Plant
+    names: tuple[Name, ...] = NAMES
+
+
+CASES = (
+    Case("our simulator", 1.0, Quadrotor),
+    Case("MuJoCo", 1.0, MujocoPlant),
+    Case("MuJoCo, noise x10", 10.0, MujocoPlant),
+    Case("MuJoCo, weighed, inertia unknown", 1.0, MujocoPlant, WEIGHED),
+)
+
+
+def identified(log: Log, machine: Machine) -> Estimate:
+    whole = pieces(log)
+    return fit(Windows(whole.found, whole.dt_s, machine, VEHICLE, log.compensated))
+
+
+def off(truth: Truth, estimate: Estimate) -> dict[str, float]:
+    """Relative errors, of the delay in s; of thrust the largest at SPEEDS."""
+    true, found = truth.vehicle, estimate.vehicle
+    speeds = [s * true.hover_speed_rad_s for s in SPEEDS]
+    return {
+        "mass": found.mass / true.mass - 1.0,
+        "thrust": max((found.thrust_n(s) / true.thrust_n(s) - 1.0 for s in speeds), key=abs),
+        "rise": found.rotor_rise_time / true.rotor_rise_time - 1.0,
+        "fall": found.rotor_fall_time / true.rotor_fall_time - 1.0,
+        "torque": found.torque_to_thrust / true.torque_to_thrust - 1.0,
+        "delay": estimate.delay_s - truth.delay_s,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="2 machines, 15 s each")
+    parser.add_argument("--out", type=Path, help="where the JSON goes")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    count, seconds = (2, 15.0) if options.quick else (12, 30.0)
+    rows = []
+    for case in CASES:
+        errors: dict[str, list[float]] = {}
+        sure, took = [], []
+        for seed in range(count):
+            truth = Truth.drawn(seed)
+            machine = Machine(truth.vehicle if "mass" not in case.names else load_vehicle(VEHICLE), case.names)
+            log = steps(truth, seconds, noise=case.noise, seed=seed, plant=case.plant)
+            begun = time.process_time()
+            estimate = identified(log, machine)
+            took.append(time.process_time() - begun)
+            found = off(truth, estimate)
+            for name, error in found.items():
+                errors.setdefault(name, []).append(error)
+                if name in case.names and name != "thrust":
+                    sure.append(abs(error) <= 2.0 * estimate.std(name))
+            print(case.title, seed, {n: round(e, 4) for n, e in found.items()}, f"{took[-1]:.1f} s")
+        for name, each in errors.items():
+            worst = float(np.abs(each).max())
+            if name == "delay":
+                rows.append(row(f"{case.title}: delay, worst error", 1e3 * worst, "ms"))
+            elif name in case.names:
+                rows.append(row(f"{case.title}: {name}, worst error", 100 * worst, "%", BARS.get(name)))
+        rows.append(row(f"{case.title}: within two deviations", 100 * float(np.mean(sure)), "%", better="higher"))
+        rows.append(row(f"{case.title}: a fit, one core, median", float(np.median(took)), "s"))
+    write("identify", rows, options.out)
+
+
+if __name__ == "__main__":
+    main()
