@@ -33,6 +33,7 @@ class Truth:
     rise: float = 1.0
     fall: float = 1.0
     torque: float = 1.0
+    inertia: float = 1.0
     delay_s: float = 0.0
     wind: tuple[float, float] = (0.0, 0.0)
     """share of weight"""
@@ -49,10 +50,12 @@ class Truth:
             rotor_rise_time=v.rotor_rise_time * self.rise,
             rotor_fall_time=v.rotor_fall_time * self.fall,
             torque_to_thrust=v.torque_to_thrust * self.torque,
+            inertia=(v.inertia[0] * self.inertia, v.inertia[1] * self.inertia, v.inertia[2] * self.inertia),
         )
 
     @classmethod
     def drawn(cls, seed: int) -> Truth:
+        """Inertia as the file has it."""
         r = np.random.default_rng(seed)
         scale = lambda low, high: math.exp(r.uniform(math.log(low), math.log(high)))  # noqa: E731
         return cls(
@@ -74,6 +77,7 @@ def machine(truth: Truth, noise: float, seed: int, plant: Plant = Quadrotor) -> 
     v, p = truth.vehicle, task.params
     p[:, P.MASS], p[:, P.TORQUE] = v.mass, v.torque_to_thrust
     p[:, P.THRUST_2], p[:, P.RISE], p[:, P.FALL] = v.thrust_curve[2], v.rotor_rise_time, v.rotor_fall_time
+    p[:, P.INERTIA : P.INERTIA + 3] = torch.tensor(v.inertia)
     p[:, P.OBS_DELAY] = min(0.4 * truth.delay_s, task.step_dt)
     p[:, P.ACTION_DELAY] = truth.delay_s - min(0.4 * truth.delay_s, task.step_dt)
     weight = 9.81 * v.mass

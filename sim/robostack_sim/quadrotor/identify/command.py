@@ -58,20 +58,18 @@ class Command:
         from robostack_sim.quadrotor.identify.fit import fit
         from robostack_sim.quadrotor.identify.log import pieces
         from robostack_sim.quadrotor.identify.machine import Machine
-        from robostack_sim.quadrotor.vehicle import load_vehicle
 
         if self.output.exists():
             raise FileExistsError(errno.EEXIST, "exists already; say another --output", str(self.output))
-        vehicle = load_vehicle(self.vehicle)
-        machine = Machine(vehicle, self.fit)
-        log = self._read(vehicle)
+        machine = Machine(self.vehicle, self.fit)
+        log = self._read(machine.vehicle)
         whole = pieces(log, self.begin_s, self.end_s)
         import torch
 
         from robostack_sim.quadrotor.identify.windows import Windows
 
         torch.set_num_threads(1)
-        windows = Windows(whole.found, whole.dt_s, machine, self.vehicle, log.compensated)
+        windows = Windows(whole.found, whole.dt_s, machine, log.compensated)
         try:
             estimate = fit(windows)
         except ContractError as error:
@@ -103,7 +101,7 @@ class Command:
 
         date = datetime.now(UTC).strftime("%Y-%m-%d")
         logs = [p.name for p in self.log]
-        return vehicle_file(estimate, self.output.stem, str(self.output), self.vehicle, logs, date)
+        return vehicle_file(estimate, self.output.stem, str(self.output), logs, date)
 
     def _tell(self, estimate: Estimate, whole: Pieces) -> None:
         from robostack_sim.quadrotor.identify.outcome import ranges, table, train_command

@@ -14,6 +14,7 @@ the vehicle file's, without delay. Factors are kept as logarithms, so that one o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from torch import Tensor
 from robostack.spec import ContractError
 from robostack_sim.quadrotor.identify.names import Name
 from robostack_sim.quadrotor.physics import P
-from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2, Vehicle
+from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2, Vehicle, load_vehicle
 
 FLIGHT = ("wind_x", "wind_y", "moment_x", "moment_y", "moment_z")
 DELAY_SCALE_S = 0.05
@@ -40,9 +41,10 @@ FACTORS: dict[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True)
 class Machine:
-    """`names` is what is to be found. Raises ContractError where the file gives nothing to begin with."""
+    """`file` is a vehicle's, a shipped name or a path, and `names` what is to be found. Raises ContractError where the
+    file gives nothing to begin with."""
 
-    vehicle: Vehicle
+    file: str
     names: tuple[Name, ...]
 
     def __post_init__(self) -> None:
@@ -52,6 +54,10 @@ class Machine:
             raise ContractError(f"--fit: {twice[0]} is there twice")
         if "drag" in self.names and not any(self.vehicle.drag):
             raise ContractError(f"--fit drag: {self.vehicle.name} has none to be a factor of; put a guess in its file")
+
+    @cached_property
+    def vehicle(self) -> Vehicle:
+        return load_vehicle(self.file)
 
     @property
     def size(self) -> int:

@@ -91,9 +91,9 @@ def train_command(file_name: str, estimate: Estimate) -> str:
     return " ".join(["robostack train quadrotor --vehicle", file_name, *settings])
 
 
-def vehicle_file(estimate: Estimate, name: str, file_name: str, given: str, logs: Sequence[str], date: str) -> str:
-    """The text of a TOML file: what was found with its deviation for a source, the rest as the file `given` has it."""
-    before = tomllib.loads(parameters_text("vehicle", given, "parameters"))
+def vehicle_file(estimate: Estimate, name: str, file_name: str, logs: Sequence[str], date: str) -> str:
+    """The text of a TOML file: what was found with its deviation for a source, the rest as the file before has it."""
+    before = tomllib.loads(parameters_text("vehicle", estimate.machine.file, "parameters"))
     where = ", ".join(logs)
     lines = [
         f"# {before['name']}, identified from {where}. Train over what one flight leaves open:",

@@ -70,9 +70,9 @@ class _Window(QuadrotorUnroll):
 
 
 class Windows:
-    """`vehicle_file` is what the machine's file is called. At most WINDOWS_MOST of them, evenly spread."""
+    """At most WINDOWS_MOST of them, evenly spread; `compensated` as in the Log."""
 
-    def __init__(self, pieces: Sequence[Piece], dt_s: float, machine: Machine, vehicle_file: str, compensated: bool):
+    def __init__(self, pieces: Sequence[Piece], dt_s: float, machine: Machine, compensated: bool = False):
         self.machine, self.dt_s = machine, dt_s
         self._spacing = max(1, round(WINDOW_S / dt_s / (POINTS + 1)))
         self._warm_up = math.ceil(WARM_UP_S / dt_s)
@@ -88,7 +88,7 @@ class Windows:
         commands = np.stack([p.command[row - lead : row + length] for p, row in chosen], 1)
         self._commands = torch.tensor(commands, dtype=torch.float32)
         config = QuadrotorConfig(
-            self.count, vehicle=vehicle_file, step_dt=dt_s, delay_s=(0.0, 0.0), force_std=0.0, moment_std=0.0,
+            self.count, vehicle=machine.file, step_dt=dt_s, delay_s=(0.0, 0.0), force_std=0.0, moment_std=0.0,
             noise_scale=0.0, moving_share=0.0,
         )  # fmt: skip
         self._task = Quadrotor(config)
