@@ -46,7 +46,7 @@ test: check  ## everything CI runs
 	$(PY) -m pytest $(REAL_TIME)
 
 check:
-	@./setup.sh --test-tools train dev avatar beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers
+	@./setup.sh --test-tools train dev avatar beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers ulog
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
@@ -73,7 +73,7 @@ picture:  ## README's picture, from the newest run's report (needs chromium)
 		--screenshot=docs/images/report.png file://$(CURDIR)/logs/$(TASK)/latest/report.html
 
 setup:  ## install every extra and tool
-	@./setup.sh --test-tools train dev avatar beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers bench
+	@./setup.sh --test-tools train dev avatar beam-test crazyflie epics mavlink mujoco record rl-games ros sign sweep trainers ulog bench
 
 clean:  ## remove what was built, keep logs/
 	rm -rf .venv .venv-isaaclab build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
