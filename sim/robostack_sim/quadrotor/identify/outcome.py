@@ -40,11 +40,11 @@ def table(estimate: Estimate) -> list[Found]:
     """In the order of what was to be found. Thrust is that of a rotor at the file's hover speed, and a curve the part of
     the quadratic one that is linear instead."""
     old, new = estimate.machine.vehicle, estimate.vehicle
-    hover = old.hover_speed_rad_s
+    hover, of = old.hover_speed_rad_s, dict(zip(estimate.machine.names, estimate.theta.tolist(), strict=False))
     values: dict[str, tuple[str, float, float]] = {
         "mass": ("kg", old.mass, new.mass),
         "thrust": ("N", old.thrust_n(hover), new.thrust_n(hover)),
-        "curve": ("1", 0.0, float(estimate.theta[_index(estimate, "curve")])),
+        "curve": ("1", 0.0, of.get("curve", 0.0)),
         "rise": ("s", old.rotor_rise_time, new.rotor_rise_time),
         "fall": ("s", old.rotor_fall_time, new.rotor_fall_time),
         "delay": ("s", 0.0, estimate.delay_s),
@@ -58,11 +58,6 @@ def table(estimate: Estimate) -> list[Found]:
         relative = name not in ("curve", "delay")
         found.append(Found(name, unit, before, value, estimate.std(name) * (abs(value) if relative else 1.0)))
     return found
-
-
-def _index(estimate: Estimate, name: str) -> int:
-    names: list[str] = [*estimate.machine.names]
-    return names.index(name) if name in names else 0
 
 
 def ranges(estimate: Estimate) -> dict[str, tuple[float, float]]:
