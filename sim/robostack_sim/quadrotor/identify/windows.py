@@ -36,6 +36,7 @@ WARM_UP_S = 0.75
 DELAY_MOST_S = 0.1
 WINDOWS_MOST = 1600
 BODY = 13
+ROTORS = range(S.ROTOR, S.COMMAND_1)
 STATES = 12
 """position, rotation vector, velocity, body rate"""
 
@@ -50,23 +51,18 @@ class Linear:
     by_theta: Tensor
 
 
-class _Window(QuadrotorUnroll):
-    """An unroll that begins where it is told and can be moved on the way."""
+class _Unroll(QuadrotorUnroll):
+    """One that begins where it is told."""
 
-    state: Tensor
-
-    def begin_at(self, state: Tensor) -> None:
+    def fly(self, state: Tensor, commands: Tensor) -> list[Tensor]:
+        """(N, S.SIZE) after each of (T, N, 4)."""
         self._state, self._count = state, 0
         self._op.rewind()
-
-    def place(self, body: Tensor) -> None:
-        """(N, 13); rotors and commands under way go on."""
-        self._state = torch.cat([body, self._state[:, BODY:]], 1)
-
-    def fly(self, command: Tensor) -> Tensor:
-        """(N, 13) the body a period on."""
-        self.step(command)
-        return self._state[:, :BODY]
+        found = []
+        for command in commands:
+            self.step(command)
+            found.append(self._state)
+        return found
 
 
 class Windows:
@@ -95,7 +91,8 @@ class Windows:
         if compensated:
             self._task.params[:, [P.SAG, P.DISCHARGE]] = 0.0
         self._base = self._task.params[0].double()
-        self._window = _Window(self._task, self._warm_up + length, with_params=True)
+        # two, as a state that is put in place of another would overwrite what the adjoint before it reads
+        self._before, self._within = (_Unroll(self._task, steps, with_params=True) for steps in (self._warm_up, length))
         ago = torch.tensor([p.begins_s + (row - self._warm_up) * dt_s for p, row in chosen])
         self._battery = 1.0 - self._task.params[:, P.DISCHARGE] * ago
 
@@ -114,36 +111,47 @@ class Windows:
 
     def linear(self, theta: Tensor, start: Tensor) -> Linear:
         """At `theta` (p,), with window starts `start` (N, 12) away from what was measured there."""
-        before_s, row = self._delay(theta)
-        by_theta = torch.autograd.functional.jacobian(
-            lambda t: self.machine.row(t, self._base, before_s), theta
-        )  # (P.SIZE, p)
-        assert isinstance(by_theta, Tensor)
-        leaf = start.float().requires_grad_()
-        idle = self._idle().requires_grad_()  # what makes autograd keep the way to the start
-        errors = self._errors(row, before_s, leaf, idle)
+        before_s, row = self._set(theta)
+        by_theta = torch.autograd.functional.jacobian(lambda t: self.machine.row(t, self._base, before_s), theta)
+        assert isinstance(by_theta, Tensor)  # (P.SIZE, p)
+        idle, leaf = self._idle().requires_grad_(), start.float().requires_grad_()
+        warm = self._warmed(before_s, idle)
+        # all that numbers do before a window is in the rotors' speed at its start: the way there is gone back four times
+        of_rotors = torch.stack([self._by_row(self._before, warm[:, k].sum(), idle)[0] @ by_theta for k in ROTORS], 1)
+        rotors = warm[:, ROTORS.start : ROTORS.stop].detach().requires_grad_()
+        errors = self._errors(before_s, leaf, rotors, warm.detach())
         of_start, of_theta = [], []
-        grads = self._window.params_grad
-        assert grads is not None
-        for k in range(POINTS):
+        for error in errors:
             for c in range(STATES):
-                grads.zero_()
-                by_leaf, _ = torch.autograd.grad(errors[k][:, c].sum(), (leaf, idle), retain_graph=True)
-                of_start.append(by_leaf.double())
-                of_theta.append(grads.double() @ by_theta)
+                by_row, by_leaf, by_rotors = self._by_row(self._within, error[:, c].sum(), leaf, rotors)
+                of_start.append(by_leaf)
+                of_theta.append(by_row @ by_theta + (by_rotors[:, None] @ of_rotors)[:, 0])
         residual = torch.cat([e.detach().double() for e in errors], 1)
         return Linear(residual, torch.stack(of_start, 1), torch.stack(of_theta, 1))
 
     @torch.no_grad()
     def residual(self, theta: Tensor, start: Tensor) -> Tensor:
         """(N, POINTS * 12), as in `linear`."""
-        before_s, row = self._delay(theta)
-        return torch.cat([e.double() for e in self._errors(row, before_s, start.float(), self._idle())], 1)
+        before_s, _ = self._set(theta)
+        warm = self._warmed(before_s, self._idle())
+        rotors = warm[:, ROTORS.start : ROTORS.stop]
+        return torch.cat([e.double() for e in self._errors(before_s, start.float(), rotors, warm)], 1)
 
-    def _delay(self, theta: Tensor) -> tuple[float, Tensor]:
-        """What of the delay is whole periods, and the parameter row with the rest."""
+    @staticmethod
+    def _by_row(unroll: _Unroll, value: Tensor, *inputs: Tensor) -> list[Tensor]:
+        """Gradients, float64, of a sum over windows: (N, P.SIZE) by each's parameters, then by `inputs`."""
+        assert unroll.params_grad is not None
+        unroll.params_grad.zero_()
+        found = torch.autograd.grad(value, inputs, retain_graph=True)
+        return [g.double() for g in (unroll.params_grad, *found)]
+
+    def _set(self, theta: Tensor) -> tuple[float, Tensor]:
+        """Gives the simulator its parameters: what of the delay is whole periods, which commands are late by, and the
+        row with the rest."""
         before_s = math.floor(self.machine.delay_s(theta) / self.dt_s) * self.dt_s
-        return before_s, self.machine.row(theta, self._base, before_s)
+        row = self.machine.row(theta, self._base, before_s)
+        self._task.params.copy_(row.float().expand(self.count, -1))
+        return before_s, row
 
     def _idle(self) -> Tensor:
         """(N, S.SIZE): level at the origin, rotors as fast as first told."""
@@ -153,20 +161,21 @@ class Windows:
         state[:, S.ROTOR : S.GUST] = self._commands[0].repeat(1, 3)
         return state
 
-    def _errors(self, row: Tensor, before_s: float, start: Tensor, idle: Tensor) -> list[Tensor]:
+    def _late(self, before_s: float, first: int, count: int) -> Tensor:
+        """(count, N, 4) commands from step `first` of the warm-up on, `before_s` late."""
+        at = self._early - round(before_s / self.dt_s) + first
+        return self._commands[at : at + count]
+
+    def _warmed(self, before_s: float, idle: Tensor) -> Tensor:
+        """(N, S.SIZE) where a window starts; of it, rotors and commands under way are good for something."""
+        return self._before.fly(idle, self._late(before_s, 0, self._warm_up))[-1]
+
+    def _errors(self, before_s: float, start: Tensor, rotors: Tensor, warm: Tensor) -> list[Tensor]:
         """(N, 12) at each point."""
-        self._task.params.copy_(row.detach().float().expand(self.count, -1))
-        commands = self._commands[self._early - round(before_s / self.dt_s) :]
-        self._window.begin_at(idle)
-        for k in range(self._warm_up):
-            self._window.fly(commands[k])
-        self._window.place(moved(self.start, start))
-        errors = []
-        for k in range(self._spacing * POINTS):
-            body = self._window.fly(commands[self._warm_up + k])
-            if (k + 1) % self._spacing == 0:
-                errors.append(away(body, self.seen[k // self._spacing]))
-        return errors
+        placed = torch.cat([moved(self.start, start), rotors, warm[:, ROTORS.stop :]], 1)
+        flown = self._within.fly(placed, self._late(before_s, self._warm_up, self._spacing * POINTS))
+        at_points = flown[self._spacing - 1 :: self._spacing]
+        return [away(state[:, :BODY], seen) for state, seen in zip(at_points, self.seen, strict=True)]
 
 
 def moved(body: Tensor, by: Tensor) -> Tensor:
