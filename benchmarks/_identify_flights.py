@@ -34,11 +34,18 @@ class Truth:
     fall: float = 1.0
     torque: float = 1.0
     inertia: float = 1.0
-    delay_s: float = 0.0
+    acting_s: float = 0.0
+    """delay of commands, up to two periods"""
+    sensing_s: float = 0.0
+    """of measurements, up to one period"""
     wind: tuple[float, float] = (0.0, 0.0)
     """share of weight"""
     moment: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """share of weight times arm"""
+
+    @property
+    def delay_s(self) -> float:
+        return self.acting_s + self.sensing_s
 
     @property
     def vehicle(self) -> Vehicle:
@@ -60,7 +67,7 @@ class Truth:
         scale = lambda low, high: math.exp(r.uniform(math.log(low), math.log(high)))  # noqa: E731
         return cls(
             mass=scale(0.8, 1.25), thrust=scale(0.85, 1.15), rise=scale(0.7, 1.8), fall=scale(0.7, 1.8),
-            torque=scale(0.8, 1.25), delay_s=r.uniform(0.0, 0.025), wind=(r.uniform(-0.05, 0.05), r.uniform(-0.05, 0.05)),
+            torque=scale(0.8, 1.25), acting_s=r.uniform(0.0, 0.018), sensing_s=r.uniform(0.0, 0.01), wind=(r.uniform(-0.05, 0.05), r.uniform(-0.05, 0.05)),
             moment=(r.uniform(-0.02, 0.02), r.uniform(-0.02, 0.02), r.uniform(-0.005, 0.005)),
         )  # fmt: skip
 
@@ -78,8 +85,7 @@ def machine(truth: Truth, noise: float, seed: int, plant: Plant = Quadrotor) -> 
     p[:, P.MASS], p[:, P.TORQUE] = v.mass, v.torque_to_thrust
     p[:, P.THRUST_2], p[:, P.RISE], p[:, P.FALL] = v.thrust_curve[2], v.rotor_rise_time, v.rotor_fall_time
     p[:, P.INERTIA : P.INERTIA + 3] = torch.tensor(v.inertia)
-    p[:, P.OBS_DELAY] = min(0.4 * truth.delay_s, task.step_dt)
-    p[:, P.ACTION_DELAY] = truth.delay_s - min(0.4 * truth.delay_s, task.step_dt)
+    p[:, P.OBS_DELAY], p[:, P.ACTION_DELAY] = truth.sensing_s, truth.acting_s
     weight = 9.81 * v.mass
     p[:, P.FORCE : P.FORCE + 2] = weight * torch.tensor(truth.wind)
     p[:, P.MOMENT : P.MOMENT + 3] = weight * max(v.rotor_x) * torch.tensor(truth.moment)
@@ -95,7 +101,7 @@ def steps(
     gain = np.array(held.gain)
     base = truth.vehicle.hover_speed_rad_s
     rows: dict[str, list[np.ndarray]] = {name: [] for name in (*MEASURED, "command")}
-    wanted = np.zeros(6)
+    wanted, sunk = np.zeros(6), 0.0
     obs = task.observe()
     for k in range(round(seconds / task.step_dt)):
         if k % round(STEP_S / task.step_dt) == 0:
@@ -105,7 +111,8 @@ def steps(
         w, x, y, z = seen["attitude"]
         ahead, left, _ = rotate(inverse(seen["attitude"]), seen["velocity"])
         tilt = (2.0 * (y * z + w * x) - 0.15 * left, -2.0 * (x * z - w * y) + 0.15 * ahead)
-        signals = np.array([*tilt, *seen["body_rate"], seen["velocity"][2]]) - wanted
+        sunk += task.step_dt * (seen["velocity"][2] - wanted[5])
+        signals = np.array([*tilt, *seen["body_rate"], seen["velocity"][2] + 2.0 * sunk]) - wanted
         command = np.clip(base + gain @ signals, task.vehicle.rotor_speed_min, task.vehicle.rotor_speed_max)
         for name, value in {**seen, "command": command}.items():
             rows[name].append(value)

@@ -25,7 +25,14 @@ from robostack_sim.quadrotor.vehicle import load_vehicle
 
 NAMES = ("mass", "thrust", "curve", "rise", "fall", "delay", "torque")
 TRUTH = Truth(
-    mass=1.15, thrust=0.9, rise=1.5, fall=0.8, torque=1.2, delay_s=0.016, wind=(0.03, -0.02), moment=(0.01, -0.01, 0.002)
+    mass=1.15,
+    thrust=0.9,
+    rise=1.5,
+    fall=0.8,
+    torque=1.2,
+    acting_s=0.016,
+    wind=(0.03, -0.02),
+    moment=(0.01, -0.01, 0.002),
 )
 
 
@@ -100,7 +107,7 @@ def test_derivatives_are_those_of_differences(log: Log) -> None:
 
 def hover() -> Log:
     """Noise is in the log alone: the rotors are told the same all the time."""
-    calm, draw = steps(Truth(), 4.0, noise=0.0, size=0.0), np.random.default_rng(0)
+    calm, draw = steps(Truth(), 7.0, noise=0.0, size=0.0), np.random.default_rng(0)
     v, channels = load_vehicle(VEHICLE), dict(calm.channels)
     for name, std in (("position", v.position_noise), ("velocity", v.velocity_noise), ("body_rate", v.rate_noise)):
         s = channels[name]
@@ -108,7 +115,7 @@ def hover() -> Log:
     s = channels["attitude"]
     shaken = multiply(s.values, from_rotation_vector(2.0 * v.attitude_noise * draw.standard_normal((len(s.values), 3))))
     channels["attitude"] = Series(s.time_s, normalise(shaken))
-    settled = {n: Series(s.time_s[200:], s.values[200:]) for n, s in channels.items()}
+    settled = {n: Series(s.time_s[500:], s.values[500:]) for n, s in channels.items()}
     return replace(calm, channels=settled)
 
 
@@ -119,7 +126,7 @@ def test_a_hover_does_not_tell_mass_and_thrust_apart_and_which_and_why_is_said()
     assert "a scale tells mass" in str(told.value)
 
 
-def test_a_hover_does_tell_thrust_when_mass_is_known(log: Log) -> None:
+def test_a_hover_does_tell_thrust_when_mass_is_known() -> None:
     found = fit(windows_of(hover(), "thrust"))
     assert found.std("thrust") < 0.01
     assert float(found.theta[0]) == pytest.approx(0.0, abs=0.01)
@@ -179,5 +186,5 @@ def test_what_is_looked_for_has_to_make_sense() -> None:
 
     with pytest.raises(ContractError, match="mass is there twice"):
         Machine(VEHICLE, ("mass", "mass"))
-    with pytest.raises(ContractError, match="crazyflie_l2f has none"):
-        Machine("crazyflie_l2f", ("drag",))
+    with pytest.raises(ContractError, match="name one number at least"):
+        Machine(VEHICLE, ())

@@ -79,7 +79,9 @@ def _first(where: str, tables: list[_Table], channel: str, ways: list[tuple[tupl
             return Series(s.time_s, convert(s.values))
     wanted = ", or ".join(", ".join(names) for names, _ in ways)
     has = ", ".join(c for t in tables for c in t.columns)
-    raise ContractError(f"{where}: {channel} needs the columns {wanted}; it has {has}. Log them, in a second file if need be")
+    raise ContractError(
+        f"{where}: {channel} needs the columns {wanted}; it has {has}. Log them, in a second file if need be"
+    )
 
 
 def _having(tables: list[_Table], names: tuple[str, ...]) -> bool:

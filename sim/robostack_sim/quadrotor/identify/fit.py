@@ -52,7 +52,6 @@ WHY = {
     "delay": "the rotors hardly changed their speed",
     "torque": "it hardly yawed",
     "inertia": "a turn shows thrust over inertia alone",
-    "drag": "it hardly moved",
 }
 
 

@@ -171,9 +171,7 @@ def _whole(
     state += [_at(epoch["velocity"], grid), _at(epoch["body_rate"], grid)]
     rows, command = np.concatenate(state, 1), _means(epoch["command"], grid, dt_s, sampled)
     edges = np.flatnonzero(np.diff(covered, prepend=False, append=False))
-    return [
-        Piece(grid[a] - origin, rows[a:b], command[a:b]) for a, b in zip(edges[::2], edges[1::2], strict=True)
-    ]
+    return [Piece(grid[a] - origin, rows[a:b], command[a:b]) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _at(series: Series, grid: Floats) -> Floats:

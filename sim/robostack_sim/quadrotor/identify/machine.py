@@ -3,12 +3,13 @@
 `theta` (p,) holds, in this order, what is to be found and then what only this flight had. Where it is zero the machine is
 the vehicle file's, without delay. Factors are kept as logarithms, so that one of a half is as far as one of two.
 
-- mass, thrust, rise, fall, torque, inertia, drag: the logarithm of a factor on the file's number; of thrust, on its curve.
+- mass, thrust, rise, fall, torque, inertia: the logarithm of a factor on the file's number; of thrust, on its curve.
 - curve: how much of the quadratic part of the thrust curve is linear instead, about the thrust at hover speed, which
   stays: c1 + curve c2 w_hover, c2 (1 - curve).
 - delay: s, of all between the time of a command in the log and its effect there.
-- of the flight: a wind along the floor (share of weight) and a steady moment (share of weight times arm), as a centre of
-  mass off the middle makes. A steady vertical force is no part of it: a little more weight looks the same.
+- of the flight: a wind along the floor (share of weight), drag beyond the file's (share of weight a m/s, all axes alike)
+  and a steady moment (share of weight times arm), as a centre of mass off the middle makes. Drag in newtons would tell
+  mass, and no file knows it that well. A steady vertical force is no part of it: a little more weight looks the same.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from robostack_sim.quadrotor.identify.names import Name
 from robostack_sim.quadrotor.physics import P
 from robostack_sim.quadrotor.vehicle import GRAVITY_M_S2, Vehicle, load_vehicle
 
-FLIGHT = ("wind_x", "wind_y", "moment_x", "moment_y", "moment_z")
+FLIGHT = ("wind_x", "wind_y", "moment_x", "moment_y", "moment_z", "air")
 DELAY_SCALE_S = 0.05
 """what is to a delay as the whole number is to a factor"""
 FACTORS: dict[str, tuple[int, ...]] = {
@@ -34,15 +35,13 @@ FACTORS: dict[str, tuple[int, ...]] = {
     "fall": (P.FALL,),
     "torque": (P.TORQUE,),
     "inertia": (P.INERTIA, P.INERTIA + 1, P.INERTIA + 2),
-    "drag": (P.DRAG, P.DRAG + 1, P.DRAG + 2),
 }
 """columns of a simulator's parameter row"""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """`file` is a vehicle's, a shipped name or a path, and `names` what is to be found. Raises ContractError where the
-    file gives nothing to begin with."""
+    """`file` is a vehicle's, a shipped name or a path, and `names` what is to be found. Raises ContractError."""
 
     file: str
     names: tuple[Name, ...]
@@ -52,8 +51,6 @@ class Machine:
             raise ContractError("--fit: name one number at least")
         if twice := [n for n in self.names if self.names.count(n) > 1]:
             raise ContractError(f"--fit: {twice[0]} is there twice")
-        if "drag" in self.names and not any(self.vehicle.drag):
-            raise ContractError(f"--fit drag: {self.vehicle.name} has none to be a factor of; put a guess in its file")
 
     @cached_property
     def vehicle(self) -> Vehicle:
@@ -96,8 +93,10 @@ class Machine:
             columns[P.ACTION_DELAY] = of["delay"] - before_s
         for k, name in enumerate(FLIGHT[:2]):
             columns[P.FORCE + k] = weight * of[name]
-        for k, name in enumerate(FLIGHT[2:]):
+        for k, name in enumerate(FLIGHT[2:5]):
             columns[P.MOMENT + k] = weight * arm * of[name]
+        for k in range(3):
+            columns[P.DRAG + k] = columns[P.DRAG + k] + weight * of["air"]
         return torch.stack(columns)
 
     def found(self, theta: Tensor) -> Vehicle:
@@ -116,7 +115,6 @@ class Machine:
             rotor_fall_time=v.rotor_fall_time * factor["fall"],
             torque_to_thrust=v.torque_to_thrust * factor["torque"],
             inertia=_scaled(v.inertia, factor["inertia"]),
-            drag=_scaled(v.drag, factor["drag"]),
         )
 
 

@@ -2,4 +2,4 @@
 
 from typing import Literal
 
-Name = Literal["mass", "thrust", "curve", "rise", "fall", "delay", "torque", "inertia", "drag"]
+Name = Literal["mass", "thrust", "curve", "rise", "fall", "delay", "torque", "inertia"]

@@ -21,7 +21,6 @@ OF_FIELD: Mapping[str, tuple[str, ...]] = {
     "rotor_fall_time": ("fall",),
     "torque_to_thrust": ("torque",),
     "inertia": ("inertia",),
-    "drag": ("drag",),
 }
 
 
@@ -50,7 +49,6 @@ def table(estimate: Estimate) -> list[Found]:
         "delay": ("s", 0.0, estimate.delay_s),
         "torque": ("m", old.torque_to_thrust, new.torque_to_thrust),
         "inertia": ("kg m2 (x)", old.inertia[0], new.inertia[0]),
-        "drag": ("N s/m (x)", old.drag[0], new.drag[0]),
     }
     found = []
     for name in estimate.machine.names:
@@ -80,9 +78,7 @@ def ranges(estimate: Estimate) -> dict[str, tuple[float, float]]:
 
 
 def train_command(file_name: str, estimate: Estimate) -> str:
-    settings = [
-        f"--{name.replace('_', '-')} {low:.4g} {high:.4g}" for name, (low, high) in ranges(estimate).items()
-    ]
+    settings = [f"--{name.replace('_', '-')} {low:.4g} {high:.4g}" for name, (low, high) in ranges(estimate).items()]
     return " ".join(["robostack train quadrotor --vehicle", file_name, *settings])
 
 
@@ -107,7 +103,9 @@ def vehicle_file(estimate: Estimate, name: str, file_name: str, logs: Sequence[s
             value = getattr(estimate.vehicle, field)
             source = f"robostack identify {date}, {where}: {sure}"
         shown = _number(list(value) if isinstance(value, tuple) else value)
-        lines.append(f"{field} = {{ value = {shown}, unit = {_quoted(FIELDS[field].unit)}, source = {_quoted(source)} }}")
+        lines.append(
+            f"{field} = {{ value = {shown}, unit = {_quoted(FIELDS[field].unit)}, source = {_quoted(source)} }}"
+        )
     return "\n".join(lines) + "\n"
 
 
