@@ -67,7 +67,8 @@ class Truth:
         scale = lambda low, high: math.exp(r.uniform(math.log(low), math.log(high)))  # noqa: E731
         return cls(
             mass=scale(0.8, 1.25), thrust=scale(0.85, 1.15), rise=scale(0.7, 1.8), fall=scale(0.7, 1.8),
-            torque=scale(0.8, 1.25), acting_s=r.uniform(0.0, 0.018), sensing_s=r.uniform(0.0, 0.01), wind=(r.uniform(-0.05, 0.05), r.uniform(-0.05, 0.05)),
+            torque=scale(0.8, 1.25), acting_s=r.uniform(0.0, 0.018), sensing_s=r.uniform(0.0, 0.01),
+            wind=(r.uniform(-0.05, 0.05), r.uniform(-0.05, 0.05)),
             moment=(r.uniform(-0.02, 0.02), r.uniform(-0.02, 0.02), r.uniform(-0.005, 0.005)),
         )  # fmt: skip
 
@@ -117,5 +118,5 @@ def steps(
         for name, value in {**seen, "command": command}.items():
             rows[name].append(value)
         obs, *_ = task.step(torch.tensor(command[None], dtype=torch.float32))
-    times = task.step_dt * np.arange(len(rows["command"]))
+    times = np.float64(task.step_dt) * np.arange(len(rows["command"]))
     return Log("a simulated flight", {n: Series(times, np.stack(v)) for n, v in rows.items()})

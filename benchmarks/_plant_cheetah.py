@@ -2,8 +2,9 @@
 
 cheetah's solenoids hold no corrector and its correctors are thin: a solenoid becomes SLICES of them with kicks between.
 A thin accelerating gap for slow ions is not among its elements either. Either ours is given to it as a matrix, so that
-all else is compared, or with `own_cavity` its standing-wave cavity takes the place of gap and drifts: made for electrons,
-which at a twentieth of the speed of light is another optics altogether. cheetah is GPL-3: nothing of robostack imports it.
+all else is compared, or with `own_cavity` its standing-wave cavity takes the place of gap and drifts: made for
+electrons, which at a twentieth of the speed of light is another optics altogether. cheetah is GPL-3: nothing of
+robostack imports it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Claims: cheetah's machines are ours where it is given our gaps, so that a gap in the table is no fault of the adapter."""
+"""Claims: cheetah's machines are ours where it is given our gaps, so a gap in the table is no fault of the adapter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims: a machine's numbers are found in a log of its flight, as surely as is said, and what it does not tell is said."""
+"""Claims: a machine's numbers are found in a log of its flight, as surely as is said; what it does not tell is said."""
 
 from __future__ import annotations
 

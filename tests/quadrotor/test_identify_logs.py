@@ -27,8 +27,10 @@ def made(rows: int = 400) -> Log:
     t = DT_S * np.arange(rows)
     angles = np.stack([0.3 * np.sin(t), 0.2 * np.sin(2 * t), 0.1 * np.cos(t)], 1)  # yaw, pitch, roll
     return Log("made", {
-        "position": Series(t, np.stack([t, 2 * t, 3 * t], 1)), "velocity": Series(t, np.stack([4 * t, 5 * t, 6 * t], 1)),
-        "attitude": Series(t, from_euler("ZYX", angles)), "body_rate": Series(t, np.stack([7 * t, 8 * t, 9 * t], 1)),
+        "position": Series(t, np.stack([t, 2 * t, 3 * t], 1)),
+        "velocity": Series(t, np.stack([4 * t, 5 * t, 6 * t], 1)),
+        "attitude": Series(t, from_euler("ZYX", angles)),
+        "body_rate": Series(t, np.stack([7 * t, 8 * t, 9 * t], 1)),
         "command": Series(t, 1000.0 + np.stack([t, 2 * t, 3 * t, 4 * t], 1)),
     })  # fmt: skip
 

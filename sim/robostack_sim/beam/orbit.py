@@ -151,7 +151,7 @@ class BeamOrbit(Task):
         self.episode_length_buf.masked_fill_(mask, 0)
 
     def response(self, errors: Errors) -> Response:
-        """Of machines built with `errors`, at the exits of magnets and BPMs: what another simulator's machines replace."""
+        """Of machines built with `errors`, at the exits of magnets and BPMs; another simulator's may take its place."""
         return Machines(self.lattice, errors).response(self._places)
 
     def _uniform(self, *shape: int) -> Tensor:

@@ -25,15 +25,15 @@ class Command:
     """Find a quadrotor's mass, thrust curve, rotor lag and delay in a log of its flight, with how sure they are.
 
     Fits the simulator to the log and writes a vehicle file, with the line that trains over what the log leaves open.
-    Takes our recordings (.mcap, a folder of `ros2 bag`, a flight's .npz), the CSV of cfclient or cflib (several files of
-    one flight, where a log block was too small), and PX4's .ulg. Needed are position, velocity, attitude, body rate and
-    the rotors' commands, at 40 Hz or more; fly steps in height, roll, pitch and yaw for half a minute.
+    Takes our recordings (.mcap, a folder of `ros2 bag`, a flight's .npz), the CSV of cfclient or cflib (several files
+    of one flight, where a log block was too small), and PX4's .ulg. Needed are position, velocity, attitude, body rate
+    and the rotors' commands, at 40 Hz or more; fly steps in height, roll, pitch and yaw for half a minute.
 
     A log that cannot tell two numbers apart is refused, with the reason. Inertia is taken to be right, and turns then
     tell thrust in newtons; if you have weighed the machine, let mass be right instead and look for inertia.
 
     Example: robostack identify --log flight.csv --vehicle crazyflie_2_1.toml
-    Example: robostack identify --log state.csv motors.csv --vehicle mine.toml --fit thrust curve rise fall delay inertia
+    Example: robostack identify --log state.csv motors.csv --fit thrust curve rise fall delay inertia
     """
 
     log: tuple[Path, ...]

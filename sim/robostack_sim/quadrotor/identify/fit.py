@@ -69,7 +69,6 @@ class Estimate:
     deviation: Tensor
     """(12,) of position, rotation vector, velocity, body rate: noise, and what the model does not follow"""
     windows: int
-    rounds: int
 
     @property
     def vehicle(self) -> Vehicle:
@@ -95,7 +94,7 @@ def fit(windows: Windows, delay_s: float | None = None) -> Estimate:
     theta = machine.start(windows.dt_s if delay_s is None else delay_s)
     start = torch.zeros(n, STATES, dtype=torch.float64)
     damping = 1e-3
-    for count in range(1, ROUNDS + 1):
+    for _ in range(ROUNDS):
         linear = windows.linear(theta, start)
         deviation = _deviation(linear.residual, start)
         normal = _Normal.of(linear, start, deviation)
@@ -121,7 +120,7 @@ def fit(windows: Windows, delay_s: float | None = None) -> Estimate:
     normal = _Normal.of(linear, start, deviation)
     _demand(machine, normal.information)
     _demand_inside(machine, theta)
-    return Estimate(machine, theta, normal.covariance, deviation, n, count)
+    return Estimate(machine, theta, normal.covariance, deviation, n)
 
 
 @dataclass(frozen=True)
@@ -238,5 +237,5 @@ def _demand_inside(machine: Machine, theta: Tensor) -> None:
         most = CURVE_MOST if name == "curve" else FACTOR_MOST
         if name != "delay" and abs(float(theta[k])) >= most - 1e-6:
             raise ContractError(
-                f"{name} ran to the end of what it may be: units, rotor order or signs of log and vehicle file do not fit"
+                f"{name} ran to the end of what it may be: units, rotor order or signs of log and vehicle file differ"
             )

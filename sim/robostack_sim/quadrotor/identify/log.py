@@ -1,8 +1,8 @@
 """A flight's log, whatever wrote it, and the pieces of it that have no hole.
 
-A reader (mcap.py, crazyflie.py, ulog.py) makes a `Log`: what each channel said and when, as the machine had it. `pieces`
-puts the channels on one grid in time. A piece ends where a channel is silent for longer than three of its periods,
-where a value is no number, and where the clock goes back.
+A reader (mcap.py, crazyflie.py, ulog.py) makes a `Log`: what each channel said and when, as the machine had it.
+`pieces` puts the channels on one grid in time. A piece ends where a channel is silent for longer than three of its
+periods, where a value is no number, and where the clock goes back.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def pieces(log: Log, begin_s: float = 0.0, end_s: float = np.inf) -> Pieces:
         slowest = SLOWEST_S.get(name, SLOWEST_OTHERS_S)
         if not 0.0 < period <= slowest:
             raise ContractError(
-                f"{log.where}: {name} comes every {1e3 * period:.3g} ms; a rotor's lag shows at {1e3 * slowest:g} ms or "
-                "less: log it faster"
+                f"{log.where}: {name} comes every {1e3 * period:.3g} ms; a rotor's lag shows at {1e3 * slowest:g} ms "
+                "or less: log it faster"
             )
     quick = [p for name, p in periods.items() if name not in SLOWEST_S]
     dt_s = round(max(FINEST_S, *quick), 6)

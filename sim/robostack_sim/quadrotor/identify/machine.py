@@ -1,15 +1,16 @@
 """What is looked for in a log: numbers of a vehicle file, and what a flight has besides.
 
-`theta` (p,) holds, in this order, what is to be found and then what only this flight had. Where it is zero the machine is
-the vehicle file's, without delay. Factors are kept as logarithms, so that one of a half is as far as one of two.
+`theta` (p,) holds, in this order, what is to be found and then what only this flight had. Where it is zero the machine
+is the vehicle file's, without delay. Factors are kept as logarithms, so that one of a half is as far as one of two.
 
 - mass, thrust, rise, fall, torque, inertia: the logarithm of a factor on the file's number; of thrust, on its curve.
 - curve: how much of the quadratic part of the thrust curve is linear instead, about the thrust at hover speed, which
   stays: c1 + curve c2 w_hover, c2 (1 - curve).
 - delay: s, of all between the time of a command in the log and its effect there.
-- of the flight: a wind along the floor (share of weight), drag beyond the file's (share of weight a m/s, all axes alike)
-  and a steady moment (share of weight times arm), as a centre of mass off the middle makes. Drag in newtons would tell
-  mass, and no file knows it that well. A steady vertical force is no part of it: a little more weight looks the same.
+- of the flight: a wind along the floor (share of weight), drag beyond the file's (share of weight a m/s, all axes
+  alike) and a steady moment (share of weight times arm), as a centre of mass off the middle makes. Drag in newtons
+  would tell mass, and no file knows it that well. A steady vertical force is no part of it: a little more weight looks
+  the same.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def read(path: Path, vehicle: Vehicle, namespace: str | None = None) -> Log:
         if path.suffix == ".npz":
             kept = bag.save(Flight.load(path), Path(folder) / f"{path.stem}.mcap")
         recording = replay.read(kept, spec, namespace)
-    series = {n: Series(1e-9 * s.time_ns, s.values) for n, s in recording.observations.items()}
+    series = {n: Series(np.float64(1e-9) * s.time_ns, s.values) for n, s in recording.observations.items()}
     ticks = recording.actions.time_ns
     command = np.where(replay.commanded(recording.commands, ticks)[:, None], recording.actions.values, np.nan)
-    return Log(str(path), {**series, "command": Series(1e-9 * ticks, command)})
+    return Log(str(path), {**series, "command": Series(np.float64(1e-9) * ticks, command)})

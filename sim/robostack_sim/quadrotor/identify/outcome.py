@@ -36,8 +36,8 @@ class Found:
 
 
 def table(estimate: Estimate) -> list[Found]:
-    """In the order of what was to be found. Thrust is that of a rotor at the file's hover speed, and a curve the part of
-    the quadratic one that is linear instead."""
+    """In the order of what was to be found. Thrust is that of a rotor at the file's hover speed, and a curve the part
+    of the quadratic one that is linear instead."""
     old, new = estimate.machine.vehicle, estimate.vehicle
     hover, of = old.hover_speed_rad_s, dict(zip(estimate.machine.names, estimate.theta.tolist(), strict=False))
     values: dict[str, tuple[str, float, float]] = {

@@ -1,8 +1,8 @@
 """PX4's ULog, by pyulog (the `ulog` extra).
 
-NED and FRD become ENU and FLU. `actuator_motors` (0 to 1) is in the order of PX4's Quad X: front right, back left, front
-left, back right. 0 is called `rotor_speed_min` and 1 `rotor_speed_max`, in proportion between: the thrust curve that is
-found goes with these names. PX4 logs attitude and motors too slowly by default: set SDLOG_PROFILE to high rate.
+NED and FRD become ENU and FLU. `actuator_motors` (0 to 1) is in the order of PX4's Quad X: front right, back left,
+front left, back right. 0 is called `rotor_speed_min` and 1 `rotor_speed_max`, in proportion between: the thrust curve
+that is found goes with these names. PX4 logs attitude and motors too slowly by default: set SDLOG_PROFILE to high rate.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Short windows of a log beside the simulator's own flight over them, and how the difference depends on what is unknown.
+"""Short windows of a log beside the simulator's own flight over them, and how the difference depends on what is open.
 
-**Multiple shooting.** Predicting one step at a time is simplest, but a rotor's lag lives in many steps, a sensor's noise
-over one step is larger than what the step does, and noise in what a step starts from biases the fit. Simulating the
-whole log from its start fails as well: a quadrotor under logged commands is unstable, and after a second or two the
-error is chaos. So the log is cut into windows of a fifth of a second, over which a prediction stays near what was
-flown. Each has its own start, 12 unknowns (position, attitude, velocity, rate) beside those that all share, told by the
-first measurement no better than by any other: noise then biases nothing. Rotors are not measured; before each window
-the simulator runs on logged commands alone until they have forgotten how they began.
+**Multiple shooting.** Predicting one step at a time is simplest, but a rotor's lag lives in many steps, a sensor's
+noise over one step is larger than what the step does, and noise in what a step starts from biases the fit. Simulating
+the whole log from its start fails as well: a quadrotor under logged commands is unstable, and after a second or two
+the error is chaos. So the log is cut into windows of a fifth of a second, over which a prediction stays near what was
+flown. Each has its own start, 12 unknowns (position, attitude, velocity, rate) beside those that all share, told by
+the first measurement no better than by any other: noise then biases nothing. Rotors are not measured; before each
+window the simulator runs on logged commands alone until they have forgotten how they began.
 
 Every measurement is used once: windows begin at each of the grid's first rows in turn, and are compared at points
 between their starts. Derivatives are the simulator's adjoint: an environment a window, so that one backward pass gives
@@ -111,12 +111,12 @@ class Windows:
 
     def linear(self, theta: Tensor, start: Tensor) -> Linear:
         """At `theta` (p,), with window starts `start` (N, 12) away from what was measured there."""
-        before_s, row = self._set(theta)
+        before_s = self._set(theta)
         by_theta = torch.autograd.functional.jacobian(lambda t: self.machine.row(t, self._base, before_s), theta)
         assert isinstance(by_theta, Tensor)  # (P.SIZE, p)
         idle, leaf = self._idle().requires_grad_(), start.float().requires_grad_()
         warm = self._warmed(before_s, idle)
-        # all that numbers do before a window is in the rotors' speed at its start: the way there is gone back four times
+        # what numbers do before a window is in its rotors' speed at its start: the way there is gone back four times
         of_rotors = torch.stack([self._by_row(self._before, warm[:, k].sum(), idle)[0] @ by_theta for k in ROTORS], 1)
         rotors = warm[:, ROTORS.start : ROTORS.stop].detach().requires_grad_()
         errors = self._errors(before_s, leaf, rotors, warm.detach())
@@ -132,7 +132,7 @@ class Windows:
     @torch.no_grad()
     def residual(self, theta: Tensor, start: Tensor) -> Tensor:
         """(N, POINTS * 12), as in `linear`."""
-        before_s, _ = self._set(theta)
+        before_s = self._set(theta)
         warm = self._warmed(before_s, self._idle())
         rotors = warm[:, ROTORS.start : ROTORS.stop]
         return torch.cat([e.double() for e in self._errors(before_s, start.float(), rotors, warm)], 1)
@@ -145,13 +145,12 @@ class Windows:
         found = torch.autograd.grad(value, inputs, retain_graph=True)
         return [g.double() for g in (unroll.params_grad, *found)]
 
-    def _set(self, theta: Tensor) -> tuple[float, Tensor]:
-        """Gives the simulator its parameters: what of the delay is whole periods, which commands are late by, and the
-        row with the rest."""
+    def _set(self, theta: Tensor) -> float:
+        """Gives the simulator its parameters. Returns what of the delay is whole periods, by which commands are late
+        besides."""
         before_s = math.floor(self.machine.delay_s(theta) / self.dt_s) * self.dt_s
-        row = self.machine.row(theta, self._base, before_s)
-        self._task.params.copy_(row.float().expand(self.count, -1))
-        return before_s, row
+        self._task.params.copy_(self.machine.row(theta, self._base, before_s).float().expand(self.count, -1))
+        return before_s
 
     def _idle(self) -> Tensor:
         """(N, S.SIZE): level at the origin, rotors as fast as first told."""
