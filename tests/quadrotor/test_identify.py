@@ -85,6 +85,15 @@ def test_noise_of_the_sensors_is_found_as_what_is_left(estimate: Estimate) -> No
     assert rate == pytest.approx(v.rate_noise, rel=0.5)
 
 
+def test_a_positioning_that_jumps_and_a_gyro_that_spikes_move_little(log: Log) -> None:
+    channels = {n: Series(s.time_s[:600], s.values[:600].copy()) for n, s in log.channels.items()}
+    channels["position"].values[300:320] += 1.0
+    channels["body_rate"].values[[150, 400, 500]] += 20.0
+    found = fit(windows_of(replace(log, channels=channels))).vehicle
+    assert found.rotor_rise_time == pytest.approx(TRUTH.vehicle.rotor_rise_time, rel=0.03)
+    assert found.mass == pytest.approx(TRUTH.vehicle.mass, rel=0.03)
+
+
 def test_derivatives_are_those_of_differences(log: Log) -> None:
     windows = windows_of(log)
     theta = windows.machine.start(0.0132)
