@@ -120,10 +120,10 @@ def judged(case: Case, count: int, seconds: float, folder: Path) -> list[dict[st
                 sure.append(abs(error) <= 2.0 * estimate.std(what))
         print(case.title, seed, {n: round(e, 4) for n, e in found.items()}, f"{took[-1]:.1f} s")
     rows = []
-    for what, each in errors.items():
-        factor, unit = (1e3, "ms") if what == "delay" else (100.0, "%")
+    for number, each in errors.items():
+        factor, unit = (1e3, "ms") if number == "delay" else (100.0, "%")
         worst = factor * float(np.abs(each).max())
-        rows.append(row(f"{case.title}: {what}, worst error of {count}", worst, unit, BARS.get(what)))
+        rows.append(row(f"{case.title}: {number}, worst error of {count}", worst, unit, BARS.get(number)))
     rows.append(row(f"{case.title}: within two deviations", 100 * float(np.mean(sure)), "%", better="higher"))
     rows.append(row(f"{case.title}: a fit, one core, median", float(np.median(took)), "s"))
     return rows
