@@ -9,6 +9,7 @@ differs is where the beam goes. A policy is trained here as in beam_orbit.py, or
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,10 +54,17 @@ def compared(title: str, flown: dict[str, dict[str, float]]) -> list[dict[str, A
             continue
         for what, value in found.items():
             unit = "%" if what.startswith("under") else "mm" if "RMS" in what else "moves"
-            better = "higher" if unit == "%" else "lower"
-            beside = float(f"{flown[OURS][what]:.4g}")
+            better, beside = "higher" if unit == "%" else "lower", flown[OURS][what]
+            reference = OURS if math.isfinite(beside) else f"{OURS}: most never"
             rows.append(
-                row(f"{title}: {name}, {what}", value, unit, better=better, reference=OURS, reference_value=beside)
+                row(
+                    f"{title}: {name}, {what}",
+                    value if math.isfinite(value) else None,
+                    unit,
+                    better=better,
+                    reference=reference,
+                    reference_value=float(f"{beside:.4g}") if math.isfinite(beside) else None,
+                )
             )
     return rows
 
