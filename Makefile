@@ -39,7 +39,7 @@ avatar:  ## lead a human, a mouse and a dinosaur through a recorded motion; a ta
 	@$(RS) avatar retarget punch --film logs/avatar/punch.gif
 
 # extras that tests use
-TESTED := train dev avatar beam-test crazyflie epics mavlink mujoco qualify record rl-games ros sign sweep tactile trainers view
+TESTED := train dev avatar beam-test crazyflie epics mavlink mujoco qualify record rl-games ros sign sweep tactile trainers ulog view
 # What flies in real time wants the machine for itself; the rest is shared out to both cores.
 REAL_TIME := tests/devices tests/evaluate tests/headset tests/link tests/nodes tests/record tests/twins
 
