@@ -128,7 +128,7 @@ def _animated(frames: Any, seconds: float) -> str:
 
 
 def _images(flight: Flight, at: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(height, width, 3) of the first pad, 0 to 255: the image, and half its difference about grey."""
+    """(height, width, 3) of the first pad, upright, 0 to 255: the image, and half its difference about grey."""
     import torch
 
     from robostack_sim.tactile.gripper import Peg
@@ -143,4 +143,4 @@ def _images(flight: Flight, at: int) -> tuple[torch.Tensor, torch.Tensor]:
     grip.relative.copy_(torch.from_numpy(flight["peg_in_pads"][at].copy()).view(grip.relative.shape))
     gel.step(torch.from_numpy(flight["pad_load"][at].copy()).view(1, 2, 3))
     image = camera.render(gel)[0, 0].clone()
-    return image, camera.difference()[0, 0] // 2 + 128
+    return image.flip(0), (camera.difference()[0, 0] // 2 + 128).flip(0)

@@ -1,0 +1,37 @@
+"""The expert and the students of the placement task, as docs/tactile.md and `make tactile` train them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from robostack.distill.dagger import DAgger
+from robostack.distill.teacher import TeacherRun
+from robostack.learn.ppo import PPO
+from robostack.learn.trainer import train
+from robostack.nets.actor import ActorConfig
+from robostack.run_folder import RunFolder
+from robostack_sim.tactile.placement.config import PlacementConfig
+from robostack_sim.tactile.placement.task import TactilePlacement
+
+TASK = PlacementConfig()
+EXPERT = PPO(iterations=150, steps=20, gamma=0.95, actor=ActorConfig(privileged=True))
+STUDENT = ActorConfig(hidden=(128, 64))
+
+
+def student(teacher: TeacherRun, modality: str, iterations: int = 150) -> DAgger:
+    actor = ActorConfig(hidden=STUDENT.hidden, channels=TactilePlacement.modalities[modality])
+    return DAgger(teacher=teacher, iterations=iterations, horizon=20, actor=actor)
+
+
+def trained(settings: Any, folder: Path, seed: int = 0, config: PlacementConfig = TASK) -> tuple[RunFolder, float]:
+    """A run of it, and how many seconds it took."""
+    torch.manual_seed(seed)
+    run, start = RunFolder.at(folder), time.perf_counter()
+    task = TactilePlacement(config)
+    with run.stage("train"):
+        run.record(train=train(task, settings, run, seed=seed))
+    return run, time.perf_counter() - start
