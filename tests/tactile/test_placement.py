@@ -26,14 +26,14 @@ DEG = math.pi / 180
 
 
 def scripted(task: TactilePlacement, turn_rad: Tensor) -> Tensor:
-    """Over the place, the wrist turned by `turn_rad` (num_envs,) about y, then down until the table pushes back."""
+    """Over the place, the wrist turned by `turn_rad` (num_envs,) about y, then down until the table pushes with 3 N."""
     obs, action = task.observe(), torch.zeros(task.num_envs, 6)
     ahead = obs["place"] - obs["arm_target"]
     action[:, :2] = 0.3 * ahead[:, :2]
     action[:, 4] = 0.3 * (turn_rad - obs["arm_target_rotation"][:, 1])
     over = (ahead[:, :2].norm(dim=1) < 0.003) & (action[:, 4].abs() < 0.01)
-    pushed = (obs["arm_position"] - obs["arm_target"])[:, 2] > 0.004
-    action[:, 2] = torch.where(over & ~pushed, -0.003, 0.0)
+    pushed = task.touch.load_n[:, :, 1].sum(1)
+    action[:, 2] = torch.where(over, torch.where(pushed < 1.0, -0.004, 0.0005 * (pushed - 3.0)), 0.0)
     return action
 
 

@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 CONTROL_HZ = 60
 SUBSTEPS = 8
 """of 2.08 ms; the facts' 4 ms loses a peg that is held by friction"""
+SETTLING_SUBSTEPS = 48
 DIRECT_SOLREF = "-250000 -800"
 HALF = math.sqrt(0.5)
 PAD_QUATS_WXYZ = ((HALF, HALF, 0.0, 0.0), (0.0, 0.0, HALF, HALF))
@@ -186,12 +187,14 @@ class Gripper:
             shift = quaternion.rotate(quat, gripped[:, [2, 2, 1]])
             self._qpos[at, 8:11], self._qpos[at, 11:15] = position_m.numpy() + shift, quat
             self._ctrl[at, 6:] = squeeze_n.numpy()[:, None]
+            # until the pads press as they should
+            self._batch.step(at, nstep=SETTLING_SUBSTEPS, stage=self._positions)
         else:
             self._qpos[at, 6:] = gripped
             # a spring about where it was gripped is one about zero and a constant force
             self._applied[at, 6:] = self._springs * gripped
-        self._batch.forward(at.astype(np.int32), stage=self._positions)
-        self._look()
+            self._batch.forward(at, stage=self._positions)
+        self._look(at)
 
     def step(self, position_m: Tensor, quat_wxyz: Tensor) -> None:
         """A control period with the arm's springs towards a pose (num_envs, 3) and (num_envs, 4)."""
@@ -205,11 +208,12 @@ class Gripper:
         b = self.bushing
         return np.array([b.stiffness_n_m_rad, b.stiffness_n_m, b.stiffness_n_m])
 
-    def _look(self) -> None:
+    def _look(self, rows: Any = slice(None)) -> None:
+        """Takes over what MuJoCo computed last in these environments; in others it may not have."""
         grip, peg, *pads = self._bodies
         for into, body in ((self.pose, grip), (self.peg_pose, peg), *zip(self.pad_poses.unbind(1), pads, strict=True)):
-            into[:, :3], into[:, 3:] = torch.from_numpy(self._xpos[:, body]), torch.from_numpy(self._xquat[:, body])
-        self.pad_force_n.copy_(torch.from_numpy(self._pad_force()))
+            into[rows] = torch.from_numpy(np.concatenate([self._xpos[rows, body], self._xquat[rows, body]], 1)).float()
+        self.pad_force_n[rows] = torch.from_numpy(self._pad_force()[rows]).float()
 
     def _pad_force(self) -> Array:
         """(num_envs, 2, 3) N."""
@@ -226,13 +230,14 @@ class Gripper:
     def state_dict(self) -> dict[str, Tensor]:
         """They alias internal buffers."""
         state, gripped = torch.from_numpy(self._batch.state), torch.from_numpy(self._gripped)
-        return {"physics": state, "gripped": gripped, "squeeze_n": self.squeeze_n}
+        return {"physics": state, "gripped": gripped, "squeeze_n": self.squeeze_n, "pad_force_n": self.pad_force_n}
 
     def load_state_dict(self, kept: dict[str, Tensor]) -> None:
         for name, value in self.state_dict().items():
             value.copy_(kept[name])
         self._batch.forward(stage=self._positions)
         self._look()
+        self.pad_force_n.copy_(kept["pad_force_n"])  # a solver's are of its last step
 
 
 def euler_xyz(quat_wxyz: Array) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from robostack.features import Difference, Feature, Pick, Scale
 from robostack.spec import ActionChannel, Channel, Cut, Envelope
 from robostack_sim.tactile.placement.config import PlacementConfig
@@ -23,9 +25,10 @@ XYZ = ("x", "y", "z")
 
 def channels(config: PlacementConfig) -> tuple[Channel, ...]:
     """In the order of the packed observation. A field that is two samples old is none."""
-    arm = {"shape": (3,), "unit": "m", "frame": WORLD, "low": (-2.0,), "high": (2.0,)}
-    turn = {"shape": (3,), "unit": "rad", "frame": ROTATION, "low": (-3.2,), "high": (3.2,)}
-    shift, rate, hidden = config.shift_max_m, config.turn_max_rad, {"privileged": True}
+    arm: dict[str, Any] = {"shape": (3,), "unit": "m", "frame": WORLD, "low": (-2.0,), "high": (2.0,)}
+    turn: dict[str, Any] = {"shape": (3,), "unit": "rad", "frame": ROTATION, "low": (-3.2,), "high": (3.2,)}
+    hidden: dict[str, Any] = {"privileged": True}
+    shift, rate = config.shift_max_m, config.turn_max_rad
     found = [
         Channel(name="arm_position", noise_std=(config.position_noise_m,), **arm),
         Channel(name="arm_rotation", noise_std=(config.turn_noise_rad,), **turn),
