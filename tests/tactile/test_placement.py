@@ -28,7 +28,7 @@ DEG = math.pi / 180
 def scripted(task: TactilePlacement, turn_rad: Tensor) -> Tensor:
     """Over the place, the wrist turned by `turn_rad` (num_envs,) about y, then down until the table pushes with 3 N."""
     obs, action = task.observe(), torch.zeros(task.num_envs, 6)
-    ahead = obs["place"] - obs["arm_target"]
+    ahead = obs["place"] - obs["arm_target_position"]
     action[:, :2] = 0.3 * ahead[:, :2]
     action[:, 4] = 0.3 * (turn_rad - obs["arm_target_rotation"][:, 1])
     over = (ahead[:, :2].norm(dim=1) < 0.003) & (action[:, 4].abs() < 0.01)
@@ -117,7 +117,7 @@ def test_what_is_applied_is_what_the_envelope_and_the_workspace_let_through() ->
     before = task.arm_position.clone()
     obs = task.step(torch.full((8, 6), 9.0))[-1]["final_obs"]
     assert torch.allclose(obs["applied_action"], task._limit.expand(8, 6), atol=1e-6)
-    assert torch.allclose(obs["arm_target"], before + 0.01, atol=1e-6)
+    assert torch.allclose(obs["arm_target_position"], before + 0.01, atol=1e-6)
     task.arm_position[:, 2] = 0.004
     obs = task.step(torch.full((8, 6), -0.01))[-1]["final_obs"]
     assert torch.allclose(obs["applied_action"][:, 2], torch.full((8,), -0.004), atol=1e-6)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from robostack.features import Difference, Feature, Pick, Scale
+from robostack.messages import ROTATION, WORLD
 from robostack.spec import ActionChannel, Channel, Cut, Envelope
 from robostack_sim.tactile.placement.config import PlacementConfig
 from robostack_sim.tactile.touch import CAMERA
 
-WORLD, ROTATION = "world ENU", "rotation vector in world ENU"
-BLIND = ("arm_position", "arm_rotation", "arm_target", "arm_target_rotation", "place")
+BLIND = ("arm_position", "arm_rotation", "arm_target_position", "arm_target_rotation", "place")
 MODALITIES = {
     "blind": BLIND,
     "force_field": (*BLIND, "force_field"),
@@ -32,7 +32,7 @@ def channels(config: PlacementConfig) -> tuple[Channel, ...]:
     found = [
         Channel(name="arm_position", noise_std=(config.position_noise_m,), **arm),
         Channel(name="arm_rotation", noise_std=(config.turn_noise_rad,), **turn),
-        Channel(name="arm_target", **arm),
+        Channel(name="arm_target_position", **arm),
         Channel(name="arm_target_rotation", **turn),
         Channel(name="place", source="command", max_age_s=3600.0, **arm),
         Channel(name="force_field", shape=(2, 3, 14, 10), unit="N", frame="pad: shear x, shear y, pressing",
@@ -73,7 +73,7 @@ def features(config: PlacementConfig) -> tuple[Feature, ...]:
     """Of order one, for a normaliser that leaves what hardly varies alone."""
     found: list[Feature] = [
         Difference(Pick("arm_position"), Pick("place"), limit=0.3, gain=20.0),
-        Difference(Pick("arm_target"), Pick("arm_position"), limit=0.05, gain=50.0),
+        Difference(Pick("arm_target_position"), Pick("arm_position"), limit=0.05, gain=50.0),
         Scale(Pick("arm_rotation"), gain=3.0),
         Difference(Pick("arm_target_rotation"), Pick("arm_rotation"), limit=0.3, gain=10.0),
         Scale(Pick("force_field"), gain=3.0),
