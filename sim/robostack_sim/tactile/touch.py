@@ -58,8 +58,8 @@ class Touch:
         self.field.material[rows, :, :2] *= stiffness[:, None, None]
         self.readings.reset(rows)
         self.skin.reset(rows)
-        noise = torch.randn(self._bare_ut[rows].shape, generator=self._draw)
-        self.skin.tare(self._bare_ut[rows] + self.skin.skin.noise_ut / TARE_READINGS**0.5 * noise, rows)
+        noise = torch.randn(self._bare_ut.shape, generator=self._draw)
+        self.skin.tare(self._bare_ut + self.skin.skin.noise_ut / TARE_READINGS**0.5 * noise, rows)
         self.sense()
 
     def sense(self) -> None:
