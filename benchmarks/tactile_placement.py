@@ -1,4 +1,4 @@
-"""Placing a peg by touch: how fast its physics is, what its two grasps differ by, and how an expert and its students do.
+"""Placing a peg by touch: how fast the physics is, how its two grasps differ, and how an expert and its students do.
 
     python benchmarks/tactile_placement.py [--quick]
 

@@ -12,7 +12,7 @@ neither. REP-103 and REP-105: SI, ENU, FLU, quaternions as xyzw, `odom -> base_l
 | nav_msgs/Odometry | position, attitude, velocity, body rate of a body; the twist is in the body's frame there |
 | trajectory_msgs/MultiDOFJointTrajectory | nine elements: position, velocity, acceleration asked for, as one point |
 | geometry_msgs/PointStamped | three elements in m, in the world's frame, by themselves |
-| geometry_msgs/PoseStamped | NAME_position and NAME_rotation, three elements each, m and a rotation vector in rad, as NAME |
+| geometry_msgs/PoseStamped | NAME_position, m, and NAME_rotation, a rotation vector, rad: three each, as NAME |
 | sensor_msgs/JointState | named elements of one unit: m, rad as position; m/s, rad/s as velocity; N, N m as effort |
 | the same, as `action` | all action channels together |
 | sensor_msgs/BatteryState | one element in V |

@@ -98,7 +98,8 @@ def test_threads_change_no_bit() -> None:
     for threads in (1, 2):
         gripper = Gripper(6, "contact", threads)
         at = torch.tensor([0.5, 0.0, 0.06]).repeat(6, 1)
-        gripper.restart(torch.arange(6), at, torch.linspace(-0.3, 0.3, 6), torch.full((6,), -0.01), torch.full((6,), 15.0))
+        tilt, along, squeeze = torch.linspace(-0.3, 0.3, 6), torch.full((6,), -0.01), torch.full((6,), 15.0)
+        gripper.restart(torch.arange(6), at, tilt, along, squeeze)
         for _ in range(10):
             gripper.step(at - torch.tensor([0.0, 0.0, 0.03]), UPRIGHT.repeat(6, 1))
         found.append(gripper.peg_pose.clone())

@@ -1,5 +1,5 @@
-"""Claims: a peg stands where somebody knew how it leans, and otherwise where chance had it so; the pads say how it leans;
-what a policy may not feel it does not; and the task goes on to the bit."""
+"""Claims: a peg stands where somebody knew how it leans, and otherwise where chance had it so; the pads say how it
+leans; what a policy may not feel it does not; and the task goes on to the bit."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 """A parallel gripper that holds a peg over a table, in MuJoCo: many at once, on a thread pool.
 
-The wrist is six joints whose servos are the arm's Cartesian impedance: springs towards a pose, and damping. The grasp is
-one of two. `contact`: pads that are pushed against the peg and hold it by friction, as a real one does. `bushing`: the peg
-hangs in springs at the place where it was gripped, for what gel and friction do while nothing slides; half the degrees
-of freedom and no contact but the table's, and it cannot drop the peg. tests/tactile/test_gripper.py compares them.
+The wrist is six joints whose servos are the arm's Cartesian impedance: springs towards a pose, and damping. The grasp
+is one of two. `contact`: pads that are pushed against the peg and hold it by friction, as a real one does. `bushing`:
+the peg hangs in springs at the place where it was gripped, for what gel and friction do while nothing slides; there is
+no contact but the table's, and it cannot be dropped. tests/tactile/test_gripper.py compares them.
 
-MuJoCo's usual solref makes a contact as stiff as the masses that meet in it, and pads sink through a light peg; a direct
-one (-stiffness, -damping, per unit of mass) does not, at steps of 2 ms.
+MuJoCo's usual solref makes a contact as stiff as the masses that meet in it, and pads sink through a light peg; a
+direct one (-stiffness, -damping, per unit of mass) does not, at steps of 2 ms.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def model_xml(grasp: Grasp, peg: Peg, pad: Pad, arm: Impedance, bushing: Bushing
     springs = (
         f'<joint name="tilt" type="hinge" axis="0 1 0" stiffness="{b.stiffness_n_m_rad}" '
         f'damping="{b.damping_n_m_s_rad}"/>'
-        f'<joint name="along" type="slide" axis="0 0 1" {along}/><joint name="across" type="slide" axis="1 0 0" {along}/>'
+        f'<joint name="along" type="slide" axis="0 0 1" {along}/>'
+        f'<joint name="across" type="slide" axis="1 0 0" {along}/>'
     )
     inside = "" if touching else f'<body name="peg">{springs}{geom}</body>'
     outside = f'<body name="peg"><freejoint/>{geom}</body>' if touching else ""

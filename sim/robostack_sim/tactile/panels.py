@@ -35,7 +35,7 @@ def tiles(m: Material) -> list[Tile]:
 
     stood = sum(stands(f) for f in flights)
     tilt = float(np.median([DEGREES * f["tilt"][-1, 0] for f in flights]))
-    return [(f"{stood} of {len(flights)}", "", "pegs stand upright in their place"), (number(tilt), "°", "tilt, median")]
+    return [(f"{stood} of {len(flights)}", "", "pegs stand in their place"), (number(tilt), "°", "tilt, median")]
 
 
 def field(m: Material) -> str:
@@ -47,8 +47,8 @@ def field(m: Material) -> str:
     frames = flight["force_field"].reshape(len(flight), 2, 3, 14, 10)[::EVERY, 0]
     seconds = len(flight) * flight.dt_s
     why = (
-        f"Force on the taxels of the first pad while {escape(flight.name)} was placed, {number(seconds)} s over and over: "
-        "discs are pressing, lines shear. The band is the peg, and its slope how it leans in the grip."
+        f"Force on the taxels of the first pad while {escape(flight.name)} was placed, {number(seconds)} s at half "
+        "speed, over and over: discs are pressing, lines shear. The band is the peg, its slope how it leans in the grip."
     )
     return section("What the pad felt", why, row([_animated(frames, 2.0 * seconds)]))
 

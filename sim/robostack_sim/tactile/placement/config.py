@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from robostack.spec import ContractError
 from robostack_sim.tactile.gripper import Bushing, Grasp, Impedance
 from robostack_sim.tactile.sensor.anyskin import MagneticSkin
 from robostack_sim.tactile.sensor.readings import SensorModel
+
+
+TAXELS = SensorModel(noise=0.005, gain_std=0.1, drift=0.002, hysteresis=0.1, dead=0.01, limit=2.0)
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,11 @@ class PlacementConfig:
     """and is no further from its place: 0.6 of its diameter; TacSL's"""
     standing_m: float = 0.003
     """and its lowest point is no higher above the table"""
-    sensor: SensorModel = field(
-        default_factory=lambda: SensorModel(noise=0.005, gain_std=0.1, drift=0.002, hysteresis=0.1, dead=0.01, limit=2.0)
-    )
-    """of the taxels"""
-    skin: MagneticSkin = field(default_factory=MagneticSkin)
-    arm: Impedance = field(default_factory=Impedance)
-    bushing: Bushing = field(default_factory=Bushing)
-    costs: Costs = field(default_factory=Costs)
+    sensor: SensorModel = TAXELS
+    skin: MagneticSkin = MagneticSkin()
+    arm: Impedance = Impedance()
+    bushing: Bushing = Bushing()
+    costs: Costs = Costs()
 
     def stands(self, tilt_rad: Any, off_centre_m: Any, gap_m: Any) -> Any:
         """Whether pegs stand right, of arrays or tensors of one shape: bool."""
@@ -89,7 +89,7 @@ class PlacementConfig:
         if not 0.0 <= self.tilt_rad <= 1.0:
             raise ContractError(f"tilt_rad = {self.tilt_rad}: must lie in [0, 1]: a wrist turns no further")
         if not 0.0 <= self.along_m <= 0.0125:
-            raise ContractError(f"along_m = {self.along_m}: must lie in [0, 0.0125]: the pads grip the peg between them")
+            raise ContractError(f"along_m = {self.along_m}: must lie in [0, 0.0125], where pads reach it")
         if not 0.0 < self.squeeze_n[0] <= self.squeeze_n[1]:
             raise ContractError(f"squeeze_n = {self.squeeze_n}: needs two rising positive forces")
         if not 0.0 <= self.stiffness_share < 1.0:
