@@ -48,7 +48,7 @@ def field(m: Material) -> str:
     seconds = len(flight) * flight.dt_s
     why = (
         f"Force on the taxels of the first pad while {escape(flight.name)} was placed, {number(seconds)} s at half "
-        "speed, over and over: discs are pressing, lines shear. The band is the peg, its slope how it leans in the grip."
+        "speed, over and over: discs are pressing, lines shear. The band is the peg, its slope how it leans."
     )
     return section("What the pad felt", why, row([_animated(frames, 2.0 * seconds)]))
 

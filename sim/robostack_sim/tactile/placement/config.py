@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from robostack.spec import ContractError
 from robostack_sim.tactile.gripper import Bushing, Grasp, Impedance
 from robostack_sim.tactile.sensor.anyskin import MagneticSkin
 from robostack_sim.tactile.sensor.readings import SensorModel
-
 
 TAXELS = SensorModel(noise=0.005, gain_std=0.1, drift=0.002, hysteresis=0.1, dead=0.01, limit=2.0)
 
@@ -74,9 +73,9 @@ class PlacementConfig:
     standing_m: float = 0.003
     """and its lowest point is no higher above the table"""
     sensor: SensorModel = TAXELS
-    skin: MagneticSkin = MagneticSkin()
-    arm: Impedance = Impedance()
-    bushing: Bushing = Bushing()
+    skin: MagneticSkin = field(default_factory=MagneticSkin)
+    arm: Impedance = field(default_factory=Impedance)
+    bushing: Bushing = field(default_factory=Bushing)
     costs: Costs = Costs()
 
     def stands(self, tilt_rad: Any, off_centre_m: Any, gap_m: Any) -> Any:
