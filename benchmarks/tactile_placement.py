@@ -82,6 +82,25 @@ def grasps(num_envs: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def probes(num_envs: int) -> list[dict[str, Any]]:
+    """How far a linear guess from one reading is from how the peg leans: what a sense says of it at all."""
+    task = TactilePlacement(PlacementConfig(num_envs=num_envs))
+    seen, lean = [], []
+    for seed in (0, 1):
+        obs, _ = task.reset(seed)
+        seen.append({name: obs[name].flatten(1).double() for name in ("force_field", "anyskin")})
+        lean.append(DEGREES * task.tilt_in_grip.double())
+    rows = [row("tilt in the grip: its own standard deviation", lean[1].std().item(), "degrees")]
+    for name in seen[0]:
+        middle, scale = seen[0][name].mean(0), seen[0][name].std()
+        before, after = ((s[name] - middle) / scale for s in seen)
+        gram = before.T @ before + 1e-2 * num_envs * torch.eye(before.shape[1], dtype=torch.float64)
+        off = after @ torch.linalg.solve(gram, before.T @ lean[0]) - lean[1]
+        rows.append(row(f"tilt in the grip, by a linear guess from {name}, RMS", off.square().mean().sqrt().item(),
+                        "degrees"))  # fmt: skip
+    return rows
+
+
 def placed(run: RunFolder, episodes: int) -> tuple[float, float]:
     """Success in per cent and median tilt in degrees of the exported file, from unseen starts."""
     policy = export_policy(run, run.policy)
@@ -101,7 +120,7 @@ def main() -> None:
         config, episodes, share = replace(config, num_envs=64), 64, 0.04
     rows = [row(f"steps of an environment, {g}, one core", speed(g, 4.0 * max(share, 0.2)), "steps/s", **HIGHER)
             for g in ("bushing", "contact")]  # fmt: skip
-    rows += grasps(256)
+    rows += grasps(256) + probes(128 if options.quick else 2048)
     with tempfile.TemporaryDirectory() as folder:
         iterations = max(2, round(share * EXPERT.iterations))
         expert, expert_s = trained(replace(EXPERT, iterations=iterations), Path(folder) / "expert", config=config)
