@@ -15,6 +15,8 @@ from robostack import cli
 from robostack.evaluate.flight import Column, Flight
 from robostack.evaluate.report import write_report
 from robostack.export.onnx import load_policy
+from robostack.learn.trained import policy_spec
+from robostack.nets.actor import Actor, ActorConfig
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
 from robostack_sim.tactile.placement.config import PlacementConfig
@@ -44,19 +46,20 @@ def ends(task: TactilePlacement, turn_rad: Tensor) -> dict[str, Tensor]:
 
 
 def test_who_feels_nothing_succeeds_where_the_peg_happens_to_lean_less_than_it_may() -> None:
-    task = TactilePlacement(PlacementConfig(num_envs=192, steps=110))
-    found = ends(task, torch.zeros(192))
+    task = TactilePlacement(PlacementConfig(num_envs=128, steps=110, threads=1))
+    found = ends(task, torch.zeros(128))
     lean = found["tilt_in_grip_rad"].abs()
     assert found["success"][lean < 13 * DEG].float().mean() > 0.97
     assert not found["success"][lean > 17 * DEG].any()
-    assert found["tilt_rad"].numpy() == pytest.approx(lean.numpy(), abs=3 * DEG)
+    little = lean < 17 * DEG
+    assert (found["tilt_rad"] - lean)[little].abs().max() < 3 * DEG
 
 
-@pytest.mark.parametrize("grasp", ["bushing", "contact"])
-def test_who_knows_how_it_leans_stands_it_upright(grasp) -> None:
-    task = TactilePlacement(PlacementConfig(num_envs=48, steps=110, grasp=grasp))
+@pytest.mark.parametrize(("grasp", "least"), [("bushing", 0.99), ("contact", 0.9)])  # friction lets some pegs turn
+def test_who_knows_how_it_leans_stands_it_upright(grasp, least) -> None:
+    task = TactilePlacement(PlacementConfig(num_envs=48, steps=110, grasp=grasp, threads=1))
     found = ends(task, -task.tilt_in_grip)
-    assert found["success"].float().mean() > 0.97
+    assert found["success"].float().mean() >= least
     assert found["tilt_rad"].median() < 2 * DEG
 
 
@@ -142,25 +145,28 @@ def robostack(line: str) -> int:
     return cli.main(line.split())
 
 
-def test_from_an_expert_to_students_that_feel_what_their_name_says(tmp_path, capsys) -> None:
+def test_fourteen_by_ten_taxels_are_not_fifteen_magnetic_numbers() -> None:
+    task = TactilePlacement(replace(SMALL, num_envs=1))
+    field, skin = (policy_spec(task, Actor(task, ActorConfig(channels=MODALITIES[m])), {})
+                   for m in ("force_field", "anyskin"))  # fmt: skip
+    with pytest.raises(ContractError, match=r"observations.*force_field.*anyskin"):
+        field.check_interface(skin)
+
+
+def test_from_an_expert_to_a_student_that_feels_what_its_name_says(tmp_path, capsys) -> None:
     train = "--num-envs 8 --threads 1 --steps 6 --learner.iterations 2"
     expert = f"{tmp_path}/expert"
     assert robostack(f"train tactile-placement --algorithm ppo --run-folder {expert} {train} --learner.steps 4 "
                      "--learner.actor.privileged") == 0  # fmt: skip
-    specs = {}
-    for name, more in (("anyskin", "--student.recurrent 8"), ("force-field", "--student.hidden 16")):
-        folder = f"{tmp_path}/{name}"
-        assert robostack(f"distill {expert} --student {name} {more} --learner.iterations 2 --learner.horizon 4 "
-                         f"--run-folder {folder}") == 0  # fmt: skip
-        assert robostack(f"export {folder}") == 0
-        assert robostack(f"evaluate {folder} --episodes 4") == 0
-        specs[name] = load_policy(RunFolder.open(folder).policy).spec
-        assert tuple(c.name for c in specs[name].observations) == MODALITIES[name.replace("-", "_")]
-    assert specs["anyskin"].state.size == 8
-    assert [c.shape for c in specs["anyskin"].observations if c.name == "anyskin"] == [(5, 3)]
+    folder = f"{tmp_path}/anyskin"
+    assert robostack(f"distill {expert} --student anyskin --student.recurrent 8 --learner.iterations 2 "
+                     f"--learner.horizon 4 --run-folder {folder}") == 0  # fmt: skip
+    assert robostack(f"export {folder}") == 0
+    assert robostack(f"evaluate {folder} --episodes 4") == 0
     assert "tilt of the peg at the end, half of episodes" in capsys.readouterr().out
-    with pytest.raises(ContractError, match=r"observations.*force_field.*anyskin"):
-        specs["force-field"].check_interface(specs["anyskin"])
+    spec = load_policy(RunFolder.open(folder).policy).spec
+    assert tuple(c.name for c in spec.observations) == MODALITIES["anyskin"]
+    assert spec.observations[-1].shape == (5, 3) and spec.state.size == 8
     assert robostack(f"distill {expert} --student elephant --run-folder {tmp_path}/none") == 1
     assert "there are: blind, force_field, anyskin, image" in capsys.readouterr().err
     assert robostack(f"distill {expert} --student image --run-folder {tmp_path}/none") == 1

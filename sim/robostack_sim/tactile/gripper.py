@@ -219,7 +219,7 @@ class Gripper:
     def _pad_force(self) -> Array:
         """(num_envs, 2, 3) N."""
         if self._felt is not None:
-            return np.asarray(self._felt).reshape(self.num_envs, 2, 3)
+            return np.array(self._felt).reshape(self.num_envs, 2, 3)
         grip, peg = (self._xquat[:, body] for body in self._bodies[:2])
         pull = (self._springs * (self._qpos[:, 6:] - self._gripped))[:, [2, 0, 1]]
         pull[:, 1] = 0.0  # the moment: bristles feel the turn itself

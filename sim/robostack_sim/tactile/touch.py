@@ -3,6 +3,8 @@ says it."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -75,7 +77,7 @@ class Touch:
 
     def state_dict(self) -> dict[str, Tensor]:
         """They alias internal buffers, but for the generators' states."""
-        parts = {"field": self.field, "readings": self.readings, "skin": self.skin}
+        parts: dict[str, Any] = {"field": self.field, "readings": self.readings, "skin": self.skin}
         kept = {f"{name}.{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
         own = {"field_n": self.field_n, "skin_ut": self.skin_ut, "load_n": self.load_n, "draw": self._draw.get_state()}
         return {**kept, **own, **({} if self.image is None else {"image": self.image})}

@@ -219,7 +219,7 @@ class TactilePlacement(Task):
 
     def state_dict(self) -> dict[str, Tensor]:
         own = {name: getattr(self, name) for name in self._STATE}
-        parts = {"gripper": self.gripper, "touch": self.touch}
+        parts: dict[str, Any] = {"gripper": self.gripper, "touch": self.touch}
         nested = {f"{name}.{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
         return {**own, **nested, "generator": self._generator.get_state()}
 
