@@ -18,13 +18,13 @@ from robostack_sim.tactile.placement.config import PlacementConfig
 from robostack_sim.tactile.placement.task import TactilePlacement
 
 TASK = PlacementConfig()
-EXPERT = PPO(iterations=150, steps=20, gamma=0.95, actor=ActorConfig(privileged=True))
+EXPERT = PPO(iterations=80, steps=20, gamma=0.95, std=0.5, actor=ActorConfig(privileged=True))
 STUDENT = ActorConfig(hidden=(128, 64))
 
 
-def student(teacher: TeacherRun, modality: str, iterations: int = 150) -> DAgger:
+def student(teacher: TeacherRun, modality: str, iterations: int = 60) -> DAgger:
     actor = ActorConfig(hidden=STUDENT.hidden, channels=TactilePlacement.modalities[modality])
-    return DAgger(teacher=teacher, iterations=iterations, horizon=20, actor=actor)
+    return DAgger(teacher=teacher, iterations=iterations, horizon=20, epochs=6, learning_rate=1e-3, actor=actor)
 
 
 def trained(settings: Any, folder: Path, seed: int = 0, config: PlacementConfig = TASK) -> tuple[RunFolder, float]:

@@ -29,8 +29,8 @@ class Costs:
     press: float = 0.3
     """of what the peg is pushed along its axis beyond `free_n`, in tens of newtons"""
     free_n: float = 4.0
-    effort: float = 0.05
-    """of the mean square of the action, as a share of its limits"""
+    effort: float = 0.5
+    """of the mean square of the action, as a share of its limits: an expert that trembles cannot be imitated"""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def channels(config: PlacementConfig) -> tuple[Channel, ...]:
     return (
         *found,
         Channel(name="applied_action", shape=(6,), low=(-shift,) * 3 + (-rate,) * 3, high=(shift,) * 3 + (rate,) * 3),
-        Channel(name="peg_offset", shape=(3,), unit="m", frame="world ENU, from the true place", **hidden),
+        Channel(name="peg_offset", shape=(3,), unit="m", frame="world ENU, from the place that is told", **hidden),
         Channel(name="peg_axis", shape=(3,), frame=WORLD, **hidden),
         Channel(name="peg_in_grip", shape=(2,), elements=("tilt", "along"), unit="rad, m", **hidden),
         Channel(name="pad_load", shape=(2, 3), unit="N", frame="pad: shear x, shear y, pressing", **hidden),
