@@ -2,7 +2,7 @@
 
     python benchmarks/tactile_distill.py [--quick] [--seeds N]
 
-Placement, the force field student. One expert for all; a student is judged every so many steps on 256 unseen starts.
+Placement, the force field student. One expert for all; a student is judged every so many steps on 128 unseen starts.
 AAC is PPO with the expert's critic's channels and none of what it learned; the others are `robostack distill --method`.
 """
 
@@ -30,7 +30,7 @@ from robostack.learn.ppo import PPO
 from robostack_sim.tactile.placement.task import TactilePlacement
 
 NOBODY = TeacherRun("in memory", "")
-JUDGED_EVERY, JUDGED_ON, SEED = 10, 256, 3_000_017
+JUDGED_EVERY, JUDGED_ON, SEED = 5, 128, 3_000_017
 """iterations, episodes, and where these start"""
 GOOD = 90.0
 HALF_WAY = 75.0
@@ -42,8 +42,9 @@ Make = Callable[[TactilePlacement], Learner]
 def methods(teacher: Teacher, iterations: int) -> dict[str, Make]:
     """Learners by name; all take as many steps an iteration."""
     dagger = student(NOBODY, "force_field", iterations)
-    cloning = Cloning(teacher=NOBODY, iterations=iterations, horizon=dagger.horizon, actor=dagger.actor)
-    asked: dict[str, Any] = {"iterations": iterations, "steps": EXPERT.steps, "actor": dagger.actor}
+    cloning = Cloning(teacher=NOBODY, iterations=iterations, horizon=dagger.horizon, epochs=dagger.epochs,
+                      learning_rate=dagger.learning_rate, actor=dagger.actor)  # fmt: skip
+    asked: dict[str, Any] = {"iterations": iterations, "steps": EXPERT.steps, "std": EXPERT.std, "actor": dagger.actor}
     aac = PPO(gamma=EXPERT.gamma, **asked)
     aacd = AACD(teacher=NOBODY, **asked)
     return {
@@ -109,7 +110,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where the JSON goes")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    config, iterations, expert, seeds = replace(TASK, threads=options.threads), 150, EXPERT, options.seeds
+    config, iterations, expert, seeds = replace(TASK, threads=options.threads), 60, EXPERT, options.seeds
     if options.quick:
         config, iterations, expert, seeds = replace(config, num_envs=32), 2, replace(EXPERT, iterations=2), 1
     with tempfile.TemporaryDirectory() as folder:

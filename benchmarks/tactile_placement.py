@@ -1,6 +1,6 @@
 """Placing a peg by touch: how fast the physics is, how its two grasps differ, and how an expert and its students do.
 
-    python benchmarks/tactile_placement.py [--quick]
+    python benchmarks/tactile_placement.py [--quick] [--runs FOLDER]
 
 An expert that sees how the peg lies is trained by PPO; students of it, by DAgger, feel the force field, five
 magnetometers, or nothing. Each student is exported, and the file places 1024 pegs from starts that no training drew.
@@ -12,6 +12,7 @@ import argparse
 import math
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="trainings far too short to place anything")
     parser.add_argument("--threads", type=int, default=0, help="of the physics; 0: one a core")
+    parser.add_argument("--runs", type=Path, help="where trainings are kept; those that are there are taken")
     parser.add_argument("--out", type=Path, help="where the JSON goes")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -121,13 +123,13 @@ def main() -> None:
     rows = [row(f"steps of an environment, {g}, one core", speed(g, 4.0 * max(share, 0.2)), "steps/s", **HIGHER)
             for g in ("bushing", "contact")]  # fmt: skip
     rows += grasps(256) + probes(128 if options.quick else 2048)
-    with tempfile.TemporaryDirectory() as folder:
+    with nullcontext(options.runs) if options.runs else tempfile.TemporaryDirectory() as folder:
         iterations = max(2, round(share * EXPERT.iterations))
         expert, expert_s = trained(replace(EXPERT, iterations=iterations), Path(folder) / "expert", config=config)
         task, actor = load_run(expert)
-        verdict = judge(actor, task.evaluation(episodes), UNSEEN)
-        rows.append(row("expert: success", 100.0 * verdict.success_rate, "%", **HIGHER))
-        rows.append(row("expert: steps", iterations * EXPERT.steps * config.num_envs, "steps"))
+        rows.append(row("expert: success", 100.0 * judge(actor, task.evaluation(episodes), UNSEEN).success_rate, "%",
+                        **HIGHER))  # fmt: skip
+        rows.append(row("expert: steps", expert.metrics()["train"]["env_steps"], "steps"))
         rows.append(row("expert: training", expert_s, "s"))
         for name in ("force_field", "anyskin", "blind"):
             settings = student(TeacherRun.of(expert), name)
@@ -139,10 +141,11 @@ def main() -> None:
             rows.append(row(f"{name}: tilt, median", tilt, "degrees", 3.0 if ours else None))
             if name == "blind":
                 rows.append(row("blind: success less 15 of 36 degrees", abs(success - BLIND_FLOOR), "%", 3.0))
-            rows.append(row(f"{name}: steps", settings.iterations * settings.horizon * config.num_envs, "steps"))
+            rows.append(row(f"{name}: steps", run.metrics()["train"]["env_steps"], "steps"))
             rows.append(row(f"{name}: training", seconds, "s"))
             if ours:
                 rows.append(row("expert and its force field student", expert_s + seconds, "s", 1200.0))
+            print(f"{name}: {success:.1f} %, {tilt:.2f} degrees", flush=True)
     write("tactile_placement", rows, options.out)
 
 
