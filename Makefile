@@ -13,7 +13,7 @@ TACTILE := logs/tactile_placement/$(shell date +%Y-%m-%d_%H-%M-%S)
 EXPERT := --algorithm ppo --learner.iterations 80 --learner.steps 20 --learner.gamma 0.95 --learner.std 0.5 \
 	--learner.actor.privileged
 STUDENT := --student force_field --student.hidden 128 64 --learner.iterations 60 --learner.horizon 20 \
-	--learner.epochs 6 --learner.learning-rate 1e-3
+	--learner.epochs 6 --learner.learning-rate 2e-3
 
 # $(call stage,what it does,verb and options): announced, timed, and the end of `make` when it fails
 stage = printf '\n\033[1m%s\033[0m\n' "$(1)"; start=$$(date +%s); $(RS) $(2) && echo "done in $$(($$(date +%s) - start)) s"

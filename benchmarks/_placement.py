@@ -23,7 +23,7 @@ STUDENT = ActorConfig(hidden=(128, 64))
 
 def student(teacher: TeacherRun, modality: str, iterations: int = 60) -> DAgger:
     actor = ActorConfig(hidden=STUDENT.hidden, channels=TactilePlacement.modalities[modality])
-    return DAgger(teacher=teacher, iterations=iterations, horizon=20, epochs=6, learning_rate=1e-3, actor=actor)
+    return DAgger(teacher=teacher, iterations=iterations, horizon=20, epochs=6, learning_rate=2e-3, actor=actor)
 
 
 def trained(settings: Any, folder: Path, seed: int = 0, config: PlacementConfig = TASK) -> tuple[RunFolder, float]:
