@@ -102,6 +102,20 @@ def probes(num_envs: int) -> list[dict[str, Any]]:
     return rows
 
 
+def blindly(episodes: int) -> float:
+    """Success in per cent of a script that keeps the wrist upright, and goes down until the table pushes with 3 N."""
+    task = TactilePlacement(PlacementConfig(num_envs=episodes, steps=110))
+    obs, _ = task.reset(UNSEEN)
+    action = torch.zeros(episodes, 6)
+    for _ in range(task.max_episode_length):
+        ahead, pushed = obs["place"] - obs["arm_target_position"], task.touch.load_n[:, :, 1].sum(1)
+        action[:, :2] = 0.3 * ahead[:, :2]
+        down = torch.where(pushed < 1.0, -0.004, 0.0005 * (pushed - 3.0))
+        action[:, 2] = torch.where(ahead[:, :2].norm(dim=1) < 0.003, down, 0.0)
+        obs, *_, extras = task.step(action)
+    return 100.0 * float(extras["success"].float().mean())
+
+
 def placed(run: RunFolder, episodes: int) -> tuple[float, float]:
     """Success in per cent and median tilt in degrees of the exported file, from unseen starts."""
     policy = export_policy(run, run.policy)
@@ -123,6 +137,9 @@ def main() -> None:
     rows = [row(f"steps of an environment, {g}, one core", speed(g, 4.0 * max(share, 0.2)), "steps/s", **HIGHER)
             for g in ("bushing", "contact")]  # fmt: skip
     rows += grasps(256) + probes(128 if options.quick else 2048)
+    floor = blindly(episodes)
+    rows.append(row("a script that feels nothing: success", floor, "%"))
+    rows.append(row("the same, less 15 of 36 degrees", abs(floor - BLIND_FLOOR), "%", 3.0))
     with nullcontext(options.runs) if options.runs else tempfile.TemporaryDirectory() as folder:
         iterations = max(2, round(share * EXPERT.iterations))
         expert, expert_s = trained(replace(EXPERT, iterations=iterations), Path(folder) / "expert", config=config)
