@@ -1,6 +1,6 @@
 """Placing a peg by touch: how fast the physics is, how its two grasps differ, and how an expert and its students do.
 
-    python benchmarks/tactile_placement.py [--quick] [--runs FOLDER]
+    python benchmarks/tactile_placement.py [--quick] [--students force_field ...] [--runs FOLDER]
 
 An expert that sees how the peg lies is trained by PPO; students of it, by DAgger, feel the force field, five
 magnetometers, or nothing. Each student is exported, and the file places 1024 pegs from starts that no training drew.
@@ -31,6 +31,7 @@ from robostack_sim.tactile.gripper import Grasp, Gripper
 from robostack_sim.tactile.placement.config import PlacementConfig
 from robostack_sim.tactile.placement.task import TactilePlacement
 
+STUDENTS = ("force_field", "anyskin", "blind")
 BLIND_FLOOR = 100.0 * 15.0 / 36.0
 DEGREES = math.degrees(1.0)
 HIGHER: dict[str, Any] = {"better": "higher"}
@@ -127,6 +128,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="trainings far too short to place anything")
     parser.add_argument("--threads", type=int, default=0, help="of the physics; 0: one a core")
+    parser.add_argument(
+        "--students", nargs="*", default=STUDENTS, choices=STUDENTS, help="which; none is the expert alone"
+    )
     parser.add_argument("--runs", type=Path, help="where trainings are kept; those that are there are taken")
     parser.add_argument("--out", type=Path, help="where the JSON goes")
     options = parser.parse_args()
@@ -134,7 +138,7 @@ def main() -> None:
     config, episodes, share = replace(TASK, threads=options.threads), 1024, 1.0
     if options.quick:
         config, episodes, share = replace(config, num_envs=64), 64, 0.04
-    rows = [row(f"steps of an environment, {g}, one core", speed(g, 4.0 * max(share, 0.2)), "steps/s", **HIGHER)
+    rows = [row(f"steps of an environment, {g}, one core", speed(g, 2.0 * max(share, 0.4)), "steps/s", **HIGHER)
             for g in ("bushing", "contact")]  # fmt: skip
     rows += grasps(256) + probes(128 if options.quick else 2048)
     floor = blindly(episodes)
@@ -148,7 +152,7 @@ def main() -> None:
                         **HIGHER))  # fmt: skip
         rows.append(row("expert: steps", expert.metrics()["train"]["env_steps"], "steps"))
         rows.append(row("expert: training", expert_s, "s"))
-        for name in ("force_field", "anyskin", "blind"):
+        for name in options.students:
             settings = student(TeacherRun.of(expert), name)
             settings = replace(settings, iterations=max(2, round(share * settings.iterations)))
             run, seconds = trained(settings, Path(folder) / name, config=config)
