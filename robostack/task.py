@@ -161,6 +161,8 @@ class Task(ABC):
     features: tuple[Feature, ...]
     """The task's own preprocessing for an actor (robostack.features); `()` leaves raw channels."""
     critic_channels: tuple[str, ...]
+    modalities: Mapping[str, tuple[str, ...]] = {}
+    """Channels of an actor by what it senses, in one word: `robostack distill --student NAME`."""
     obs_delay_s: tuple[float, float] = (0.0, 0.0)
     action_delay_s: tuple[float, float] = (0.0, 0.0)
     parameters: tuple[Parameter, ...] = ()
