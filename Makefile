@@ -8,10 +8,17 @@ BEAM := logs/beam_orbit/$(shell date +%Y-%m-%d_%H-%M-%S)_beam
 ORBIT := --learner.iterations 3600 --learner.horizon 10 --learner.learning-rate 3e-3 --learner.gradient-clip 0.5 \
 	--learner.actor.hidden 192 128
 
+TACTILE := logs/tactile_placement/$(shell date +%Y-%m-%d_%H-%M-%S)
+# docs/tactile.md and benchmarks/_placement.py train so
+EXPERT := --algorithm ppo --learner.iterations 80 --learner.steps 20 --learner.gamma 0.95 --learner.std 0.5 \
+	--learner.actor.privileged
+STUDENT := --student force_field --student.hidden 128 64 --learner.iterations 60 --learner.horizon 20 \
+	--learner.epochs 6 --learner.learning-rate 2e-3
+
 # $(call stage,what it does,verb and options): announced, timed, and the end of `make` when it fails
 stage = printf '\n\033[1m%s\033[0m\n' "$(1)"; start=$$(date +%s); $(RS) $(2) && echo "done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help fly avatar beam test check isaaclab-test bench tables picture setup clean
+.PHONY: help fly avatar beam tactile test check isaaclab-test bench tables picture setup clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -33,13 +40,23 @@ beam:  ## train an orbit controller, export it, prove it, correct ten unknown ma
 	@$(call stage,5/6 trial: ten unknown machines live beside the classical controllers,trial $(BEAM))
 	@$(call stage,6/6 report,report $(BEAM))
 
+tactile:  ## an expert, its student that feels, its file in every port, pegs placed by it, and a report with the field
+	@./setup.sh --tools train mujoco
+	@$(call stage,1/7 train: an expert that sees how the peg lies,train tactile_placement --run-folder $(TACTILE)_expert $(EXPERT) $(TRAIN))
+	@$(call stage,2/7 distill: a student that feels the force field,distill $(TACTILE)_expert --run-folder $(TACTILE)_student $(STUDENT))
+	@$(call stage,3/7 export: policy.onnx with the whole contract,export $(TACTILE)_student)
+	@$(call stage,4/7 verify: every port computes the same actions,verify $(TACTILE)_student)
+	@$(call stage,5/7 evaluate: 1024 pegs that no training drew,evaluate $(TACTILE)_student --episodes 1024)
+	@$(call stage,6/7 fly: twelve pegs placed by the C of the file,fly $(TACTILE)_student --transport lockstep)
+	@$(call stage,7/7 report,report $(TACTILE)_student)
+
 avatar:  ## lead a human, a mouse and a dinosaur through a recorded motion; a table and a film
 	@./setup.sh avatar
 	@mkdir -p logs/avatar
 	@$(RS) avatar retarget punch --film logs/avatar/punch.gif
 
 # extras that tests use
-TESTED := train dev avatar beam-test crazyflie epics mavlink mujoco qualify record rl-games ros sign sweep tactile trainers view
+TESTED := train dev avatar beam-test crazyflie epics mavlink mujoco qualify record rl-games ros sign sweep tactile trainers ulog view
 # What flies in real time wants the machine for itself; the rest is shared out to both cores.
 REAL_TIME := tests/devices tests/evaluate tests/headset tests/link tests/nodes tests/record tests/twins
 

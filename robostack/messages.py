@@ -12,6 +12,7 @@ neither. REP-103 and REP-105: SI, ENU, FLU, quaternions as xyzw, `odom -> base_l
 | nav_msgs/Odometry | position, attitude, velocity, body rate of a body; the twist is in the body's frame there |
 | trajectory_msgs/MultiDOFJointTrajectory | nine elements: position, velocity, acceleration asked for, as one point |
 | geometry_msgs/PointStamped | three elements in m, in the world's frame, by themselves |
+| geometry_msgs/PoseStamped | NAME_position, m, and NAME_rotation, a rotation vector, rad: three each, as NAME |
 | sensor_msgs/JointState | named elements of one unit: m, rad as position; m/s, rad/s as velocity; N, N m as effort |
 | the same, as `action` | all action channels together |
 | sensor_msgs/BatteryState | one element in V |
@@ -30,11 +31,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from robostack import quaternion
 from robostack.spec import ActionChannel, Channel, PolicySpec
 
 Values = dict[str, npt.NDArray[np.float64]]
 """By channel, flat, in the contract's element order, units and frames."""
 WORLD, BODY, ATTITUDE = "world ENU", "body FLU", "body FLU to world ENU"
+ROTATION = "rotation vector in world ENU"
 WORLD_FRAME, BODY_FRAME = "odom", "base_link"
 _JOINT_FIELD = {
     "m": "position",
@@ -154,6 +157,28 @@ class PointTopic(Topic):
     def write(self, message: Any, values: Mapping[str, npt.ArrayLike]) -> None:
         message.header.frame_id = WORLD_FRAME
         _put_xyz(message.point, np.asarray(values[self.channels[0].name], float).ravel())
+
+
+class PoseTopic(Topic):
+    """`channels`: position and rotation vector of something in the world's frame."""
+
+    type = "geometry_msgs/msg/PoseStamped"
+
+    def read(self, message: Any) -> Values:
+        position, rotation = (c.name for c in self.channels)
+        q = message.pose.orientation
+        quat_wxyz = np.array([q.w, q.x, q.y, q.z])
+        if not np.linalg.norm(quat_wxyz) > 1e-6:
+            raise WrongMessage("its orientation is a quaternion without length; no rotation is w = 1")
+        turn = quaternion.to_rotation_vector(quaternion.normalise(quat_wxyz))
+        return {position: np.array(_xyz(message.pose.position)), rotation: turn}
+
+    def write(self, message: Any, values: Mapping[str, npt.ArrayLike]) -> None:
+        position, rotation = (np.asarray(values[c.name], float).ravel() for c in self.channels)
+        message.header.frame_id = WORLD_FRAME
+        _put_xyz(message.pose.position, position)
+        q = message.pose.orientation
+        q.w, q.x, q.y, q.z = quaternion.from_rotation_vector(rotation).tolist()
 
 
 class JointTopic(Topic):
@@ -282,12 +307,21 @@ def action_topic(spec: PolicySpec) -> ActionTopic:
 
 
 def topics(channels: tuple[Channel, ...]) -> tuple[Topic, ...]:
-    """The parts of a body's state, the first channel of each kind, in one topic `odom` where all four are there; each
-    other channel has a topic of its own."""
+    """The parts of a body's state, the first channel of each kind, in one topic `odom` where all four are there; a
+    NAME_position and its NAME_rotation in one topic NAME; each other channel has a topic of its own."""
     body = _body(channels)
     found: list[Topic] = [OdometryTopic("odom", body)] if body else []
+    turns = {c.name: c for c in channels if (c.shape, c.unit, c.frame) == ((3,), "rad", ROTATION)}
+    taken = {c.name for c in body}
     for channel in channels:
-        if channel not in body:
+        name = channel.name.removesuffix("_position")
+        turn = turns.get(f"{name}_rotation")
+        if channel.name in taken:
+            continue
+        if turn and name != channel.name and (channel.shape, channel.unit, channel.frame) == ((3,), "m", WORLD):
+            taken.add(turn.name)
+            found.append(PoseTopic(name, (channel, turn)))
+        else:
             found.append(_kind(channel)(channel.name, (channel,)))
     return tuple(found)
 

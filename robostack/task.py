@@ -161,6 +161,8 @@ class Task(ABC):
     features: tuple[Feature, ...]
     """The task's own preprocessing for an actor (robostack.features); `()` leaves raw channels."""
     critic_channels: tuple[str, ...]
+    modalities: Mapping[str, tuple[str, ...]] = {}
+    """Channels of an actor by what it senses, in one word: `robostack distill --student NAME`."""
     obs_delay_s: tuple[float, float] = (0.0, 0.0)
     action_delay_s: tuple[float, float] = (0.0, 0.0)
     parameters: tuple[Parameter, ...] = ()
@@ -236,6 +238,11 @@ class Task(ABC):
     def unroll(self, horizon: int) -> Unroll:
         """A differentiable window of `horizon` steps. Raises TypeError where the physics has no gradient."""
         raise TypeError(f"task {self.name!r} has no gradient; train it with a learner that needs none")
+
+    @classmethod
+    def learner(cls) -> Any:
+        """Settings (robostack.learn) that it is trained with where none are asked for; None: the library's own."""
+        return None
 
     @property
     def actor_channels(self) -> tuple[Channel, ...]:

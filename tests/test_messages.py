@@ -14,6 +14,7 @@ from robostack.evaluate.bag import Messages
 from robostack.messages import (
     ATTITUDE,
     BODY,
+    ROTATION,
     WORLD,
     ActionTopic,
     BatteryTopic,
@@ -21,6 +22,7 @@ from robostack.messages import (
     LabelledTopic,
     OdometryTopic,
     PointTopic,
+    PoseTopic,
     SetpointTopic,
     Topic,
     WrongMessage,
@@ -68,6 +70,32 @@ def test_a_body_s_state_is_one_topic_and_every_other_channel_its_own() -> None:
 
 def test_a_body_of_which_a_part_is_missing_is_a_topic_a_channel() -> None:
     assert [t.name for t in topics(BODY_CHANNELS[:3])] == ["position", "velocity", "attitude"]
+
+
+POSE = (
+    Channel(name="hand_position", shape=(3,), unit="m", frame=WORLD),
+    Channel(name="hand_rotation", shape=(3,), unit="rad", frame=ROTATION),
+)
+
+
+def test_a_position_and_its_rotation_are_one_pose_and_either_alone_is_none() -> None:
+    (topic,) = topics(POSE)
+    assert (topic.name, type(topic)) == ("hand", PoseTopic)
+    assert [type(t) for t in topics(POSE[:1])] == [PointTopic] and [type(t) for t in topics(POSE[1:])] == [JointTopic]
+    message = topic.blank(MAKE.new)
+    topic.write(message, {"hand_position": (1.0, 2.0, 3.0), "hand_rotation": (0.0, 0.0, math.pi / 2)})
+    assert message.pose.orientation.z == pytest.approx(math.sqrt(0.5))
+    message.pose.orientation.w = message.pose.orientation.z = 0.0
+    with pytest.raises(WrongMessage, match="quaternion without length"):
+        topic.read(message)
+
+
+@given(p=st.tuples(finite, finite, finite), turn=st.tuples(*[st.floats(-1.8, 1.8)] * 3))
+def test_a_pose_comes_back(p: Any, turn: Any) -> None:
+    (topic,) = topics(POSE)
+    back = sent(topic, {"hand_position": p, "hand_rotation": turn})
+    np.testing.assert_allclose(back["hand_position"], p)
+    np.testing.assert_allclose(back["hand_rotation"], turn, atol=1e-9)
 
 
 def limits(name: str, unit: str, *elements: str) -> ActionChannel:

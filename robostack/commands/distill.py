@@ -30,7 +30,7 @@ class Command:
     best that fits is exported, in float32 or int16. Without a budget it runs under torchrun too, as train does.
 
     Settings follow: --student.channels, --student.hidden, --student.recurrent, --learner..., and those of the task; see
-    them with --settings-help.
+    them with --settings-help. Where a task names what a student may sense, --student NAME chooses the channels.
 
     Example: robostack distill logs/quadrotor/latest --student.hidden 32 32
     Example: robostack distill quadrotor --max-flash-kb 20 --max-instructions 15000
@@ -42,6 +42,9 @@ class Command:
     """Who teaches: a run folder, or a task (its newest run). Default: the newest run."""
     method: Literal["cloning", "dagger", "aacd"] = "dagger"
     """How the student learns."""
+    student: str | None = None
+    """What the student senses, by a name that the task gives to some of its channels: of tactile_placement force_field,
+    anyskin, image or blind. What follows as --student.channels says it one by one."""
     max_flash_kb: float | None = None
     """Flash that the policy may take of a board, its envelope and constants among it, in kB of 1024 bytes."""
     max_instructions: int | None = None
@@ -126,11 +129,14 @@ class Command:
         before = RunSettings.of(expert)
         theirs = before.learner.actor
         learner = settings_of(self.method)(teacher=TeacherRun.of(expert))
+        student = ActorConfig() if theirs.privileged else theirs
+        if self.student is not None:
+            student = replace(student, channels=self._modality(before.kind))
         settings = make_dataclass(
             "Settings",
             [
                 ("task", Annotated[type(before.task), tyro.conf.arg(name="")], field(default=before.task)),
-                ("student", ActorConfig, field(default=ActorConfig() if theirs.privileged else theirs)),
+                ("student", ActorConfig, field(default=student)),
                 ("learner", type(learner), field(default=learner)),
             ],
         )
@@ -141,6 +147,15 @@ class Command:
             description="Settings of the student, of how it learns, and of the task.",
         )
         return before.kind, chosen
+
+    def _modality(self, kind: Any) -> tuple[str, ...]:
+        """Channels of `--student NAME`."""
+        name = (self.student or "").replace("-", "_")
+        if name not in kind.modalities:
+            known = ", ".join(kind.modalities) or "none; name its channels: --student.channels"
+            raise LookupError(f"no student of {kind.name} is called {self.student!r}; there are: {known}")
+        channels: tuple[str, ...] = kind.modalities[name]
+        return channels
 
 
 def _shape(word: str, student: ActorConfig) -> ActorConfig:

@@ -34,8 +34,8 @@ class Command:
     task: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")] = None
     """A task by its name; `robostack list` shows them."""
     algorithm: Literal["shac", "ppo", "sac", "td3"] | None = None
-    """What learns: shac through the simulator's gradient (the default), ppo from steps alone, sac and td3 from a
-    replay of them. A resumed run keeps its own."""
+    """What learns: shac through the simulator's gradient, ppo from steps alone, sac and td3 from a replay of them.
+    Default: what the task says, else shac. A resumed run keeps its own."""
     curriculum: Literal["uniform", "adr", "alp_gmm", "plr"] | None = None
     """Who says on which of the task's parameters an episode is; without one the task's own settings do. Settings of
     a curriculum: --curriculum.NAME, after the task. A resumed run keeps its own."""
@@ -92,6 +92,15 @@ class Command:
             raise LookupError(f"no preset of {self.task} is called {self.preset!r}; there are: {known}")
         return kind.presets[self.preset]
 
+    def _learner(self, kind: Any) -> Any:
+        """The task's own settings where it has some and no other algorithm is asked for."""
+        from robostack.learn.algorithms import name_of, settings_of
+
+        own = kind.learner()
+        if own is not None and self.algorithm in (None, name_of(own)):
+            return own
+        return settings_of(self.algorithm or "shac")()
+
     def _settings(self, kind: Any, rest: list[str], run: RunFolder | None) -> Any:
         """`.task`, `.learner` and `.curriculum` (None: there is none) as the command line says, else as in `run`, else
         the defaults."""
@@ -99,7 +108,7 @@ class Command:
         from robostack.learn.algorithms import settings_of
         from robostack.learn.trained import RunSettings
 
-        task, learner = self._preset(kind), settings_of(self.algorithm or "shac")()
+        task, learner = self._preset(kind), self._learner(kind)
         taught = curriculum.settings_of(self.curriculum)() if self.curriculum else None
         if run is not None:
             before = RunSettings.of(run)

@@ -257,7 +257,7 @@ def replay(policy: Runner, recording: Recording, tell: Callable[[int, int], None
     spec = policy.spec
     ticks, logged = _ticks(recording.actions, spec.control_dt_s)
     newest = {n: np.searchsorted(s.time_ns, ticks, side="right") - 1 for n, s in recording.observations.items()}
-    commanded = _commanded(recording.commands, ticks)
+    obeyed = commanded(recording.commands, ticks)
     periods = np.maximum(np.round(np.diff(ticks, prepend=ticks[0]) * 1e-9 / spec.control_dt_s), 1).astype(int)
     time_s = (ticks - ticks[0]) * 1e-9
     controller, trips = Controller(policy, spec), _Trips()
@@ -272,7 +272,7 @@ def replay(policy: Runner, recording: Recording, tell: Callable[[int, int], None
                 samples[name] = (series.values[i], (now_ns - int(series.time_ns[i])) * 1e-9)
                 seen[name] = i
         paused = periods[k] * spec.control_dt_s > PAUSE_S
-        ready = bool(commanded[k]) and min(seen.values()) >= 0
+        ready = bool(obeyed[k]) and min(seen.values()) >= 0
         if ready and began is None:
             began = k
         if ready != armed or paused:
@@ -293,7 +293,7 @@ def replay(policy: Runner, recording: Recording, tell: Callable[[int, int], None
             f"{recording.path}: in no period did the policy command while every channel had been seen; record from "
             "before the policy is activated"
         )
-    late_s = float(time_s[began] - time_s[int(commanded.argmax())])
+    late_s = float(time_s[began] - time_s[int(obeyed.argmax())])
     return Replay(spec, time_s, logged, found, compared, tuple(trips.found), late_s)
 
 
@@ -306,7 +306,7 @@ def _ticks(actions: Series, dt_s: float) -> tuple[Times, Floats]:
     return ticks, actions.values[np.searchsorted(actions.time_ns, ticks, side="right") - 1]
 
 
-def _commanded(commands: tuple[tuple[int, bool], ...], ticks: Times) -> NDArray[np.bool_]:
+def commanded(commands: tuple[tuple[int, bool], ...], ticks: Times) -> NDArray[np.bool_]:
     """(T,) whether the logged actions were obeyed."""
     if not commands:
         return np.ones(len(ticks), dtype=bool)

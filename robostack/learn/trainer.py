@@ -78,7 +78,7 @@ def train(
         config, seed, curriculum = config or before.learner, before.seed, curriculum or before.curriculum
     elif held := sorted(run.checkpoints.glob("*.pt")):
         raise RunFolderError(f"{held[0]}: this folder holds a run already; go on with --resume, or give another folder")
-    config = config or SHAC()
+    config = config or task.learner() or SHAC()
     if quick and not resume:
         config = dataclasses.replace(config, iterations=max(3, config.iterations // 20))  # type: ignore[type-var]
     torch.manual_seed(seed + team.rank())

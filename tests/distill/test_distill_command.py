@@ -44,6 +44,7 @@ def test_from_an_expert_to_a_verified_file(method, expert, tmp_path, monkeypatch
         ("--student.channels true_state", "true_state is privileged"),
         ("--student.channels speed", "no channel 'speed'"),
         ("--student.privileged", "leave actor.privileged off"),
+        ("--student force_field", "no student of ball is called 'force_field'; there are: none"),
         ("--max-flash-kb 9 --method aacd", "leave out --method aacd"),
         ("--max-flash-kb 9 --shapes 8y8", "--shapes 8y8: widths of layers"),
         ("--max-flash-kb 9 --shapes 0", "--shapes 0: widths of layers"),

@@ -1,4 +1,5 @@
-"""A character that is driven live: a headset's poses -> calibration -> retargeting -> bones out, stage after stage.
+"""A character that is driven live: a headset's poses -> calibration -> retargeting -> bones out, stage after stage;
+with a body, physics and a policy between the last two.
 
 Each part is led by `Steady`: what falls silent is held, then stood. A period is a headset's frame, as soon as it is
 there, and one goes by without a frame while it is silent. The time of each stage is kept.
@@ -17,11 +18,13 @@ from robostack import quaternion as quat
 from robostack_real.headset.poses import TRACKED, Headset
 from robostack_real.headset.steady import Steady
 from robostack_real.headset.vmc import VmcSender
+from robostack_real.twins.avatar_body import LiveBody
 from robostack_sim.avatar.character import Character
 from robostack_sim.avatar.retarget import Retargeter, Target
 from robostack_sim.avatar.wearer import Calibration, PoseValue, TPose, Wearer
 
-STAGES = ("read", "retarget", "send")
+STAGES = ("read", "retarget", "policy", "send")
+"""policy: of a body in simulated physics, its steps included"""
 LONGEST_DT_S = 0.1
 """that one period counts for, however long it took to come"""
 
@@ -53,8 +56,10 @@ class LiveAvatar:
         headset: Headset,
         send: VmcSender | None = None,
         calibration: Calibration | None = None,
+        body: LiveBody | None = None,
     ) -> None:
         self.character, self.headset, self._send = character, headset, send
+        self.body = body
         self.timing = Timing()
         self.dropped = 0
         self._ticked_s = time.monotonic()
@@ -103,14 +108,17 @@ class LiveAvatar:
             self.targets = self._retargeter.targets(self.led)
             self.qpos = self._retargeter.solve(self.targets, dt_s)
         solved = time.perf_counter()
+        if self.calibration is not None and self.body is not None:
+            self.qpos = self.body.step(self.qpos, self.targets, dt_s)
+        acted = time.perf_counter()
         if self._send is not None:
             self._send.send(*self._bones())
-        self.timing.rows.append((read - begin, solved - read, time.perf_counter() - solved))
+        self.timing.rows.append((read - begin, solved - read, acted - solved, time.perf_counter() - acted))
         return self.qpos
 
     def _start(self, calibration: Calibration) -> None:
         self.calibration = calibration
-        self._retargeter = Retargeter(self.character, calibration.wearer)
+        self._retargeter = Retargeter(self.character, calibration.wearer, self.body.body.ahead_m if self.body else None)
         self._steady = {p: Steady(stand) for p, stand in _standing(calibration.wearer).items()}
 
     def _bones(self) -> tuple[PoseValue, Mapping[str, PoseValue]]:

@@ -19,7 +19,9 @@ from robostack.spec import ContractError
 if TYPE_CHECKING:
     from robostack_real.headset.poses import Headset
     from robostack_real.twins.avatar import LiveAvatar
+    from robostack_real.twins.avatar_body import LiveBody
     from robostack_real.twins.avatar_view import AvatarView
+    from robostack_sim.avatar.character import Character
     from robostack_sim.avatar.motion.clip import Clip
 
 RATE_HZ = 72.0
@@ -169,6 +171,9 @@ class Live:
     """Default: until Ctrl-C, or the end of what is played."""
     fifo: int = 0
     """SCHED_FIFO priority, against other programs' load; 0 for none."""
+    policy: str = ""
+    """A policy.onnx of the task avatar, or `own`, the one in the character's folder: in simulated physics it keeps the
+    character on its feet. Default: inverse kinematics alone."""
     root: Path = Path("logs")
     """Folder where the certificate is kept."""
     json: bool = False
@@ -198,7 +203,7 @@ class Live:
             raise ContractError(f"--send {self.send!r}: give HOST:PORT, or nothing")
         sender = VmcSender(host, int(port)) if self.send else None
         with self._headset() as (headset, calibration):
-            avatar = LiveAvatar(character, headset, sender, calibration)
+            avatar = LiveAvatar(character, headset, sender, calibration, self._body(character))
             view = self._view(avatar)
             told, shown_s = [""], [0.0]
 
@@ -228,6 +233,14 @@ class Live:
             sender.close()
         self._report(avatar)
         return 0
+
+    def _body(self, character: Character) -> LiveBody | None:
+        if not self.policy:
+            return None
+        from robostack.runtime.runner import Runner
+        from robostack_real.twins.avatar_body import LiveBody
+
+        return LiveBody(character, Runner(character.policy if self.policy == "own" else self.policy))
 
     def _view(self, avatar: LiveAvatar) -> AvatarView | None:
         if not self.view:
@@ -278,10 +291,13 @@ class Live:
     def _report(self, avatar: LiveAvatar) -> None:
         if not avatar.timing.rows:
             return
+        falls = {"falls": avatar.body.falls} if avatar.body else {}
         found = {f"p{p:g}": avatar.timing.percentile_s(p) for p in (50.0, 99.0)}
         if self.json:
-            answer({"periods": len(avatar.timing.rows), "dropped": avatar.dropped, **found})
+            answer({"periods": len(avatar.timing.rows), "dropped": avatar.dropped, **falls, **found})
             return
+        for name, count in falls.items():
+            print(f"{name}: {count}")
         for name, stages in found.items():
             print(f"{name}: " + ", ".join(f"{stage} {1e3 * s:.2f} ms" for stage, s in stages.items()))
         print(f"{len(avatar.timing.rows)} periods, {avatar.dropped} frames passed over")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +38,11 @@ class Character:
     """(nq,) as it stands, on the floor at the origin, facing ahead"""
     head_scale: float
     hand_scale: float
+    spec: mujoco.MjSpec
+    """what `model` was compiled from"""
+    physics: Mapping[str, Any]
+    """how its body differs from `spec` in simulated physics (see `body`); nothing where it does not"""
+    folder: Path
 
     @classmethod
     def load(cls, name: str | Path) -> Character:
@@ -53,8 +59,15 @@ class Character:
         parts = _parts(path, text)
         spec = _spec(path, text.get("model", "model.xml"))
         rest = {str(k): float(v) for k, v in text.get("rest_deg", {}).items()}
-        scale = text.get("scale", {})
-        return _made(path, text.get("name", folder.name), spec, parts, rest, text.get("faces_deg", 0.0), scale)
+        return _made(path, text.get("name", folder.name), spec, parts, rest, text)
+
+    @property
+    def policy(self) -> Path:
+        """The policy of the task avatar that lies in its folder. Raises ContractError where there is none."""
+        path = self.folder / "policy.onnx"
+        if not path.exists():
+            raise ContractError(f"{path}: no policy yet; train one: robostack train avatar --character {self.name}")
+        return path
 
     def data(self) -> mujoco.MjData:
         """At rest."""
@@ -97,9 +110,8 @@ def _spec(path: Path, model: str) -> mujoco.MjSpec:
 
 
 def _made(
-    path: Path, name: str, spec: mujoco.MjSpec, parts: dict[str, Part], rest: dict[str, float], faces_deg: float,
-    scale: dict[str, float],
-) -> Character:  # fmt: skip
+    path: Path, name: str, spec: mujoco.MjSpec, parts: dict[str, Part], rest: dict[str, float], text: dict[str, Any]
+) -> Character:
     """Adds the sites, and finds how it stands."""
     sites = {}
     for part, of in parts.items():
@@ -117,7 +129,7 @@ def _made(
     root = model.body(parts["hips"].body).jntadr[0]
     if root < 0 or model.jnt_type[root] != mujoco.mjtJoint.mjJNT_FREE:
         raise ContractError(f"{path}: its hips, {parts['hips'].body!r}, do not move freely; give that body a freejoint")
-    half = np.deg2rad(-0.5 * faces_deg)
+    half = np.deg2rad(-0.5 * text.get("faces_deg", 0.0))
     turned = np.zeros(4)
     mujoco.mju_mulQuat(turned, np.array([np.cos(half), 0.0, 0.0, np.sin(half)]), qpos[3:7])
     qpos[3:7] = turned
@@ -129,4 +141,7 @@ def _made(
     qpos[:3] -= [middle[0], middle[1], sole]
     for part, site in sites.items():
         mujoco.mju_negQuat(site.quat, data.xquat[model.site(part).bodyid[0]])
-    return Character(name, spec.compile(), qpos, scale.get("head", 1.0), scale.get("hands", 1.0))
+    model, scale = spec.compile(), text.get("scale", {})
+    physics = text.get("physics", {})
+    scales = scale.get("head", 1.0), scale.get("hands", 1.0)
+    return Character(name, model, qpos, *scales, spec, physics, path.parent)

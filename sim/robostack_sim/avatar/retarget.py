@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import mink
+import mujoco
 import numpy as np
 
 from robostack import quaternion as quat
@@ -28,8 +29,14 @@ COSTS: dict[str, tuple[float, float]] = {
     "left_foot": (10.0, 0.2), "right_foot": (10.0, 0.2),
 }  # fmt: skip
 """of a metre and of a radian off: places come first, and turns as far as they leave room"""
-BALANCE_COST, POSTURE_COST = 0.5, 0.02
-"""of a metre of the centre of mass off the middle of the feet, and of a radian off rest: where there is a choice"""
+BALANCE_COST, POSTURE_COST, IDLE_COST = 0.5, 0.02, 0.2
+"""of a metre of the centre of mass off the middle of the feet, and of a radian off rest: where there is a choice; of
+joints that carry nothing that is led, a tail's, more, or it would be bent through the floor for the balance"""
+STANDING_COSTS = 2.0, 1.5
+"""of a radian of a sole, and a metre of the centre of mass, where the pose is one to stand in"""
+STANDING_DAMPING, CROUCH = 0.15, 0.025
+"""of a solution, so that joints do not tremble where there is a choice; and of the head's height that it stands lower:
+stretched legs leave no choice of where the centre of mass is"""
 FASTEST_RAD_S = 20.0
 """of a joint, as an elbow in a punch"""
 
@@ -46,20 +53,27 @@ class Target:
 class Retargeter:
     """`solve` a frame after the other. `qpos` is the newest pose."""
 
-    def __init__(self, character: Character, wearer: Wearer) -> None:
-        self.character, self.wearer = character, wearer
+    def __init__(self, character: Character, wearer: Wearer, ahead_m: float | None = None) -> None:
+        """With `ahead_m` the pose is one to stand in: soles flat, knees a little bent, the centre of mass so far
+        before the led points of the feet."""
+        self.character, self.wearer, self._ahead = character, wearer, np.array([ahead_m or 0.0, 0.0, 0.0])
+        sole, balance = (None, BALANCE_COST) if ahead_m is None else STANDING_COSTS
+        self._damping, crouch = (1e-12, 0.0) if ahead_m is None else (STANDING_DAMPING, CROUCH)
         self._configuration = mink.Configuration(character.model, q=character.rest)
         self._tasks = {
-            part: mink.FrameTask(part, "site", position_cost=p, orientation_cost=o, lm_damping=1e-3)
+            part: mink.FrameTask(
+                part, "site", position_cost=p, orientation_cost=sole if sole and "foot" in part else o, lm_damping=1e-3
+            )
             for part, (p, o) in COSTS.items()
         }
-        self._posture = mink.PostureTask(character.model, cost=POSTURE_COST)
+        self._posture = mink.PostureTask(character.model, cost=_posture_cost(character.model))
         self._posture.set_target(character.rest)
-        self._balance = mink.ComTask(cost=np.array([BALANCE_COST, BALANCE_COST, 0.0]))
+        self._balance = mink.ComTask(cost=np.array([balance, balance, 0.0]))
         hinges = {character.model.joint(j).name: FASTEST_RAD_S / ITERATIONS for j in range(1, character.model.njnt)}
         self._limits = [mink.ConfigurationLimit(character.model), mink.VelocityLimit(character.model, hinges)]
         rest = character.rest_m
         self._size = rest["head"][2] / wearer.head_m
+        self._stands_m = rest["head"] * [1.0, 1.0, 1.0 - crouch]
         self._arms = {hand: _arm_m(character, hand) for hand in HANDS}
         self._shoulders = {hand: _shoulder_m(character, hand) for hand in self._arms}
 
@@ -81,7 +95,7 @@ class Retargeter:
         head_m, head_turn = poses["head"]
         head = quat.rotate(back, head_m - middle)
         away = head - np.array([0.0, 0.0, w.head_m])
-        head_local = rest["head"] + self.character.head_scale * self._size * away
+        head_local = self._stands_m + self.character.head_scale * self._size * away
         found = {"head": led(head_local, head_turn)}
         for hand, side in zip(HANDS, (1.0, -1.0), strict=True):
             hand_m, hand_turn = poses[hand]
@@ -98,12 +112,13 @@ class Retargeter:
         """(nq,) the pose of this frame."""
         for part, target in targets.items():
             self._tasks[part].set_target(mink.SE3(np.concatenate([target.rotation, target.position_m])))
-        middle = 0.5 * (targets["left_foot"].position_m + targets["right_foot"].position_m)
+        feet = [targets["left_foot"], targets["right_foot"]]
+        middle = np.mean([f.position_m + quat.rotate(f.rotation, self._ahead) for f in feet], axis=0)
         self._balance.set_target(np.array([middle[0], middle[1], 0.0]))
         for _ in range(ITERATIONS):
             velocity = mink.solve_ik(
                 self._configuration, [*self._tasks.values(), self._balance, self._posture], dt_s, "daqp",
-                limits=self._limits,
+                damping=self._damping, limits=self._limits,
             )  # fmt: skip
             self._configuration.integrate_inplace(velocity, dt_s)
         return self.qpos
@@ -112,6 +127,17 @@ class Retargeter:
         """How far each part is from where it is led."""
         data = self._configuration.data
         return {p: float(np.linalg.norm(data.site(p).xpos - t.position_m)) for p, t in targets.items()}
+
+
+def _posture_cost(model: mujoco.MjModel) -> np.ndarray:
+    """(nv,)"""
+    carries = set()
+    for part in COSTS:
+        body = int(model.site(part).bodyid[0])
+        while body not in carries:
+            carries.add(body)
+            body = int(model.body_parentid[body])
+    return np.array([POSTURE_COST if int(b) in carries else IDLE_COST for b in model.dof_bodyid])
 
 
 def _chain(character: Character, hand: str) -> list[int]:

@@ -23,7 +23,7 @@ from robostack_sim.beam.config import TBSAC, BeamOrbitConfig
 from robostack_sim.beam.interface import Line
 from robostack_sim.beam.lattice import Quadrupole, Solenoid
 from robostack_sim.beam.lattice_files import load_lattice
-from robostack_sim.beam.machines import Errors, Machines
+from robostack_sim.beam.machines import Errors, Machines, Response
 from robostack_sim.beam.qualification import orbit_bars
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class BeamOrbit(Task):
         if len(rows) == 0:
             return
         pick = Errors(scaled[rows], shifted[rows], errors.tilt_rad[rows], errors.roll_rad[rows])
-        response = Machines(self.lattice, pick).response(self._places)
+        response = self.response(pick)
         self.zero_m[rows], self.from_start[rows] = response.zero, response.start
         self.per_ampere[rows] = response.corrector[..., list(self.line.correctors)] * gain[rows, None, None]
         self.gain[rows], self.bpm_gain[rows], self.bpm_offset_m[rows] = gain[rows], bpm_gain[rows], bpm_offset[rows]
@@ -150,6 +150,10 @@ class BeamOrbit(Task):
         self.probe_response_m[rows] = (after - before)[rows]
         self.applied_a[rows] = self.probe_a
         self.episode_length_buf.masked_fill_(mask, 0)
+
+    def response(self, errors: Errors) -> Response:
+        """Of machines built with `errors`, at the exits of magnets and BPMs; another simulator's may take its place."""
+        return Machines(self.lattice, errors).response(self._places)
 
     def _uniform(self, *shape: int) -> Tensor:
         return 2.0 * torch.rand(self.num_envs, *shape, generator=self._generator, device=self.device) - 1.0

@@ -116,14 +116,7 @@ def read_parameters(
 ) -> tuple[str, dict[str, Any]]:
     """Name and checked values of a parameter file: a shipped one in `folder` by name, or any by path. Raises
     ContractError."""
-    text = str(name_or_path)
-    if text in shipped(folder):
-        content = files(__package__).joinpath(folder, f"{text}.toml").read_text()
-    elif Path(text).is_file():
-        content = Path(text).read_text()
-    else:
-        known = ", ".join(shipped(folder))
-        raise ContractError(f"{kind} {text!r}: no such file, and none of the shipped ones: {known}")
+    text, content = str(name_or_path), parameters_text(kind, name_or_path, folder)
     try:
         table = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
@@ -136,3 +129,14 @@ def read_parameters(
         what = f"missing {sorted(missing)}" if missing else f"unknown {sorted(unknown)}"
         raise ContractError(f"{text}: {what}; the fields are those of {example}")
     return name, {key: quantity(f"{text}: {key}", table[key], f) for key, f in fields.items()}
+
+
+def parameters_text(kind: str, name_or_path: str | Path, folder: str) -> str:
+    """A shipped parameter file in `folder` by name, or any by path. Raises ContractError."""
+    text = str(name_or_path)
+    if text in shipped(folder):
+        return files(__package__).joinpath(folder, f"{text}.toml").read_text()
+    if Path(text).is_file():
+        return Path(text).read_text()
+    known = ", ".join(shipped(folder))
+    raise ContractError(f"{kind} {text!r}: no such file, and none of the shipped ones: {known}")

@@ -128,5 +128,21 @@ class AnySkin:
             chance = torch.rand(shape, generator=self._draw, device=self.device)
             self.alive[env_ids] = (chance >= skin.dead).float()
 
+    def seed(self, seed: int) -> None:
+        """What is drawn from now on is that of this seed."""
+        self._draw.manual_seed(seed)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the readings to come depend on; all but the generator's state alias internal buffers."""
+        return {
+            "drift": self._drift, "baseline": self._baseline, "lagged": self._lagged, "rested": self._rested,
+            "gain": self.gain, "alive": self.alive, "draw": self._draw.get_state(),
+        }  # fmt: skip
+
+    def load_state_dict(self, kept: dict[str, Tensor]) -> None:
+        self._draw.set_state(kept["draw"])
+        for name, value in self.state_dict().items():
+            value.copy_(kept[name])
+
     def _noise(self) -> Tensor:
         return torch.randn(self.field_ut.shape, generator=self._draw, device=self.device)

@@ -136,6 +136,14 @@ class ForceField:
         self._seen[env_ids] = 0.0
         self._tips[env_ids] = 0.0  # that are no numbers, perhaps
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """What its taxels remember, and of which material they are; they alias internal buffers."""
+        return {"forces": self.forces, "anchors": self._anchors, "material": self.material}
+
+    def load_state_dict(self, kept: dict[str, Tensor]) -> None:
+        for name, value in self.state_dict().items():
+            value.copy_(kept[name])
+
 
 def as_rows(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
     """What `lanes.columns` stores as rows of places, seen as (..., rows, columns)."""

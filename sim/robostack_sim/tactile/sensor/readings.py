@@ -104,6 +104,21 @@ class Readings:
         self.alive[env_ids] = (~dead & ~stuck).float()
         self.stuck[env_ids] = (stuck & ~dead).float()
 
+    def seed(self, seed: int) -> None:
+        """What is drawn from now on is that of this seed."""
+        self._seed.copy_(torch.tensor([seed, 0]))
+        self._draw.manual_seed(seed)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything that the readings to come depend on; all but the generator's state alias internal buffers."""
+        names = ("_taxels", "_lagged", "_drift", "_baseline", "_readings", "_seed")
+        return {**{n.strip("_"): getattr(self, n) for n in names}, "draw": self._draw.get_state()}
+
+    def load_state_dict(self, kept: dict[str, Tensor]) -> None:
+        self._draw.set_state(kept["draw"])
+        for name, value in self.state_dict().items():
+            value.copy_(kept[name])
+
     @property
     def valid(self) -> Tensor:
         """(num_envs, num_pads, rows, columns) bool: the taxel lives, and its last reading was below its limit."""

@@ -1,0 +1,1 @@
+"""What a machine's numbers are, from a log of its flight."""

@@ -1,0 +1,146 @@
+"""What a report shows of placements: what the pad felt, what its camera saw, and how the pegs came to stand."""
+
+from __future__ import annotations
+
+import base64
+import math
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from robostack.evaluate import chart
+from robostack.evaluate.chart import Level, Line
+from robostack.evaluate.flight import Flight
+from robostack.evaluate.html import nothing, number, row, section
+from robostack.evaluate.material import Material
+from robostack.evaluate.panels import TaskPanels
+from robostack.evaluate.panels_flights import Tile
+
+if TYPE_CHECKING:
+    import torch
+
+KIND = "place"
+CELL = 15
+EVERY = 2
+"""periods a frame of the animation"""
+DEGREES = math.degrees(1.0)
+
+
+def tiles(m: Material) -> list[Tile]:
+    flights = m.of_kind(KIND)
+    if not flights:
+        return []
+    from robostack_sim.tactile.placement.scenarios import stands
+
+    stood = sum(stands(f) for f in flights)
+    tilt = float(np.median([DEGREES * f["tilt"][-1, 0] for f in flights]))
+    return [(f"{stood} of {len(flights)}", "", "pegs stand in their place"), (number(tilt), "°", "tilt, median")]
+
+
+def field(m: Material) -> str:
+    """The pad's field over a placement, as an animation without a script."""
+    flights = m.of_kind(KIND)
+    if not flights:
+        return section("What the pad felt", "", nothing("No peg was placed: <code>robostack fly</code>"))
+    flight = _most_leaning(flights)
+    frames = flight["force_field"].reshape(len(flight), 2, 3, 14, 10)[::EVERY, 0]
+    seconds = len(flight) * flight.dt_s
+    why = (
+        f"Force on the taxels of the first pad while {escape(flight.name)} was placed, {number(seconds)} s at half "
+        "speed, over and over: discs are pressing, lines shear. The band is the peg, its slope how it leans."
+    )
+    return section("What the pad felt", why, row([_animated(frames, 2.0 * seconds)]))
+
+
+def images(m: Material) -> str:
+    """The camera behind the first pad, at the start and at the end of a placement."""
+    flights = m.of_kind(KIND)
+    if not flights:
+        return ""
+    from robostack_sim.tactile.sensor.picture import png
+
+    flight = _most_leaning(flights)
+    shown = []
+    for words, at in (("gripped", 0), ("placed", -1)):
+        image, difference = _images(flight, at)
+        for name, pixels in ((f"{words}: image", image), ("less the gel at rest", difference)):
+            data = base64.b64encode(png(pixels)).decode()
+            style = "width:100%;image-rendering:pixelated"
+            shown.append(f'<h3>{name}</h3><img alt="{name}" style="{style}" src="data:image/png;base64,{data}">')
+    why = "What a camera behind the first pad's gel sees, drawn from how the peg lay in it, and its difference image."
+    return section("What its camera saw", why, row(shown))
+
+
+def standing(m: Material) -> str:
+    flights = m.of_kind(KIND)
+    if not flights:
+        return ""
+    from robostack_sim.tactile.placement.config import PlacementConfig
+
+    limits = PlacementConfig()
+    charts = []
+    for name, scale, label, bar in (
+        ("tilt", DEGREES, "tilt of the peg, °", DEGREES * limits.upright_rad),
+        ("off_centre", 1e3, "distance from the place, mm", 1e3 * limits.centred_m),
+        ("gap", 1e3, "height of the lowest point, mm", 1e3 * limits.standing_m),
+    ):
+        series = [Line(f.time_s, scale * f[name][:, 0], "c1", f.name, thin=True, end_dot=True) for f in flights]
+        level = [Level(bar, f"stands below {number(bar)}")]
+        charts.append(chart.lines(series, x_label="seconds", y_label=label, levels=level, size=(360, 230)))
+    return section("How they came to stand", "Every placement, true values.", row(charts))
+
+
+TACTILE_PLACEMENT = TaskPanels(tiles, (field, images, standing))
+
+
+def _most_leaning(flights: list[Flight]) -> Flight:
+    return max(flights, key=lambda f: float(f["tilt"][0, 0]))
+
+
+def _animated(frames: Any, seconds: float) -> str:
+    """(T, 3, rows, columns) N as an SVG whose discs and lines change in turn."""
+    _, _, rows, columns = frames.shape
+    full = float(frames[:, 2].max()) or 1.0
+    strongest = float(np.hypot(frames[:, 0], frames[:, 1]).max()) or 1.0
+    radius = 0.5 + (0.5 * CELL - 1.0) * np.sqrt(np.clip(frames[:, 2], 0.0, None) / full)
+    ends = 1.5 * CELL / strongest * frames[:, :2] * np.array([1.0, -1.0])[:, None, None]  # an image's y goes down
+    every = f'dur="{seconds:.2f}s" repeatCount="indefinite" calcMode="discrete"'
+    parts = []
+    for r in range(rows):
+        for c in range(columns):
+            x, y = (c + 0.5) * CELL, (rows - r - 0.5) * CELL
+            sizes = ";".join(f"{v:.1f}" for v in radius[:, r, c])
+            parts.append(
+                f'<circle cx="{x}" cy="{y}" r="{sizes.partition(";")[0]}" class="fill c1" fill-opacity=".55">'
+                f'<animate attributeName="r" values="{sizes}" {every}/></circle>'
+            )
+            if np.abs(ends[:, :, r, c]).max() < 1.0:
+                continue
+            to = [";".join(f"{o + v:.1f}" for v in ends[:, k, r, c]) for k, o in ((0, x), (1, y))]
+            first = [v.partition(";")[0] for v in to]
+            parts.append(
+                f'<line x1="{x}" y1="{y}" x2="{first[0]}" y2="{first[1]}" class="bad" stroke="currentColor" '
+                f'stroke-width="1.5"><animate attributeName="x2" values="{to[0]}" {every}/>'
+                f'<animate attributeName="y2" values="{to[1]}" {every}/></line>'
+            )
+    return f'<svg viewBox="0 0 {columns * CELL} {rows * CELL}">{"".join(parts)}</svg>'
+
+
+def _images(flight: Flight, at: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(height, width, 3) of the first pad, upright, 0 to 255: the image, and half its difference about grey."""
+    import torch
+
+    from robostack_sim.tactile.gripper import Peg
+    from robostack_sim.tactile.sensor.force_field import ForceField
+    from robostack_sim.tactile.sensor.image import Camera, TactileImage
+    from robostack_sim.tactile.sensor.pads import Grip, Pad
+    from robostack_sim.tactile.sensor.solids import Indenters
+
+    grip, indenters = Grip(1), Indenters([Peg().solid], 1)
+    gel = ForceField(Pad(), grip, indenters)
+    camera = TactileImage(Camera(markers=(10, 7)), grip, indenters)
+    grip.relative.copy_(torch.from_numpy(flight["peg_in_pads"][at].copy()).view(grip.relative.shape))
+    gel.step(torch.from_numpy(flight["pad_load"][at].copy()).view(1, 2, 3))
+    image = camera.render(gel)[0, 0].clone()
+    return image.flip(0), (camera.difference()[0, 0] // 2 + 128).flip(0)
