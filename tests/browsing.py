@@ -53,7 +53,7 @@ class Browser:
         with urllib.request.urlopen(asked) as answer:
             address = json.load(answer)["webSocketDebuggerUrl"]
         self._open = ExitStack()
-        self._line = self._open.enter_context(connect(address, max_size=None, close_timeout=1.0))
+        self._line = self._open.enter_context(connect(address, max_size=None, close_timeout=1.0, ping_interval=None))
         self._count = 0
         self._events: list[dict] = []
         for domain in ("Page", "Runtime", "Log", "Network"):

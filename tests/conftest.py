@@ -17,6 +17,7 @@ from browsing import Browser
 from robostack.spec import ActionChannel, Channel, Cut, Envelope, LevelDescend, PolicySpec, Tumble
 
 IN_CI = os.environ.get("CI") == "true"
+os.environ["COLUMNS"] = "120"  # tables are as wide in every worker: each has its own idea
 
 # A job in the background starts with Ctrl-C ignored, and every child of it: the tests of Ctrl-C would wait for nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -29,7 +29,7 @@ class Page:
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            self._line = connect(self._address(), max_size=None)
+            self._line = connect(self._address(), max_size=None, ping_interval=None)
         except BaseException:
             self._process.kill()
             raise

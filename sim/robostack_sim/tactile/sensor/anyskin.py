@@ -41,14 +41,14 @@ class MagneticSkin:
     hysteresis: float = 0.0
     hysteresis_s: float = 1.0
     dead: float = 0.0
-    limit_ut: float = math.inf
+    limit_ut: float = 5.0e4
 
     def __post_init__(self) -> None:
         highest = {"gain_std": 0.5, "hysteresis": 1.0, "dead": 1.0}
         for name, value in vars(self).items():
             may_be_zero = name in ("noise_ut", "drift_ut", *highest)
             positive = value > 0.0 or (may_be_zero and value == 0.0)
-            if not positive or (math.isinf(value) and name != "limit_ut"):
+            if not positive or math.isinf(value):
                 raise ValueError(f"MagneticSkin: {name} = {value!r}: must be more than 0")
             if value > highest.get(name, math.inf):
                 raise ValueError(f"MagneticSkin: {name} = {value!r}: must be at most {highest[name]}")
