@@ -65,11 +65,8 @@ class Browser:
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         width, height = size
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self._events.clear()
-        self._call("Page.navigate", url=uri)
-        end = time.monotonic() + PATIENCE_S
-        while not any(e["method"] == "Page.loadEventFired" for e in self._events):
-            self._hear(end)
+        self._load("about:blank")  # or what the page before still has to complain of would be this one's
+        self._load(uri)
         found = Visit(picture=self.picture(f"{name}-{scheme}"))
         for event in self._events:
             said = event["params"]
@@ -82,6 +79,13 @@ class Browser:
             elif event["method"] == "Network.requestWillBeSent":
                 found.asked.append(said["request"]["url"])
         return found
+
+    def _load(self, uri: str) -> None:
+        self._events.clear()
+        self._call("Page.navigate", url=uri)
+        end = time.monotonic() + PATIENCE_S
+        while not any(e["method"] == "Page.loadEventFired" for e in self._events):
+            self._hear(end)
 
     def picture(self, name: str) -> bytes:
         """PNG of the page as it is now, kept as `name`."""
@@ -98,7 +102,7 @@ class Browser:
         pictures = []
         for dark in (False, True):
             visit = self.visit(page.as_uri(), name, dark=dark)
-            assert visit.complaints == []
+            assert visit.complaints == [], visit.complaints
             assert [uri for uri in visit.asked if not uri.startswith("data:")] == [page.as_uri()]
             pictures.append(visit.picture)
         return pictures
