@@ -18,7 +18,7 @@ STUDENT := --student force_field --student.hidden 128 64 --learner.iterations 60
 # $(call stage,what it does,verb and options): announced, timed, and the end of `make` when it fails
 stage = printf '\n\033[1m%s\033[0m\n' "$(1)"; start=$$(date +%s); $(RS) $(2) && echo "done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help fly avatar beam tactile test check lint isaaclab-test bench tables picture setup clean
+.PHONY: help fly avatar beam tactile test check isaaclab-test bench tables picture setup clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -60,19 +60,18 @@ TESTED := train dev avatar beam-test crazyflie epics mavlink mujoco qualify reco
 # What flies in real time wants the machine for itself; the rest is shared out to both cores.
 REAL_TIME := tests/devices tests/headset tests/link tests/nodes tests/record tests/twins
 
-# mypy takes what they leave of the machine
-test: lint  ## everything CI runs
+# Tests of EPICS mostly wait, and do so beside the others.
+test: check  ## everything CI runs
 	$(PY) -m pytest -n 2 --dist loadscope $(addprefix --ignore=,$(REAL_TIME))
-	@mkdir -p build; nice -n 19 $(PY) -m mypy >build/mypy.txt 2>&1 & types=$$!; \
-	$(PY) -m pytest $(REAL_TIME); tests=$$?; wait $$types; types=$$?; cat build/mypy.txt; exit $$((tests + types))
+	@mkdir -p build; $(PY) -m pytest tests/devices/epics >build/epics.txt 2>&1 & epics=$$!; \
+	$(PY) -m pytest $(REAL_TIME) --ignore=tests/devices/epics; rest=$$?; \
+	wait $$epics; epics=$$?; cat build/epics.txt; exit $$((rest + epics))
 
-check: lint  ## style, types and tables, without the tests
-	$(PY) -m mypy
-
-lint:
+check:
 	@./setup.sh --test-tools $(TESTED)
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
+	$(PY) -m mypy
 	$(PY) benchmarks/tables.py --check
 
 isaaclab-test:  ## train on a task of Isaac Lab 3.0, installed by itself (minutes, gigabytes)
