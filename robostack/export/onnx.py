@@ -72,9 +72,9 @@ class LoadedPolicy:
         """What the file says by key; the spec and the hash are among it."""
         return {p.key: p.value for p in self.model.metadata_props}
 
-    @property
+    @cached_property
     def inputs(self) -> dict[str, tuple[int, ...]]:
-        """Row shape of each input, in the graph's order."""
+        """Row shape of each input, in the graph's order; asked for at every inference."""
         return _interface(self.spec)[0]
 
 

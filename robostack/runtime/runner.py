@@ -27,7 +27,6 @@ class Runner:
         import onnxruntime
 
         self.policy = policy if isinstance(policy, LoadedPolicy) else load_policy(policy)
-        self._inputs = self.policy.inputs
         options = onnxruntime.SessionOptions()
         # small networks lose on more threads, and a control loop must not spin on cores it shares
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -67,7 +66,7 @@ class Runner:
         given: dict[str, Any] = {**observation, "applied_action": applied_action}
         if state is not None:
             given["state"] = state
-        wanted = self._inputs
+        wanted = self.policy.inputs
         if given.keys() != wanted.keys():
             missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
             raise ContractError(f"inputs missing: {missing}, unknown: {extra}; the contract has {list(wanted)}")

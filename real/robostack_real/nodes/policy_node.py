@@ -38,6 +38,8 @@ COLD_S = 0.005
 """What ran longer ago is no longer in the processor's caches, and takes twice as long."""
 LATE = 0.8
 """of a period that an observation may come after it was due, before it is taken for the next one's"""
+BRIEF = 0.1
+"""of a period that an answer may take for it to be rehearsed: a longer one would stand in an observation's way"""
 PULL = 0.1
 """of how far an observation came from when it was due, taken as where the next are due"""
 
@@ -132,7 +134,7 @@ class PolicyNode(Node):
         idle_s = time.monotonic() - self._answered_s
         if idle_s > min(1.5 * self.dt_s, wire.STATUS_PERIOD_S):
             self.tell(self.state)  # else after the next answer, when no observation waits for it
-        elif self.dt_s > COLD_S and 0.4 < idle_s / self.dt_s < 0.8:
+        elif self.dt_s > COLD_S and 0.4 < idle_s / self.dt_s < 0.8 and self.work.mean_s < BRIEF * self.dt_s:
             self._rehearse()
 
     def report(self) -> wire.Report:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from robostack.spec import ContractError
-from robostack.task import Bar, Layout, Obs, ParameterSource, Scenario, Task, Unroll
+from robostack.task import Bar, Layout, Obs, ParameterSource, Scenario, Unroll
 from robostack_sim.beam import interface
 from robostack_sim.beam.config import TBSAC, BeamOrbitConfig
 from robostack_sim.beam.interface import Line
@@ -25,6 +25,7 @@ from robostack_sim.beam.lattice import Quadrupole, Solenoid
 from robostack_sim.beam.lattice_files import load_lattice
 from robostack_sim.beam.machines import Errors, Machines, Response
 from robostack_sim.beam.qualification import orbit_bars
+from robostack_sim.beam.task import BeamTask
 
 if TYPE_CHECKING:
     from robostack.evaluate.flight import Flight
@@ -33,7 +34,7 @@ PER_MM = 1e3
 TBSAC_DONE_M = 0.5e-3
 
 
-class BeamOrbit(Task):
+class BeamOrbit(BeamTask):
     """Attributes are tensors of the present machines and may be edited in place between steps:
     `currents_a` (num_envs, C), `start` (num_envs, 4) at the entrance, `target_m` (num_envs, R) with R readings, x and y
     of each BPM, `gain` (num_envs, C), `bpm_gain` and `bpm_stuck_m` (num_envs, R; NaN where a BPM lives)."""
@@ -41,7 +42,7 @@ class BeamOrbit(Task):
     name = "beam_orbit"
     Config = BeamOrbitConfig
     presets: Mapping[str, BeamOrbitConfig] = {"tbsac": TBSAC}
-    _STATE = ("zero_m", "from_start", "per_ampere", "currents_a", "applied_a", "gain", "start", "target_m", "bpm_gain",
+    STATE = ("zero_m", "from_start", "per_ampere", "currents_a", "applied_a", "gain", "start", "target_m", "bpm_gain",
               "bpm_offset_m", "bpm_stuck_m", "probe_response_m", "offset_m")  # fmt: skip
 
     def __init__(self, config: BeamOrbitConfig | None = None, seed: int = 0) -> None:
@@ -313,15 +314,6 @@ class BeamOrbit(Task):
 
     def snapshot_units(self) -> Mapping[str, str]:
         return {"orbit": "m", "corrector_current": "A", "rms": "m", "peak_orbit": "m"}
-
-    def state_dict(self) -> dict[str, Tensor]:
-        kept = {name: getattr(self, name) for name in self._STATE}
-        return {**kept, "episode_length_buf": self.episode_length_buf, "generator": self._generator.get_state()}
-
-    def load_state_dict(self, kept: dict[str, Tensor]) -> None:
-        for name in (*self._STATE, "episode_length_buf"):
-            getattr(self, name).copy_(kept[name])
-        self._generator.set_state(kept["generator"])
 
 
 class BeamOrbitUnroll(Unroll):

@@ -19,10 +19,11 @@ from torch import Tensor
 from robostack.features import Feature, History, Pick, Scale
 from robostack.features_memory import Best
 from robostack.spec import ActionChannel, Channel, ContractError, Cut, Envelope
-from robostack.task import Bar, Layout, Obs, Task, Unroll
+from robostack.task import Bar, Layout, Obs, Unroll
 from robostack_sim.beam.lebt import Lebt, Machine, load_lebt, transmission
 from robostack_sim.beam.qualification import transmission_bars
 from robostack_sim.beam.space_charge import Rays, perveance
+from robostack_sim.beam.task import BeamTask
 from robostack_sim.beam.transmission_config import BeamTransmissionConfig
 
 REMEMBERED = 24
@@ -91,14 +92,14 @@ def features(lebt: Lebt, config: BeamTransmissionConfig) -> tuple[Feature, ...]:
     return tuple(found)
 
 
-class BeamTransmission(Task):
+class BeamTransmission(BeamTask):
     """Attributes are tensors of the present machines: `magnets_a` and `applied_a` (num_envs, M), solenoids first,
     `transmission` (num_envs,) without noise, `hidden` (num_envs, H) by `hidden()`. After an edit of `hidden` or
     `magnets_a` in place, call `settle`."""
 
     name = "beam_transmission"
     Config = BeamTransmissionConfig
-    _STATE = ("hidden", "magnets_a", "applied_a", "transmission")
+    STATE = ("hidden", "magnets_a", "applied_a", "transmission")
     machines: Machine
     """what `hidden` says"""
 
@@ -255,14 +256,8 @@ class BeamTransmission(Task):
     def snapshot_units(self) -> Mapping[str, str]:
         return {"transmission": "1", "magnet_current": "A"}
 
-    def state_dict(self) -> dict[str, Tensor]:
-        kept = {name: getattr(self, name) for name in self._STATE}
-        return {**kept, "episode_length_buf": self.episode_length_buf, "generator": self._generator.get_state()}
-
     def load_state_dict(self, kept: dict[str, Tensor]) -> None:
-        for name in (*self._STATE, "episode_length_buf"):
-            getattr(self, name).copy_(kept[name])
-        self._generator.set_state(kept["generator"])
+        super().load_state_dict(kept)
         self.machines = self._machines()
 
 
