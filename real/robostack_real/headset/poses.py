@@ -105,3 +105,19 @@ class Newest:
         with self._lock:
             found, self._said = self._said, []
         return found
+
+
+class Listening:
+    """A `Headset` that keeps the newest of what it hears."""
+
+    def __init__(self) -> None:
+        self._newest = Newest()
+
+    def read(self) -> Mapping[str, Pose]:
+        return self._newest.read()
+
+    def wait(self, seconds: float) -> int:
+        return self._newest.wait(seconds)
+
+    def told(self) -> list[str]:
+        return self._newest.told()

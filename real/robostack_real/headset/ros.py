@@ -7,7 +7,7 @@ with an installed ROS only (there is no wheel of tf2_msgs), so that without one 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -16,7 +16,7 @@ from robostack import quaternion as quat
 from robostack.axes import from_openxr
 from robostack.registry import MissingExtraError
 from robostack.spec import ContractError
-from robostack_real.headset.poses import Newest, Pose
+from robostack_real.headset.poses import Listening
 from robostack_real.nodes import wire
 
 TOPICS = {"head": "xr_teleop/head_pose", "left_hand": "xr_teleop/left_hand_pose",
@@ -30,7 +30,7 @@ QUEUE = 100
 """transforms that may come in one go: all of TF shares a topic"""
 
 
-class RosHeadset:
+class RosHeadset(Listening):
     """`remap` are rules FROM:=TO of names. `axes`: "ros" for x ahead, y left, z up (REP-103), "openxr" for a sender
     that passes on what its headset says (y up, -z ahead). The domain is ROS_DOMAIN_ID's."""
 
@@ -48,7 +48,7 @@ class RosHeadset:
         self._frame: str | None = None
         self._transforms: dict[str, tuple[str, np.ndarray, np.ndarray]] = {}
         self._static: set[str] = set()
-        self._newest = Newest()
+        super().__init__()
 
     def __enter__(self) -> Self:
         rclpy = wire.ros()
@@ -80,15 +80,6 @@ class RosHeadset:
         self._executor.shutdown()
         self._node.destroy_node()
         self._context.try_shutdown()
-
-    def read(self) -> Mapping[str, Pose]:
-        return self._newest.read()
-
-    def wait(self, seconds: float) -> int:
-        return self._newest.wait(seconds)
-
-    def told(self) -> list[str]:
-        return self._newest.told()
 
     def hear(self, part: str, message: Any) -> None:
         """A PoseStamped of head or a hand. One frame for all: the first that is heard."""

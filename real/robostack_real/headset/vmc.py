@@ -22,7 +22,7 @@ from pythonosc.osc_packet import OscPacket, ParseError
 
 from robostack import quaternion as quat
 from robostack.axes import from_unity, to_unity
-from robostack_real.headset.poses import Newest, Pose
+from robostack_real.headset.poses import Listening, Pose
 
 PERFORMER_PORT, RENDERER_PORT = 39540, 39539
 """who tracks sends to the first, who animates to the second"""
@@ -40,7 +40,7 @@ PARENTS = {
 """of Unity's HumanBodyBones, as far as head and hands need; one that is not sent is passed over"""
 
 
-class VmcHeadset:
+class VmcHeadset(Listening):
     """Listens at a UDP port of this machine. `left` and `right` are serial numbers of controllers or trackers; without
     them the two that come are told apart by which side of the head they are on when both were first seen."""
 
@@ -51,7 +51,7 @@ class VmcHeadset:
         self._waiting: dict[str, np.ndarray] = {}
         self._bones: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._sender: tuple[Any, float] | None = None
-        self._newest = Newest()
+        super().__init__()
 
     def __enter__(self) -> Self:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -73,15 +73,6 @@ class VmcHeadset:
         self._running.clear()
         self._thread.join()
         self._socket.close()
-
-    def read(self) -> Mapping[str, Pose]:
-        return self._newest.read()
-
-    def wait(self, seconds: float) -> int:
-        return self._newest.wait(seconds)
-
-    def told(self) -> list[str]:
-        return self._newest.told()
 
     def _serve(self) -> None:
         while self._running.is_set():

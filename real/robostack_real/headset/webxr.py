@@ -13,7 +13,6 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Mapping
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
@@ -24,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
 from robostack.axes import from_openxr
-from robostack_real.headset.poses import TRACKED, Newest, Pose
+from robostack_real.headset.poses import TRACKED, Listening
 
 PORT = 8443
 LARGEST_BYTES = 4096
@@ -38,7 +37,7 @@ VALID_DAYS = 3650
 PAGE = "webxr.html"
 
 
-class WebXrHeadset:
+class WebXrHeadset(Listening):
     """Serves the page at `host`:`port`. Any number of pages may be open; one headset at a time may send, another one is
     told so and closed.
 
@@ -50,7 +49,7 @@ class WebXrHeadset:
         self._loopback = host in ("127.0.0.1", "::1", "localhost")
         self.where = f"{'http' if self._loopback else 'https'}://{host}:{port}/"
         self._host, self._port, self._certificate = host, port, certificate
-        self._newest = Newest()
+        super().__init__()
         self._lock = threading.Lock()
         self._open: set[ServerConnection] = set()
         self._sender: tuple[ServerConnection, float] | None = None
@@ -82,15 +81,6 @@ class WebXrHeadset:
         for connection in left:
             connection.close(1001, "the computer ends")
         self._thread.join()
-
-    def read(self) -> Mapping[str, Pose]:
-        return self._newest.read()
-
-    def wait(self, seconds: float) -> int:
-        return self._newest.wait(seconds)
-
-    def told(self) -> list[str]:
-        return self._newest.told()
 
     def _handle(self, connection: ServerConnection) -> None:
         who = connection.remote_address[0]
