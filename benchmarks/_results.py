@@ -43,7 +43,7 @@ def write(name: str, rows: Sequence[dict[str, Any]], out: Path | None = None) ->
     print_rows(rows)
     found = {
         "name": name,
-        "command": " ".join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
+        "command": " ".join(["python", f"benchmarks/{name}.py", *_asked(sys.argv[1:])]),
         "commit": machine.commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": machine.describe(),
@@ -52,3 +52,9 @@ def write(name: str, rows: Sequence[dict[str, Any]], out: Path | None = None) ->
     path = out or RESULTS / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def _asked(words: Sequence[str]) -> list[str]:
+    """Without where the file goes, which is of no other's concern."""
+    at = words.index("--out") if "--out" in words else len(words)
+    return [*words[:at], *words[at + 2 :]]
