@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_what_no_board_could_judge_or_swap_is_refused(tmp_path: Path) -> None:
 
     def with_test(test: SelfTest | None) -> LoadedPolicy:
         spec = policy.spec.model_copy(update={"self_test": test})
-        return LoadedPolicy(**{**vars(policy), "spec": spec})
+        return replace(policy, spec=spec)
 
     with pytest.raises(ContractError, match="no self-test vectors"):
         blob(with_test(None))
