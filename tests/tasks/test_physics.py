@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+import mujoco
 import pytest
-
-mujoco = pytest.importorskip("mujoco")
 
 from robostack.spec import ContractError
 from robostack_sim.physics import Physics

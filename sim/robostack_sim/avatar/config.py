@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from robostack.spec import ContractError
 from robostack_sim.physics import Physics
@@ -44,7 +44,7 @@ class AvatarConfig:
     gap_s: tuple[float, float] = (0.05, 0.5)
     threads: int = 1
     """that step the physics"""
-    physics: Physics = Physics()
+    physics: Physics = field(default_factory=Physics)
     """other than the character's own, for a policy to be tried in"""
 
     def __post_init__(self) -> None:
