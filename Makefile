@@ -96,7 +96,7 @@ picture:  ## README's picture, from the newest run's report (needs chromium)
 
 manual:  ## docs/ as pages that need no network: build/manual/index.html
 	@./setup.sh manual
-	@$(PY) -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 	@echo build/manual/index.html
 
 setup:  ## install every extra and tool

@@ -97,8 +97,8 @@ def _dispatch(args: list[str]) -> int:
 
 
 def parse(verb: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
-    """The dataclass of a verb as `words` fill it, and what its `run` takes: the words that are not its own, where it has
-    a use for them. Raises SystemExit for wrong usage."""
+    """The dataclass of a verb as `words` fill it, and what its `run` takes: a list of the words that are not its own,
+    where it has a use for them. Raises SystemExit for wrong usage."""
     import tyro
 
     command, prog, config = command_of(verb), f"robostack {verb}", (tyro.conf.FlagCreatePairsOff,)

@@ -1,4 +1,4 @@
-"""What the manual asks of mkdocs beyond its settings: equations that need no script, and the verbs from their docstrings.
+"""What the manual asks of mkdocs beyond its settings: equations that need no script, and verbs from their docstrings.
 
 Equations are fences of `math`, which GitHub shows as well; here they become MathML when the manual is built.
 """
@@ -27,7 +27,8 @@ def on_config(config: Any) -> Any:
 
 
 def equation(source: str, language: str, css_class: str, *args: object, **kwargs: object) -> str:
-    return f'<div class="{css_class}">{convert(source, display="block")}</div>'
+    primed = convert(source, display="block").replace("<mi>&#x02032;</mi>", "<mo>&#x02032;</mo>")
+    return f'<div class="{css_class}">{primed}</div>'
 
 
 def on_page_markdown(markdown: str, **kwargs: object) -> str:
