@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,16 @@ from pages import PAGES, Block, Command, blocks, commands, lines, parsed
 
 from robostack import cli
 from robostack.run_folder import RunFolder
+from robostack_sim.quadrotor.task import Quadrotor
 
 LESS = {
-    "train": ["--quick"],
-    "distill": ["--quick"],
+    "train": ["--num-envs", "16", "--learner.iterations", "3"],
+    "distill": ["--num-envs", "16", "--learner.iterations", "3"],
     "evaluate": ["--episodes", "8"],
 }
+"""added to what a page says: the last word counts"""
+EMULATED = {"docs/firmware.md"}
+"""pages that need the cross compiler and the emulator; the others are read where there are none, which is faster"""
 OURS = {"robostack", "pip", "cd"}
 RUN = [page for page in PAGES if any(b.kind == "sh" and not b.why_not for b in blocks(page))]
 
@@ -33,7 +38,8 @@ class Reader:
     """Types what a page says, in the folder where it stands."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.patch, self.capsys, self.site, self.own = patch, capsys, folder / "site", set[str]()
+        self.patch, self.capsys, self.site = patch, capsys, folder / "site"
+        self.own, self.complaint = set[str](), ""
         tools = folder / "bin"
         for made in (self.site, tools, folder / "home"):
             made.mkdir()
@@ -51,7 +57,7 @@ class Reader:
         elif block.kind == "sh" and not block.why_not:
             if any(words[0] in OURS for line in lines(block) for words in commands(line)):
                 for line in lines(block):
-                    assert self.type(line) == 0, line
+                    assert self.type(line) == 0, f"{line}: {self.complaint}"
             else:
                 done = subprocess.run(["bash", "-ec", block.text], capture_output=True, text=True, check=False)
                 assert done.returncode == 0, block.text + done.stderr
@@ -71,7 +77,7 @@ class Reader:
         program, *words = [os.path.expandvars(os.path.expanduser(word)) for word in command.words]
         if program == "robostack":
             status = cli.main([*words, *LESS.get(words[0], [])])
-            output = self.capsys.readouterr().out
+            output, self.complaint = self.capsys.readouterr()
         elif program == "cd":
             self.patch.chdir(words[0])
             status, output = 0, ""
@@ -104,10 +110,38 @@ class Reader:
             del sys.modules[name]
 
 
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a task's flights the first two, of a tenth of a second each; a policy is judged in few environments."""
+    scenarios = Quadrotor.scenarios
+    first = lambda task: [replace(one, seconds=0.1) for one in scenarios(task)[:2]]  # noqa: E731
+    monkeypatch.setattr(Quadrotor, "scenarios", first)
+    monkeypatch.setattr("robostack.learn.trainer.EVALUATION_ENVS", 16)
+
+
+@pytest.fixture(scope="session")
+def without_emulator(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """PATH to every program of this machine but the cross compiler and the emulator."""
+    folder = tmp_path_factory.mktemp("programs")
+    for place in reversed(os.environ["PATH"].split(os.pathsep)):
+        for program in Path(place).glob("*"):
+            if not program.name.startswith(("arm-none-eabi", "qemu-system")):
+                (folder / program.name).unlink(missing_ok=True)
+                (folder / program.name).symlink_to(program)
+    return str(folder)
+
+
 @pytest.fixture
 def reader(
-    _trained_quadrotor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    request: pytest.FixtureRequest,
+    _trained_quadrotor: Path,
+    without_emulator: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Reader:
+    if not any(page in request.node.name for page in EMULATED):
+        monkeypatch.setenv("PATH", without_emulator)
     run = RunFolder(Path(shutil.copytree(_trained_quadrotor, tmp_path / "logs/quadrotor/first")))
     run.make_latest()
     shutil.copy(run.policy, tmp_path)
