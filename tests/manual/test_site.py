@@ -6,9 +6,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from browsing import Browser
 from pages import PAGES, ROOT
 
 from robostack import cli
@@ -54,10 +54,17 @@ def test_equations_are_in_the_page_itself(site: Path) -> None:
     assert "\\frac" not in page
 
 
-@pytest.mark.parametrize("page", ["index", "learners"])
-def test_a_page_shows_in_a_browser_and_complains_of_nothing(site: Path, browser: Any, page: str) -> None:
-    place = site / f"{page}.html"
+def test_the_front_page_shows_in_light_and_dark_and_complains_of_nothing(site: Path, browser: Browser) -> None:
+    pictures = []
     for dark in (False, True):
-        visit = browser.visit(place.as_uri(), f"manual-{page.replace('/', '-')}", dark=dark, size=(1440, 1000))
+        visit = browser.visit((site / "index.html").as_uri(), "manual", dark=dark, size=(1440, 1000))
         assert visit.complaints == []
-        assert all(uri.startswith(("file://", "data:", "blob:")) for uri in visit.asked), visit.asked
+        assert all(uri.startswith(("file:", "data:")) for uri in visit.asked), visit.asked
+        pictures.append(visit.picture)
+    assert pictures[0] != pictures[1]
+
+
+def test_a_page_opened_as_a_file_can_be_searched(site: Path, browser: Browser) -> None:
+    visit = browser.visit((site / "index.html").as_uri() + "?q=Pop-Art", "manual-search", size=(1440, 1000))
+    assert visit.complaints == []
+    assert "The learners and their equations" in browser.text(".md-search-result__item")
