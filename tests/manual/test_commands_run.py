@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,8 +140,12 @@ def reader(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    need_tool: Callable[..., str],
 ) -> Reader:
-    if not any(page in request.node.name for page in EMULATED):
+    emulated = any(page in request.node.name for page in EMULATED)
+    for tool in ("make", "cc", "jq", *(("arm-none-eabi-gcc", "clang") if emulated else ())):
+        need_tool(tool)
+    if not emulated:
         monkeypatch.setenv("PATH", without_emulator)
     run = RunFolder(Path(shutil.copytree(_trained_quadrotor, tmp_path / "logs/quadrotor/first")))
     run.make_latest()
