@@ -62,6 +62,7 @@ class Reader:
             else:
                 done = subprocess.run(["bash", "-ec", block.text], capture_output=True, text=True, check=False)
                 assert done.returncode == 0, block.text + done.stderr
+                self.forget()
 
     def type(self, line: str) -> int:
         """Exit status of a line of shell."""
@@ -97,7 +98,9 @@ class Reader:
         project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
         info = self.site / f"{project['name']}-{project['version']}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {info.name}\nVersion: {project['version']}\n")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+        )
         for group, entries in project["entry-points"].items():
             named = "".join(f"{name} = {place}\n" for name, place in entries.items())
             (info / "entry_points.txt").write_text(f"[{group}]\n{named}")
