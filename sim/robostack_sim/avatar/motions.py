@@ -2,7 +2,8 @@
 
 A recording is cut where a foot leaves its place, and led as a headset leads it: head and hands alone, from inverse
 kinematics that plants the feet where they stood. Where there are no recordings, and beside them, a wearer is made up:
-minimum-jerk ways (Flash and Hogan 1985) of head and hands between random places within reach, from random stances.
+minimum-jerk ways (Flash and Hogan 1985) of head and hands between random places within reach, bows among them, from
+random stances.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from robostack_sim.avatar.reference import Reference
 from robostack_sim.avatar.retarget import Retargeter
 from robostack_sim.avatar.wearer import HANDS, PoseValue, Wearer, about_up
 
-VERSION = 1
+VERSION = 2
 """of what is kept on disk; another one when the way here changes"""
 PLANTED_M = 0.2
 """an ankle that stays in a box of this size is planted"""
@@ -34,6 +35,11 @@ SHORTEST_S = 5.0
 SOLUTIONS, SETTLE = 2, 80
 """of a frame, as many as a headset's 72 Hz would have, and of the first one, which is far from rest"""
 SYNTHETIC = Wearer(head_m=1.5, shoulder_m=1.33, arm_m=0.52, width_m=0.34)
+WAIST_M = 0.9
+"""of it, about which it bows: three times in ten, by BOWS_RAD"""
+BOWS_RAD = (0.3, 1.4)
+BACK_M = 0.42
+"""that hips go back in a bow of a right angle, so that the weight stays over the feet"""
 Poses = Mapping[str, PoseValue]
 
 
@@ -118,9 +124,21 @@ def synthetic(seed: int, seconds: float = 10.0) -> Led:
         )
         return np.array([x, y, down + np.sqrt(w.head_m**2 - x**2 - y**2 - wide**2) - w.head_m])
 
+    def bow() -> np.ndarray:
+        return np.array([0.0, random.uniform(*BOWS_RAD) * (random.random() < 0.3), 0.0])
+
+    bows = _ways(random, frames, bow, 0.6)
+    trunk = quat.from_rotation_vector(bows)
+    back = -BACK_M * np.sin(bows[:, 1:2]) * [1.0, 0.0, 0.0]
+
+    def bent(height_m: float) -> np.ndarray:
+        """(frames, 3) that what is so high moves when the trunk bows."""
+        up = np.array([0.0, 0.0, height_m - WAIST_M])
+        return np.asarray(back + quat.rotate(trunk, np.tile(up, (frames, 1))) - up)
+
     head = _ways(random, frames, head_place, 0.35)
-    nod = _ways(random, frames, lambda: liveliness * 0.25 * random.normal(size=3), 0.35)
-    head_m = head + np.array([0.0, 0.0, w.head_m])
+    nod = _ways(random, frames, lambda: liveliness * 0.25 * random.normal(size=3), 0.35) + 0.8 * bows
+    head_m = head + bent(w.head_m) + [0.0, 0.0, w.head_m]
     longer = random.uniform(0.85, 1.15)
     arms = {}
     for hand, side in zip(HANDS, (1.0, -1.0), strict=True):
@@ -132,7 +150,8 @@ def synthetic(seed: int, seconds: float = 10.0) -> Led:
 
         shoulder = np.array([0.0, side * 0.5 * w.width_m, w.shoulder_m])
         turn = quat.from_rotation_vector(_ways(random, frames, lambda: 0.5 * random.normal(size=3), 0.3))
-        arms[hand] = _ways(random, frames, hand_place, 0.18) + shoulder + 0.8 * head, turn
+        reach = quat.rotate(trunk, _ways(random, frames, hand_place, 0.18))
+        arms[hand] = reach + bent(w.shoulder_m) + shoulder + 0.8 * head, turn
     nods = quat.from_rotation_vector(nod)
     poses = tuple(
         {"head": (head_m[k], nods[k]), **{h: (place[k], turn[k]) for h, (place, turn) in arms.items()}, **stance}
