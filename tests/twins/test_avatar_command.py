@@ -89,7 +89,7 @@ def test_who_has_a_policy_of_its_own_is_driven_in_physics_unless_that_is_not_wan
     live = ["avatar", "live", "--input", "punch", "--seconds", "0.4", *QUIETLY]
     assert cli.main([*live, "--character", str(own)]) == 0
     said = capsys.readouterr()
-    assert "on its feet by its own policy" in said.err and json.loads(said.out)["falls"] == 0
+    assert f"on its feet by {own / 'policy.onnx'}" in said.err and json.loads(said.out)["falls"] == 0
     assert cli.main([*live, "--character", str(own), "--policy", "none"]) == 0
     assert "falls" not in json.loads(capsys.readouterr().out)
     assert cli.main([*live, "--character", "mouse", "--policy", "own"]) == 1

@@ -19,9 +19,7 @@ from robostack.spec import ContractError
 if TYPE_CHECKING:
     from robostack_real.headset.poses import Headset
     from robostack_real.twins.avatar import LiveAvatar
-    from robostack_real.twins.avatar_body import LiveBody
     from robostack_real.twins.avatar_view import AvatarView
-    from robostack_sim.avatar.character import Character
     from robostack_sim.avatar.motion.clip import Clip
 
 RATE_HZ = 72.0
@@ -184,8 +182,8 @@ class Live:
         from robostack_real.headset.vmc import VmcSender
         from robostack_real.nodes.realtime import schedule
         from robostack_real.twins.avatar import LiveAvatar
+        from robostack_real.twins.avatar_body import LiveBody
         from robostack_sim.avatar.character import Character
-        from robostack_sim.avatar.figure import figure
 
         if not 1.0 <= self.rate_hz <= 1000.0:
             raise ContractError(f"--rate-hz {self.rate_hz:g}: must lie in [1, 1000]")
@@ -202,8 +200,10 @@ class Live:
         if self.send and not (host and port.isdigit()):
             raise ContractError(f"--send {self.send!r}: give HOST:PORT, or nothing")
         sender = VmcSender(host, int(port)) if self.send else None
+        if body := LiveBody.by(character, self.policy):
+            print(f"in simulated physics, on its feet by {body.by_what}", flush=True)
         with self._headset() as (headset, calibration):
-            avatar = LiveAvatar(character, headset, sender, calibration, self._body(character))
+            avatar = LiveAvatar(character, headset, sender, calibration, body)
             view = self._view(avatar)
             told, shown_s = [""], [0.0]
 
@@ -215,8 +215,7 @@ class Live:
                         print(line, flush=True)
                 if view and time.monotonic() - shown_s[0] > 1.0 / VIEW_HZ:
                     shown_s[0] = time.monotonic()
-                    wearer = figure(avatar.calibration.wearer, avatar.led) if avatar.calibration else None
-                    view.show(avatar.qpos, avatar.targets, avatar.waits_for, wearer)
+                    view.show(avatar.qpos, avatar.targets, avatar.waits_for, avatar.wearer_bones_m)
                 if getattr(headset, "over", False) or time.monotonic() > end_s:
                     raise loop.Stop
 
@@ -233,16 +232,6 @@ class Live:
             sender.close()
         self._report(avatar)
         return 0
-
-    def _body(self, character: Character) -> LiveBody | None:
-        if self.policy == "none" or (self.policy is None and not character.has_policy):
-            return None
-        from robostack.runtime.runner import Runner
-        from robostack_real.twins.avatar_body import LiveBody
-
-        own = self.policy in (None, "own")
-        print(f"in simulated physics, on its feet by {f'its own policy' if own else self.policy}", flush=True)
-        return LiveBody(character, Runner(character.policy if own else self.policy))
 
     def _view(self, avatar: LiveAvatar) -> AvatarView | None:
         if not self.view:
