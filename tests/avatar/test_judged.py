@@ -1,4 +1,4 @@
-"""Claims: a policy that comes along fits its character and does again what lies beside it; figures are of who is meant."""
+"""Claims: a policy that comes along fits its character and does again what lies beside it; figures are of one group."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_policy_that_comes_along_fits_its_character_and_does_again_what_lies_b
 
 def test_what_is_off_is_of_those_that_are_not_pushed():
     found = Figures.of({
-        "pushed": np.array([0.0, 0.3, 0.0, 0.3]), "success": np.array([True, False, True, False]),
+        "pushed": np.array([0.0, 1.0, 0.0, 1.0]), "success": np.array([True, False, True, False]),
         "head_error_m": np.array([0.01, 9.0, 0.03, 9.0]), "hand_error_m": np.array([0.05, 9.0, 0.07, 9.0]),
     })  # fmt: skip
     assert (found.stands, found.pushed) == (100.0, 0.0)

@@ -103,7 +103,7 @@ def test_figures_are_left_beside_a_policy_and_are_the_same_again(own, tmp_path, 
     assert cli.main(["avatar", "evaluate", str(policy), "--episodes", "2", "--seed", "7", "--json"]) == 0
     kept = json.loads(capsys.readouterr().out)
     assert kept == json.loads((own / "policy.json").read_text())
-    assert kept["clips"] == ["02_05"] and kept["episodes"] == 2 and {kept["stands"], kept["pushed"]} <= {0.0, 100.0}
+    assert kept["clips"] == ["punch"] and kept["episodes"] == 2 and {kept["stands"], kept["pushed"]} <= {0.0, 100.0}
     assert kept["command"] == "robostack avatar evaluate policy.onnx --clips punch --episodes 2 --seed 7"
     from robostack_sim.avatar.judged import again
 
@@ -169,7 +169,7 @@ def test_a_stream_drives_a_character_is_kept_and_drives_again_as_it_did(wearer, 
     [
         (["TMP/own/policy.onnx", "--episodes", "1"], "--episodes 1: must be 2 at least"),
         (["TMP/own/policy.onnx", "--clips", "nothing"], "nothing: no such file"),
-        (["TMP/own/policy.onnx", "--without", "02_99"], "no clip is called '02_99'; there are 02_05"),
+        (["TMP/own/policy.onnx", "--without", "02_99"], "no clip is called '02_99'; there are punch"),
         (["TMP/quadrotor.onnx"], "a policy of task 'quadrotor'; give one of avatar"),
     ],
 )

@@ -1,8 +1,8 @@
 """avatar_node: head and hands that come by ROS lead a character; its joints and its bodies go out, once a frame.
 
-There is no machine that could hurt somebody, so none is armed: what moves is a picture, by inverse kinematics, or a body
-in simulated physics that a policy keeps on its feet behind its envelope. Like `robostack avatar live` it waits for the
-headset's frames and not for a clock, and waits until the wearer has stood in a T.
+There is no machine that could hurt somebody, so none is armed: what moves is a picture, by inverse kinematics, or a
+body in simulated physics that a policy keeps on its feet behind its envelope. Like `robostack avatar live` it waits for
+the headset's frames and not for a clock, and before that until the wearer has stood in a T.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class AvatarNode(Node):
         self._joints.position = self.avatar.qpos[[*self.avatar.joints.values()]].tolist()
         wire.put_stamp(self._joints.header, stamp)
         self._joints_out.publish(self._joints)
-        (place, turn), bones = self.avatar.bones()
+        (place, turn), _ = self.avatar.bones()
         pose = self._root.pose
         pose.position.x, pose.position.y, pose.position.z = place.tolist()
         _put_turn(pose.orientation, turn)

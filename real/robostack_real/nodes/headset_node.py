@@ -1,4 +1,4 @@
-"""headset_node: a recorded motion by ROS as if somebody wore the headset, where there is none: a T, the motion, again."""
+"""headset_node: a recorded motion by ROS as if somebody wore a headset: a T, the motion, and again."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Command:
     character: str = "human"
     """Of an avatar: human, mouse, dinosaur, or a folder of yours with a character.toml."""
     clip: str = ""
-    """Of an avatar: a recorded motion, a file or punch, that is played as if worn. Default: a headset that sends is waited for."""
+    """Of an avatar: a motion that is played, a file or punch. Default: wait for a headset that sends."""
     require_signature: Path | None = None
     """Refuse a policy that no key of this file signed (robostack sign)."""
     trajectory: Literal["hover", "figure_eight"] = "hover"

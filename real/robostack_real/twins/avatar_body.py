@@ -53,8 +53,7 @@ class LiveBody:
     @classmethod
     def by(cls, character: Character, policy: str | None, keys: Sequence[str | Path] = ()) -> LiveBody | None:
         """On its feet by a policy.onnx, or by `own`, in the character's folder; None is `own` where it has one. No body
-        where there is no policy, or `none`. One of the keys in the files `keys` has to have signed it, if there are any.
-        """
+        where there is no policy, or `none`. One of the keys in the files `keys`, if any, has to have signed it."""
         if policy == "none" or (policy is None and not character.has_policy):
             return None
         path = character.policy if policy in (None, "own") else policy

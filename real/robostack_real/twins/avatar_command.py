@@ -298,9 +298,9 @@ class Live:
 class Evaluate:
     """Ask a policy stretches of motions, every second one pushed: standing to the end, head and hands off.
 
-    Five seconds each, flown by the file itself in ONNX Runtime behind its envelope, of motions that it was not trained
-    on where you leave those out. Leaves the figures beside the file, as .json, with a few of the motion that comes along
-    for anybody to fly again.
+    Five seconds each, flown by the file itself in ONNX Runtime behind its envelope; leave out what it was trained on.
+    The figures lie beside the file then, as .json, with those of a few stretches of the motion that comes along, for
+    anybody to fly again.
 
     Example: robostack avatar evaluate logs/avatar/latest --clips ~/mocap --without 02_05
     """
