@@ -38,7 +38,7 @@ SETTINGS = {
     "one critic of the whole reward": "one",
     "no kinematic step": "direct",
 }
-SEEDS, ITERATIONS, EPISODES = 3, 40, 64
+SEEDS, ITERATIONS, EPISODES = 3, 25, 64
 
 
 def trained(kind: str, seed: int, config: AvatarConfig, frames: Frames, learner: PPO, path: Path) -> LoadedPolicy:

@@ -90,6 +90,7 @@ class AvatarNode(Node):
     def tick(self, missed: int) -> None:
         avatar = self.avatar
         avatar.follow(LONGEST_PERIODS * self.period_s)
+        avatar.timing.rows.clear()  # nobody reads them here, and a node may run for days
         for line in self._headset.told():
             self.get_logger().warning(line)
         state = "led" if avatar.calibration else "waiting"

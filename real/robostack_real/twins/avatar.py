@@ -73,8 +73,9 @@ class LiveAvatar:
         self.qpos = character.rest.copy()
         self._data = character.data()
         model = character.model
+        self._names = [model.body(b).name for b in range(2, model.nbody)]
         self.root = model.body(1).name
-        self.parents = {model.body(b).name: model.body(model.body_parentid[b]).name for b in range(2, model.nbody)}
+        self.parents = {n: model.body(model.body_parentid[b]).name for b, n in enumerate(self._names, 2)}
         """of each body below the root, by name"""
         self.joints = {model.joint(j).name: int(model.jnt_qposadr[j]) for j in np.flatnonzero(model.jnt_type == HINGE)}
         """where the angle of each is in `qpos`"""
@@ -152,7 +153,7 @@ class LiveAvatar:
         place = quat.rotate(back, data.xpos[2:] - data.xpos[parents])
         turn = quat.multiply(back, data.xquat[2:])
         return (data.xpos[1].copy(), data.xquat[1].copy()), {
-            name: (p, q) for name, p, q in zip(self.parents, place, turn, strict=True)
+            name: (p, q) for name, p, q in zip(self._names, place, turn, strict=True)
         }
 
 
