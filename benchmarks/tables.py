@@ -4,7 +4,8 @@
     python benchmarks/tables.py --check    exit 1 when a page and its file disagree, or a file is not there
 
 A page asks for a table with `<!-- table:NAME -->` ... `<!-- /table -->`: NAME is the file without .json; `NAME:1,3-5`
-takes these rows, counted from 1; `ONE:1-3+OTHER:2` joins rows of several files. A results file is an object of FIELDS
+takes these rows, counted from 1; `ONE:1-3+OTHER:2` joins rows of several files; `missed` is every row of any file that
+is worse than its bar. A results file is an object of FIELDS
 with rows of ROW_FIELDS (below); benchmarks/_results.py writes it.
 """
 
@@ -22,6 +23,7 @@ from robostack.evaluate.html import meets, number, reference
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path("benchmarks/results")
 MARKER = re.compile(r"(<!-- table:([a-z0-9_:,+-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+MISSED = "missed"
 FIELDS = {"name", "command", "commit", "date", "machine", "rows"}
 ROW_FIELDS = {"what", "value", "unit", "bar", "better", "reference", "reference_value"}
 
@@ -36,7 +38,8 @@ def pages(root: Path) -> list[Path]:
 
 def sources(text: str) -> list[str]:
     """Names of the results that a page shows."""
-    return [part.partition(":")[0] for match in MARKER.finditer(text) for part in match[2].split("+")]
+    shown = [match[2] for match in MARKER.finditer(text) if match[2] != MISSED]
+    return [part.partition(":")[0] for names in shown for part in names.split("+")]
 
 
 def fill(text: str, results: Path, missing: list[str] | None = None) -> str:
@@ -47,7 +50,8 @@ def fill(text: str, results: Path, missing: list[str] | None = None) -> str:
 
     def table(match: re.Match[str]) -> str:
         try:
-            found = [chosen(part, results) for part in match[2].split("+")]
+            names = match[2].split("+")
+            found = missed(results) if match[2] == MISSED else [chosen(part, results) for part in names]
         except FileNotFoundError as error:
             if missing is None:
                 raise TableError(str(error)) from error
@@ -72,6 +76,13 @@ def chosen(part: str, results: Path) -> dict[str, Any]:
             raise TableError(f"table:{part}: {name}.json has no rows {one!r}, it has 1-{len(found['rows'])}")
         rows += [found["rows"][n - 1] for n in numbers]
     return {**found, "rows": rows}
+
+
+def missed(results: Path) -> list[dict[str, Any]]:
+    """Of all results the rows that do not meet their bar."""
+    every = [read(path) for path in sorted(results.glob("*.json"))]
+    each = [{**found, "rows": [row for row in found["rows"] if meets(row) is False]} for found in every]
+    return [found for found in each if found["rows"]]
 
 
 def read(path: Path) -> dict[str, Any]:

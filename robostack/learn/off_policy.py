@@ -30,6 +30,9 @@ from robostack.spec import ContractError
 from robostack.task import Task
 
 LARGE_BYTES = 1e9
+PAYS = 30_000
+"""updates of a training from which on compiling them costs less than it saves: TD3's at the least, and SAC's from a
+quarter of that (benchmarks/off_policy_update.py)"""
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ class OffPolicy:
     learning_rate: float = 1e-3
     target_rate: float = 0.005
     """share by which the target networks follow, an update"""
-    compile: bool = False
-    """the updates into C++ first: pays in long trainings on a CPU (docs/learning.md)"""
+    compile: bool | None = None
+    """the updates into C++ first; None: where it pays, on a CPU from 30 000 updates on (docs/learning.md)"""
     actor: ActorConfig = field(default_factory=ActorConfig)
     critic: CriticConfig = field(default_factory=CriticConfig)
 
@@ -158,9 +161,16 @@ class OffPolicyLearner(Learner):
         """`round` for every row of tensors (rounds, ...), one after the other. Returns the means of its scalars."""
         if self._round is None:
             examples = [x[0] for x in rows]
-            self._round = self._compiled(examples) if self.config.compile else self.round
+            self._round = self._compiled(examples) if self._compiles else self.round
         found = [self._round(*row) for row in zip(*rows, strict=True)]
         return [torch.stack(values).mean() for values in zip(*found, strict=True)]
+
+    @property
+    def _compiles(self) -> bool:
+        c = self.config
+        if c.compile is None:
+            return self.task.device.type == "cpu" and team.size() == 1 and c.iterations * c.updates >= PAYS
+        return bool(c.compile)
 
     def _compiled(self, examples: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
         name = type(self.config).__name__

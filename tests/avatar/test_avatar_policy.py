@@ -35,7 +35,7 @@ def test_every_reward_term_has_a_critic_and_the_file_is_the_policy(tmp_path):
         scalars = learner.iterate()
     assert {"reward/imitation", "reward/contact", "reward/action", "kl"} <= scalars.keys()
     policy = export_actor(task, learner.actor, tmp_path / "policy.onnx")
-    assert policy.spec.action_names == tuple(j.lower() for j in body.joints)
+    assert policy.spec.action_names == tuple(body.joints[k].lower() for k in body.balancing)
     assert len(policy.spec.provenance["machine"]["drive_stiffness"]) == len(body.joints)
     runner, (obs, _) = Runner(policy), task.reset(3)
     seen = {c.name: obs[c.name].numpy() for c in policy.spec.observations}

@@ -125,3 +125,14 @@ def test_what_a_character_has_wrong_is_named():
 
 def test_feet_are_the_characters(body):
     assert [body.model.geom(g).bodyid[0] for g in body.soles] == [body.model.site(s).bodyid[0] for s in SOLES]
+
+
+@pytest.mark.parametrize("name", ["human", "dinosaur", "mouse"])
+def test_a_policy_adds_to_legs_trunk_and_tail_alone(name):
+    body = Body.of(Character.load(name))
+    moved = {body.joints[k] for k in body.balancing}
+    assert not any(word in j for j in moved for word in ("neck", "head", "shoulder", "elbow", "humerus", "radius"))
+    legs = [j for j in body.joints if any(w in j for w in ("hip", "knee", "ankle", "femur", "tibia", "foot", "tail"))]
+    assert legs and moved.issuperset(legs)
+    spread = body.spread(np.ones((2, len(moved))))
+    assert spread.shape == (2, len(body.joints)) and spread.sum() == 2 * len(moved)

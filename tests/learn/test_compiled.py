@@ -10,7 +10,7 @@ from resuming import assert_resumes_to_the_bit
 from robostack import team
 from robostack.learn.adam import Adam
 from robostack.learn.compiled import compiled
-from robostack.learn.off_policy import OffPolicyLearner
+from robostack.learn.off_policy import PAYS, OffPolicyLearner
 from robostack.learn.sac import SAC
 from robostack.learn.td3 import TD3
 from robostack.nets.actor import ActorConfig
@@ -81,6 +81,18 @@ def test_without_a_compiler_one_line_says_so_and_nothing_has_changed(capsys, mon
     assert weight.tolist() == [1.0, -2.0, 3.0] and adam.steps == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("going on without compile: ") and "no-such-compiler" in line
+
+
+@pytest.mark.parametrize("kind", [SAC, TD3])
+def test_a_training_compiles_by_itself_where_that_pays(kind, monkeypatch):
+    settings = {**SHORT, "compile": None, "replay_size": 1000}
+    long = {**settings, "iterations": PAYS // SHORT["updates"]}
+    short = kind(**{**settings, "iterations": long["iterations"] - 1})
+    assert not short.learner(ball())._compiles and kind(**long).learner(ball())._compiles
+    assert not kind(**{**long, "compile": False}).learner(ball())._compiles
+    assert kind().iterations * kind().updates >= PAYS, "the default is long enough"
+    monkeypatch.setattr(team, "size", lambda: 2)
+    assert not kind(**long).learner(ball())._compiles
 
 
 def test_a_team_goes_on_without(capsys, monkeypatch):

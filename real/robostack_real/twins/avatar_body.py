@@ -36,7 +36,7 @@ class LiveBody:
 
     def __init__(self, character: Character, policy: Runner) -> None:
         self.body = body = Body.of(character)
-        spec, joints = policy.spec, tuple(j.lower() for j in body.joints)
+        spec, joints = policy.spec, tuple(body.joints[k].lower() for k in body.balancing)
         if spec.task != "avatar" or spec.action_names != joints:
             raise ContractError(
                 f"{policy.policy.origin}: a policy of task {spec.task!r} that drives {len(spec.action_names)} joints "
@@ -100,6 +100,6 @@ class LiveBody:
         pose = wanted[body.qpos_of]
         seen = body.measured(data.qpos[None], data.qvel[None], data.sensordata[None], tracked.reshape(1, 9), pose[None])
         samples = {c.name: (seen[c.name][0], 0.0) for c in self._controller.spec.observations}
-        offset = self._controller.tick(samples).astype(float)
+        offset = body.spread(self._controller.tick(samples).astype(float))
         data.ctrl[:] = body.drive(pose, pose if self._pose is None else self._pose, body.sag(wanted) + offset)
         self._pose = pose

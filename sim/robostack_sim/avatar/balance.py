@@ -24,7 +24,7 @@ class Feedback:
 
     gains: Gains
     jacobian: np.ndarray
-    """(2, A, 2) of ankles and hips: each joint's J / |J|^2 over the floor at rest, 1/m; zero where it is neither"""
+    """(2, B, 2) of ankles and hips: each joint's J / |J|^2 over the floor at rest, 1/m; zero where it is neither"""
     ahead_m: float
 
     @classmethod
@@ -47,10 +47,10 @@ class Feedback:
                 turned = model.jnt_bodyid[model.actuator_trnid[:, 0]] == bone
                 way = (com - foot)[:2, body.dof_of[turned]].T
                 found[k, turned] = way / np.maximum(np.square(way).sum(1, keepdims=True), 1e-3)
-        return cls(gains, found, body.ahead_m)
+        return cls(gains, found[:, body.balancing], body.ahead_m)
 
     def act(self, seen: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Channels (N, ...) as a policy sees them -> (N, A) rad."""
+        """Channels (N, ...) as a policy sees them -> (N, B) rad of the drives that balance."""
         height = np.maximum(seen["com_position"][:, 2:], 0.1)
         captured = seen["com_position"][:, :2] + seen["com_velocity"][:, :2] * np.sqrt(height / GRAVITY_M_S2)
         captured = captured - [self.ahead_m, 0.0]

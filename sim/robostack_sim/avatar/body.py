@@ -95,6 +95,14 @@ class Body:
         ahead = -self.model.actuator_biasprm[:, 2] / self.model.actuator_gainprm[:, 0] + 0.5 * CONTROL_DT_S
         return np.where(np.isin(np.arange(len(ahead)), np.concatenate(self.arms)), ahead, 0.0)
 
+    @cached_property
+    def balancing(self) -> np.ndarray:
+        """(B,) drives of legs, trunk and tail, indices into `joints`: what a policy adds to where inverse kinematics
+        leads. Arms, neck and head balance little, and exploring there hides what exploring a leg was good for."""
+        model = self.model
+        led = [any(_carries(model, j, part) for part in TRACKED) for j in model.actuator_trnid[:, 0]]
+        return np.flatnonzero(~np.array(led))
+
     @property
     def up_m(self) -> np.ndarray:
         """(3,) from where a part is in the character's world to where it is in the body's."""
@@ -151,6 +159,12 @@ class Body:
             mujoco.mj_jac(model, data, jacobian, None, sole + aside, model.geom_bodyid[geom])
             torque -= carries * self.mass_kg * GRAVITY_M_S2 * jacobian[2]
         return np.asarray(torque[self.dof_of] / model.actuator_gainprm[:, 0])
+
+    def spread(self, offset: np.ndarray) -> np.ndarray:
+        """(..., B) of the balancing drives -> (..., A) of all."""
+        found = np.zeros((*offset.shape[:-1], len(self.joints)))
+        found[..., self.balancing] = offset
+        return found
 
     def drive(self, pose: np.ndarray, before: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """(..., A) angles that the drives get: `pose` that is wanted and the one a control period before, led ahead,
@@ -291,9 +305,9 @@ def _soles(model: mujoco.MjModel) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def _carries(model: mujoco.MjModel, joint: int, hand: str) -> bool:
-    """Whether a joint is of the arm of that hand: between it and the chest."""
-    chest, body = model.site("chest").bodyid[0], model.site(hand).bodyid[0]
+def _carries(model: mujoco.MjModel, joint: int, part: str) -> bool:
+    """Whether a joint is between a part and the chest: of a hand's arm, of the head's neck."""
+    chest, body = model.site("chest").bodyid[0], model.site(part).bodyid[0]
     while body not in (chest, 0):
         if model.jnt_bodyid[joint] == body:
             return True

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from robostack.spec import ContractError
+from robostack_sim.physics import Physics
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class AvatarConfig:
     gap_s: tuple[float, float] = (0.05, 0.5)
     threads: int = 1
     """that step the physics"""
+    physics: Physics = field(default_factory=Physics)
+    """other than the character's own, for a policy to be tried in"""
 
     def __post_init__(self) -> None:
         for name in ("seconds", "offset_rad"):

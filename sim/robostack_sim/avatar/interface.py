@@ -19,8 +19,8 @@ HEADING = "ahead, left, up of the hips' heading"
 
 def channels(body: Body, kinematic: bool) -> tuple[Channel, ...]:
     """In the order of the packed observation."""
-    joints, n = body.joints, len(body.joints)
-    named = tuple(j.lower() for j in joints)
+    n = len(body.joints)
+    named, moved = (tuple(j.lower() for j in names) for names in (body.joints, driven(body, kinematic)))
     spread = lambda *names: tuple(f"{name}_{a}" for name in names for a in AXES)  # noqa: E731
 
     def ways(name: str, of: tuple[str, ...], unit: str, most: float) -> Channel:
@@ -49,7 +49,7 @@ def channels(body: Body, kinematic: bool) -> tuple[Channel, ...]:
     hidden = lambda name, size, unit="1": Channel(name=name, shape=(size,), unit=unit, privileged=True)  # noqa: E731
     return (
         *measured,
-        Channel(name="applied_action", shape=(n,), elements=named, unit="rad", low=(-10.0,), high=(10.0,)),
+        Channel(name="applied_action", shape=(len(moved),), elements=moved, unit="rad", low=(-10.0,), high=(10.0,)),
         hidden("reference_pose", n, "rad"),
         hidden("reference_root", 6, "m"),
         hidden("reference_velocity", body.model.nv),
@@ -60,16 +60,22 @@ def channels(body: Body, kinematic: bool) -> tuple[Channel, ...]:
     )
 
 
+def driven(body: Body, kinematic: bool) -> tuple[str, ...]:
+    """Joints that a policy moves: those that balance, or all where nothing else leads them."""
+    return tuple(body.joints[k] for k in body.balancing) if kinematic else body.joints
+
+
 def action(body: Body, config: AvatarConfig) -> ActionChannel:
     """Added to the pose of inverse kinematics: neutral is that alone."""
-    n, most = len(body.joints), config.offset_rad * (1.0 if config.kinematic else 2.0)
-    return ActionChannel(name="drive_offset", elements=tuple(j.lower() for j in body.joints), unit="rad",
+    joints, most = driven(body, config.kinematic), config.offset_rad * (1.0 if config.kinematic else 2.0)
+    n = len(joints)
+    return ActionChannel(name="drive_offset", elements=tuple(j.lower() for j in joints), unit="rad",
                          low=(-most,) * n, high=(most,) * n, neutral=(0.0,) * n)  # fmt: skip
 
 
-def envelope(body: Body) -> Envelope:
+def envelope(action: ActionChannel) -> Envelope:
     """A policy that fails goes back to inverse kinematics alone, smoothly."""
-    n = len(body.joints)
+    n = action.size
     return Envelope(fallback=(RampTo(target=(0.0,) * n, rate_per_s=(RAMP_RAD_S,) * n),))
 
 

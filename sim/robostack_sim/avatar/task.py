@@ -52,6 +52,7 @@ class Avatar(Task):
         if c.device != "cpu":
             raise ContractError(f"device = {c.device!r}: an avatar's physics runs on CPUs; leave it out")
         self.body = body = Body.of(Character.load(c.character))
+        self._substeps = c.physics.set(body.model, CONTROL_DT_S)
         self.frames, self.judged = frames or Frames.of(body, c), judged
         self.num_envs, self.device, self.step_dt = c.num_envs, torch.device("cpu"), CONTROL_DT_S
         self.max_episode_length = round(c.seconds / CONTROL_DT_S)
@@ -60,7 +61,8 @@ class Avatar(Task):
             raise ContractError(f"seconds = {c.seconds:g}: no motion is that long; the longest is "
                                 f"{np.bincount(self.frames.motion).max() * CONTROL_DT_S:.1f} s")  # fmt: skip
         self.channels = interface.channels(body, c.kinematic)
-        self.actions, self.envelope = (interface.action(body, c),), interface.envelope(body)
+        self.actions = (interface.action(body, c),)
+        self.envelope = interface.envelope(self.actions[0])
         self.features = interface.features(c.kinematic)
         self.critic_channels = tuple(ch.name for ch in self.channels)
         self.parameters = interface.parameters(c)
@@ -83,7 +85,8 @@ class Avatar(Task):
         self.frame, self.lag = np.zeros(n, int), np.zeros(n, int)
         self.held, self.held_for = np.zeros((n, 2), int), np.zeros((n, 2), int)
         self.sensed, self.tracked = np.zeros((n, body.model.nsensordata)), np.zeros((n, 3, 3))
-        self.pose, self.before, self.sag, self.applied = np.zeros((4, n, joints))
+        self.pose, self.before, self.sag = np.zeros((3, n, joints))
+        self.applied = np.zeros((n, self.action_size))
         self.push, self.towards, self.off_sum = np.zeros(n), np.zeros((n, 2)), np.zeros((n, 3))
         self._generator = torch.Generator()
         self.reset(seed)
@@ -193,11 +196,11 @@ class Avatar(Task):
         channel = self.actions[0]
         offset = action.double().numpy().clip(channel.low, channel.high)
         if self.config.kinematic:
-            self._ctrl[:] = body.drive(self.pose, self.before, self.sag + offset)
+            self._ctrl[:] = body.drive(self.pose, self.before, self.sag + body.spread(offset))
         else:
             self._ctrl[:] = body.drive(self._rest, self._rest, offset)
         self._force[:, self._chest, :2] = body.mass_kg / PUSH_FOR_S * self._push_now()
-        self._batch.step(nstep=body.substeps, stage=mujoco.mjtStage.mjSTAGE_VEL)
+        self._batch.step(nstep=self._substeps, stage=mujoco.mjtStage.mjSTAGE_VEL)
         self.sensed[:] = self._sensors
         change, self.applied[:] = offset - self.applied, offset
         self.episode_length_buf += 1
