@@ -3,8 +3,9 @@
     python benchmarks/avatar_ablations.py [--quick] [--clips FOLDER [--trained NAME ...]] [--minutes N]
 
 The default learner on the human with one of them off, as many steps each, three seeds each. The file of each training
-is flown as in avatar_policy.py; how long it stands, of five seconds, tells early what survival tells late. Rows are
-means over the seeds. A training whose file lies in --runs is not done again, so that this may be done in parts.
+is flown as in avatar_policy.py; how long it stands, of five seconds, tells early what survival tells late, and what its
+critic knows of the returns tells earlier still. Rows are means over the seeds. A training whose file lies in --runs is
+not done again, so that this may be done in parts.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from _results import row, write
 
 from robostack.evaluate.episodes import fly_episodes
 from robostack.export.onnx import LoadedPolicy, load_policy
-from robostack.learn.ppo import PPO
+from robostack.learn.ppo import PPO, PpoLearner
 from robostack.learn.trained import export_actor
 from robostack_sim.avatar.balance import Feedback
 from robostack_sim.avatar.config import AvatarConfig
@@ -38,7 +40,7 @@ SETTINGS = {
     "one critic of the whole reward": "one",
     "no kinematic step": "direct",
 }
-SEEDS, ITERATIONS, EPISODES = 3, 25, 64
+SEEDS, ITERATIONS, EPISODES, ROLLOUTS = 3, 16, 64, 2
 
 
 def trained(kind: str, seed: int, config: AvatarConfig, frames: Frames, learner: PPO, path: Path) -> LoadedPolicy:
@@ -54,7 +56,20 @@ def trained(kind: str, seed: int, config: AvatarConfig, frames: Frames, learner:
     while training.iteration < learner.iterations:
         training.iterate()
     path.parent.mkdir(parents=True, exist_ok=True)
-    return export_actor(task, training.actor, path, {"settings": asdict(task.config), "seed": seed})
+    found = {"settings": asdict(task.config), "seed": seed, "explained": explained(training)}
+    return export_actor(task, training.actor, path, found)
+
+
+@torch.no_grad()
+def explained(training: PpoLearner) -> float:
+    """The share of the returns' variance that the critics together explain, in rollouts not learned from."""
+    off, whole = [], []
+    for _ in range(ROLLOUTS):
+        training.rollout.collect(training.log_std.exp())
+        advantage, target = training._credit(training.critic.see(training.rollout.seen))
+        off.append(advantage.sum(-1))
+        whole.append(target.sum(-1))
+    return float(1.0 - torch.stack(off).var() / torch.stack(whole).var())
 
 
 def all_trained(
@@ -94,12 +109,17 @@ def rows_of(name: str, found: list[np.ndarray]) -> list[dict[str, Any]]:
     mean, worst = table.mean(0), [*table.min(0)[:2], table.max(0)[2]]
     about = (("stands, of 5 s", "s", "higher"), (f"pushed by {JUDGED_PUSH_M_S:g} m/s", "s", "higher"),
              ("hands off until then", "cm", "lower"))  # fmt: skip
-    several = f"worst of {len(table)}" if len(table) > 1 else None
     return [
-        row(f"{name}: {what}", m, unit, better=better, reference=several,
-            reference_value=float(f"{w:.4g}") if several else None)
+        row(f"{name}: {what}", m, unit, better=better, **worst_of(found, w))
         for (what, unit, better), m, w in zip(about, mean, worst, strict=True)
-    ]  # fmt: skip
+    ]
+
+
+def worst_of(found: Sequence[object], value: float) -> dict[str, Any]:
+    """As reference, where there are several."""
+    if len(found) < 2:
+        return {}
+    return {"reference": f"worst of {len(found)}", "reference_value": float(f"{value:.4g}")}
 
 
 def main() -> None:
@@ -129,6 +149,9 @@ def main() -> None:
     ]
     for name, kind in SETTINGS.items():
         rows += rows_of(name, [flown(p, tasks[kind != "direct"], episodes) for p in policies[name]])
+        known = [100.0 * p.spec.provenance["explained"] for p in policies[name]]
+        rows.append(row(f"{name}: of the returns' variance the critic explains", float(np.mean(known)), "%",
+                        better="higher", **worst_of(known, min(known))))  # fmt: skip
     write("avatar_ablations", rows, args.out)
 
 

@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 from robostack.export.onnx import load_policy
 from robostack_sim.avatar.body import Body
 from robostack_sim.avatar.character import FOLDER, Character
+from robostack_sim.avatar.interface import driven
 from robostack_sim.avatar.judged import AGAIN, ALONG, Figures, again, trained_as
 
 SHIPPED = sorted(p.parent.name for p in FOLDER.glob("*/policy.onnx"))
@@ -36,7 +37,7 @@ def test_a_policy_that_comes_along_fits_its_character_and_does_again_what_lies_b
     assert policy.policy_hash == kept["policy_hash"] and len(policy.data) < 1e6
     assert trained_as(policy).character == name
     body, machine = Body.of(character), policy.spec.provenance["machine"]
-    assert policy.spec.action_names == tuple(j.lower() for j in body.joints)
+    assert policy.spec.action_names == tuple(j.lower() for j in driven(body, kinematic=True))
     assert machine["drive_stiffness"] == pytest.approx(body.model.actuator_gainprm[:, 0])
     assert machine["drive_damping"] == pytest.approx(-body.model.actuator_biasprm[:, 2])
     said, found = kept["again"], again(policy, kept["seed"])
