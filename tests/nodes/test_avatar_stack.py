@@ -12,11 +12,14 @@ pytest.importorskip("rclpy")
 pytest.importorskip("mink")
 
 import mujoco
+import rclpy
+from rclpy.parameter import Parameter
 
 from robostack import quaternion as quat
 from robostack_real.headset.played import PlayedHeadset
 from robostack_real.headset.ros import RosHeadset
-from robostack_real.nodes.avatar_node import room, transforms
+from robostack_real.nodes.avatar_node import AvatarNode, room, transforms
+from robostack_real.nodes.headset_node import HeadsetNode
 from robostack_real.stacks.avatar import avatar
 from robostack_real.stacks.processes import Processes
 from robostack_real.stacks.stack import Request
@@ -48,6 +51,23 @@ def test_a_played_motion_leads_a_character_over_dds(ear, domain):
     sent_s = np.array([at for at, _ in joints[-100:]])
     assert len(joints) > 100 and 0.5 / RATE_HZ < np.median(np.diff(sent_s)) < 2.0 / RATE_HZ
     assert {m.header.frame_id for _, m in roots} == {"mouse/world"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "said"),
+    [
+        (HeadsetNode, {"clip": "nothing"}, "parameter clip: nothing: no such file"),
+        (AvatarNode, {"character": "nobody"}, "no such character; there are dinosaur, human, mouse"),
+        (AvatarNode, {"character": "mouse", "policy": "/nowhere/policy.onnx"}, "/nowhere/policy.onnx: No such file"),
+    ],
+)
+def test_what_is_not_there_is_named_and_nothing_runs(domain, kind, named, said):
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = kind(context=context, parameter_overrides=[Parameter(name, value=value) for name, value in named.items()])
+    assert not node.start() and said in node.failed
+    node.destroy_node()
+    context.try_shutdown()
 
 
 def test_what_is_played_begins_with_a_t_that_calibrates_and_ends_where_it_began():

@@ -31,7 +31,6 @@ class _Heard(RosHeadset):
     def __init__(self, node: Node) -> None:
         super().__init__()
         self._waiting = node
-        self.attach(node)
 
     def wait(self, seconds: float) -> int:
         end = time.monotonic() + seconds
@@ -73,19 +72,26 @@ class AvatarNode(Node):
             self._frames_out = None
         self._view: Any = None
         self._shown_s = 0.0
+        self._show()
+        self._headset.attach(self)  # last: who holds a T for us begins now
         self.state = "waiting"
 
     def activate(self) -> None:
+        self._show()
         self.get_logger().info(f"waiting for a headset: {self._headset.where}")
-        if port := int(self.value("port")):
-            from robostack_real.twins.avatar_view import AvatarView
-
-            self._view = AvatarView(self.avatar.character, self.avatar.recalibrate, port=port)
-            self.get_logger().info(f"see it at {self._view.where}")
 
     def deactivate(self) -> None:
         if self._view:
             self._view.close()
+            self._view = None
+
+    def _show(self) -> None:
+        port = int(self.value("port"))
+        if port and not self._view:
+            from robostack_real.twins.avatar_view import AvatarView
+
+            self._view = AvatarView(self.avatar.character, self.avatar.recalibrate, port=port)
+            self.get_logger().info(f"see it at {self._view.where}")
 
     def tick(self, missed: int) -> None:
         avatar = self.avatar

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from robostack.spec import ContractError
 from robostack_real.headset.ros import FRAMES, TOPICS
 from robostack_real.nodes import wire
 from robostack_real.nodes.node import Node
@@ -25,7 +26,10 @@ class HeadsetNode(Node):
 
         rate_hz = float(self.value("rate_hz"))
         self.period_s = 1.0 / rate_hz
-        self._position_m, self._rotation = as_sent(str(self.value("clip")), rate_hz)
+        try:
+            self._position_m, self._rotation = as_sent(str(self.value("clip")), rate_hz)
+        except ValueError as error:  # no motion that can be used, and why
+            raise ContractError(f"parameter clip: {error}") from error
         kind = wire.message_type("geometry_msgs/msg/PoseStamped")
         self._message = kind()
         self._message.header.frame_id = FRAMES[0]
