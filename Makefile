@@ -18,7 +18,7 @@ STUDENT := --student force_field --student.hidden 128 64 --learner.iterations 60
 # $(call stage,what it does,verb and options): announced, timed, and the end of `make` when it fails
 stage = printf '\n\033[1m%s\033[0m\n' "$(1)"; start=$$(date +%s); $(RS) $(2) && echo "done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help fly avatar beam tactile test check isaaclab-test bench tables picture setup clean
+.PHONY: help fly avatar beam tactile test check isaaclab-test bench tables picture manual setup clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -56,7 +56,7 @@ avatar:  ## lead a human, a mouse and a dinosaur through a recorded motion; a ta
 	@$(RS) avatar retarget punch --film logs/avatar/punch.gif
 
 # extras that tests use
-TESTED := train dev avatar beam-test crazyflie epics mavlink mujoco qualify record rl-games ros sign sweep tactile trainers ulog view
+TESTED := train dev avatar beam-test crazyflie epics manual mavlink mujoco qualify record rl-games ros sign sweep tactile trainers ulog view
 # What flies in real time wants the machine for itself; the rest is shared out to both cores.
 REAL_TIME := tests/devices tests/headset tests/link tests/nodes tests/record tests/twins
 
@@ -93,6 +93,11 @@ picture:  ## README's picture, from the newest run's report (needs chromium)
 	@mkdir -p docs/images
 	chromium --headless --no-sandbox --hide-scrollbars --window-size=1240,1500 \
 		--screenshot=docs/images/report.png file://$(CURDIR)/logs/$(TASK)/latest/report.html
+
+manual:  ## docs/ as pages that need no network: build/manual/index.html
+	@./setup.sh manual
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo build/manual/index.html
 
 setup:  ## install every extra and tool
 	@./setup.sh --test-tools $(TESTED) bench

@@ -47,6 +47,7 @@ test_tools() {
         clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null || missing="$missing libclang-rt-dev"
     need ssh-keygen openssh-client # signatures go both ways between it and us
     need openssl openssl
+    need jq jq # the manual's commands are typed, and it has pipes into it
     need fish fish # completion, asked of the shells themselves
     need zsh zsh
     for browser in chromium chromium-browser google-chrome; do command -v $browser >/dev/null && return; done

@@ -83,8 +83,7 @@ def _dispatch(args: list[str]) -> int:
         print("\n".join(candidates(args[1:])))
         return 0
     verb, rest = args[0], args[1:]
-    command = command_of(verb)
-    if command is None:
+    if command_of(verb) is None:
         import difflib
 
         close = difflib.get_close_matches(verb, summaries(), n=1)
@@ -92,16 +91,21 @@ def _dispatch(args: list[str]) -> int:
         print(f"robostack: there is no verb {verb!r}.{hint} `robostack --help` lists them.", file=sys.stderr)
         return 2
 
-    import tyro
-
-    prog, config = f"robostack {verb}", (tyro.conf.FlagCreatePairsOff,)
-    unknown: list[Any] = []
-    if getattr(command, "TAKES_REST", False):
-        parsed, *unknown = tyro.cli(command, args=rest, prog=prog, config=config, return_unknown_args=True)
-    else:
-        parsed = tyro.cli(command, args=rest, prog=prog, config=config)
+    parsed, unknown = parse(verb, rest)
     with for_a_script() if getattr(parsed, "json", False) else nullcontext():
         return int(parsed.run(*unknown))
+
+
+def parse(verb: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
+    """The dataclass of a verb as `words` fill it, and what its `run` takes: a list of the words that are not its own,
+    where it has a use for them. Raises SystemExit for wrong usage."""
+    import tyro
+
+    command, prog, config = command_of(verb), f"robostack {verb}", (tyro.conf.FlagCreatePairsOff,)
+    if getattr(command, "TAKES_REST", False):
+        parsed, unknown = tyro.cli(command, args=words, prog=prog, config=config, return_unknown_args=True)
+        return parsed, [unknown]
+    return tyro.cli(command, args=words, prog=prog, config=config), []
 
 
 def command_of(verb: str) -> Any:

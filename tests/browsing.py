@@ -95,6 +95,15 @@ class Browser:
         (SCREENSHOTS / f"{name}.png").write_bytes(data)
         return data
 
+    def text(self, selector: str) -> str:
+        """Of the first element that fits, once it is on the page."""
+        end = time.monotonic() + PATIENCE_S
+        look = f"document.querySelector({json.dumps(selector)})?.innerText ?? null"
+        while (found := self._call("Runtime.evaluate", expression=look)["result"].get("value")) is None:
+            assert time.monotonic() < end, f"{selector}: not on the page"
+            time.sleep(0.05)
+        return str(found)
+
     def check_report(self, page: Path, name: str) -> list[bytes]:
         """Fails on a page that complains, asks for anything but itself, or is too large. Returns its pictures, light
         and dark."""

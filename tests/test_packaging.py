@@ -164,7 +164,7 @@ def test_a_tool_that_is_missing_is_a_failure_in_ci_and_named_with_its_remedy_els
     assert here.returncode == 0
     assert f"{line}\n" in here.stderr
     tests = set_up(checkout, "--test-tools")
-    assert f"{line} cppcheck clang libclang-rt-dev openssh-client openssl fish zsh chromium\n" in tests.stderr
+    assert f"{line} cppcheck clang libclang-rt-dev openssh-client openssl jq fish zsh chromium\n" in tests.stderr
     in_ci = set_up(checkout, "--test-tools", CI="true")
     assert in_ci.returncode == 1
     assert "missing: make gcc" in in_ci.stderr

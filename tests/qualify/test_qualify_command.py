@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from slider import install_slider, slider_policy
@@ -68,6 +69,10 @@ def test_a_policy_that_meets_its_bars_passes_and_says_so_everywhere(
     assert "qualified, " in capsys.readouterr().out
     assert cli.main(["explain", str(qualified), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["qualification"]["passed"]
+
+
+def test_its_page_is_shown_by_a_browser_without_a_complaint(qualified: Path, browser: Any) -> None:
+    browser.check_report(qualified.parent / "qualification/report.html", "report-qualify")
 
 
 def test_a_case_is_flown_again_by_the_command_that_is_printed(

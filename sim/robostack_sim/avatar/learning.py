@@ -15,6 +15,7 @@ LEARNER = PPO(
     learning_rate=5e-4,
     critic_learning_rate=5e-4,
     gamma=0.98,
+    desired_kl=0.015,
     std=STD,
     terms=TERMS,
     actor=ActorConfig(hidden=(256, 128)),
