@@ -1,4 +1,5 @@
-"""The live pipeline on real sockets: from a headset's datagram to the bones that answer it, inverse kinematics alone.
+"""The live pipeline on real sockets: from a headset's datagram to the bones that answer it, by inverse kinematics alone
+and, of a character with a policy of its own, in physics.
 
     python benchmarks/avatar_live.py [--quick] [--fifo PRIORITY]
 
@@ -26,12 +27,14 @@ from _results import row, write
 from robostack_real.headset.vmc import VmcHeadset, VmcSender
 from robostack_real.nodes.realtime import schedule
 from robostack_real.twins.avatar import LiveAvatar
+from robostack_real.twins.avatar_body import LiveBody
 from robostack_sim.avatar.character import Character
 from robostack_sim.avatar.motion.reading import named
 from robostack_sim.avatar.reference import worn
 
 RATE_HZ = 72.0
 SECONDS = {"human": 300.0, "mouse": 60.0, "dinosaur": 60.0}
+IN_PHYSICS_S = 60.0
 QUICK_S = 4.0
 PORT, RENDERER_PORT = 39640, 39639
 SILENT_PERIODS = 72
@@ -56,14 +59,15 @@ class Watched(VmcHeadset):
         return found
 
 
-def drive(name: str, seconds: float) -> tuple[LiveAvatar, Watched, np.ndarray, int]:
+def drive(name: str, seconds: float, policy: str) -> tuple[LiveAvatar, Watched, np.ndarray, int]:
     """One run; the latencies (s) of the frames that were used, and how many were dropped."""
     _, calibration = worn(named(CLIP), RATE_HZ)
     frames = round(seconds * RATE_HZ)
     bones = VmcSender(port=RENDERER_PORT)
     answered: dict[int, float] = {}
     with Watched() as headset:
-        avatar = LiveAvatar(Character.load(name), headset, bones, calibration)
+        character = Character.load(name)
+        avatar = LiveAvatar(character, headset, bones, calibration, LiveBody.by(character, policy))
         gc.collect()
         gc.freeze()
         command = [sys.executable, str(Path(__file__).with_name("_headset.py")), *map(str, (PORT, frames, RATE_HZ))]
@@ -96,18 +100,23 @@ def main() -> None:
         raise SystemExit(f"avatar_live: {lacking}; or give --fifo 0")
     what = f"under SCHED_FIFO {args.fifo}" if args.fifo else "without priority"
     rows = [row(f"others that want the processors (load before), {what}", os.getloadavg()[0], "")]
-    for name, whole_s in SECONDS.items():
+    runs = [(name, name, seconds, "none") for name, seconds in SECONDS.items()]
+    runs += [(f"{name} in physics", name, IN_PHYSICS_S, "own") for name in SECONDS if Character.load(name).has_policy]
+    for name, character, whole_s, policy in runs:
         seconds = QUICK_S if args.quick else whole_s
-        avatar, headset, latency_s, dropped = drive(name, seconds)
+        avatar, headset, latency_s, dropped = drive(character, seconds, policy)
         p50, p99 = (1e3 * float(np.percentile(latency_s, p)) for p in (50.0, 99.0))
         rows += [
             row(f"{name}: end to end, p50", p50, "ms", 5.0),
             row(f"{name}: end to end, p99", p99, "ms", 15.0),
             row(f"{name}: frames dropped in {seconds:g} s", dropped, "", 0),
         ]
+        if avatar.body:
+            rows.append(row(f"{name}: falls in {seconds:g} s", avatar.body.falls, ""))
         decode = [1e3 * float(np.percentile(headset.decode_s, p)) for p in (50.0, 99.0)]
         stages = [avatar.timing.percentile_s(p) for p in (50.0, 99.0)]
-        parts = [("decoding", decode), *((of, [1e3 * s[stage] for s in stages]) for stage, of in STAGES.items())]
+        shown = {**STAGES, **({"policy": "policy and physics"} if avatar.body else {})}
+        parts = [("decoding", decode), *((of, [1e3 * s[stage] for s in stages]) for stage, of in shown.items())]
         for of, (half, most) in parts:
             rows.append(row(f"{name}: {of}, p50", half, "ms", reference="p99", reference_value=float(f"{most:.3g}")))
     write("avatar_live", rows, args.out)

@@ -6,16 +6,13 @@ Stretches of five seconds, evenly spread over the planted parts of the clips in 
 folder: of the one that comes along, which was trained on), flown by the file in ONNX Runtime behind its envelope; every
 second one is pushed. A character without a policy has none flown. Beside it, on the same stretches, inverse kinematics
 alone, and with a balance feedback whose four gains are the best of a random search on 32 of them. What is off is a mean
-over the stretch.
-Writes policy.json, the figures, beside each policy that comes along.
+over the stretch. `robostack avatar evaluate` leaves the same figures beside a policy.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,32 +25,14 @@ from robostack.export.onnx import LoadedPolicy, load_policy
 from robostack_sim.avatar.balance import Feedback
 from robostack_sim.avatar.character import Character
 from robostack_sim.avatar.config import AvatarConfig
+from robostack_sim.avatar.judged import ALONG, Figures, judged
 from robostack_sim.avatar.task import JUDGED_PUSH_M_S, Avatar
 from robostack_sim.avatar.trials import ends_of, tuned
 
 CHARACTERS = ("human", "dinosaur")
 HEADSET = {"latency_s": (0.034, 0.034), "jitter": 0.05, "tracker_noise_m": 1e-3, "gaps_per_s": 0.1}
-PERFECT = {"latency_s": (0.0, 0.0), "jitter": 0.0, "tracker_noise_m": 0.0, "gaps_per_s": 0.0}
 STANDS, PUSHED, HEAD_CM, HANDS_CM = 90.0, 85.0, 12.0, 8.0
 PUSHED_BY = f"pushed by {JUDGED_PUSH_M_S:g} m/s every 2 s"
-
-
-def judged(name: str, clips: Path | None, trained: tuple[str, ...], **trackers: Any) -> Avatar:
-    """The recordings of `clips` that were not trained on; without a folder the one that comes along."""
-    where, without = ((str(clips),), trained) if clips else (("punch",), ())
-    config = AvatarConfig(character=name, num_envs=2, clips=where, without=without, synthetic=0, mirror=False)
-    return Avatar(replace(config, **trackers), judged=True)
-
-
-def shares(ends: dict[str, Any]) -> dict[str, float]:
-    """Of the stretches: standing to the end, %, not pushed and pushed; head and hands off, cm, not pushed."""
-    pushed = ends["pushed"] > 0.5
-    return {
-        "stands": 100.0 * float(np.mean(ends["success"][~pushed])),
-        "pushed": 100.0 * float(np.mean(ends["success"][pushed])),
-        "head": 100.0 * float(np.mean(ends["head_error_m"][~pushed])),
-        "hands": 100.0 * float(np.mean(ends["hand_error_m"][~pushed])),
-    }
 
 
 def speed(task: Avatar, policy: LoadedPolicy) -> tuple[float, float]:
@@ -93,52 +72,49 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     episodes, tries = (16, 4) if args.quick else (args.episodes, args.tries)
+    clips, without = ([str(args.clips)], args.trained) if args.clips else (ALONG, [])
     rows = []
     for name in CHARACTERS:
         path = args.policies / f"{name}.onnx" if args.policies else Character.load(name).folder / "policy.onnx"
-        perfect, headset = (judged(name, args.clips, tuple(args.trained), **t) for t in (PERFECT, HEADSET))
+        config = AvatarConfig(character=name)
+        perfect, headset = (judged(config, clips, without, **trackers) for trackers in ({}, HEADSET))
         alone, fed = baselines(perfect, episodes, tries)
         rows += [
-            row(f"{name}: inverse kinematics alone stands 5 s", alone["stands"], "%", better="higher"),
-            row(f"{name}: with the four-gain feedback", fed["stands"], "%", better="higher"),
-            row(f"{name}: with it, {PUSHED_BY}", fed["pushed"], "%", better="higher"),
+            row(f"{name}: inverse kinematics alone stands 5 s", alone.stands, "%", better="higher"),
+            row(f"{name}: with the four-gain feedback", fed.stands, "%", better="higher"),
+            row(f"{name}: with it, {PUSHED_BY}", fed.pushed, "%", better="higher"),
         ]
         if path.exists():
-            rows += of_policy(path, perfect, headset, episodes, fed["pushed"], keep=not (args.quick or args.policies))
+            rows += of_policy(path, perfect, headset, episodes, fed.pushed)
     write("avatar_policy", rows, args.out)
 
 
-def baselines(task: Avatar, episodes: int, tries: int) -> tuple[dict[str, float], dict[str, float]]:
+def baselines(task: Avatar, episodes: int, tries: int) -> tuple[Figures, Figures]:
     """Inverse kinematics alone, and with the feedback."""
-    alone = shares(ends_of(Feedback.of(task.body).act, task, episodes))
-    return alone, shares(ends_of(tuned(task, min(episodes, 32), tries).act, task, episodes))
+    alone = Figures.of(ends_of(Feedback.of(task.body).act, task, episodes))
+    return alone, Figures.of(ends_of(tuned(task, min(episodes, 32), tries).act, task, episodes))
 
 
-def of_policy(
-    path: Path, task: Avatar, with_headset: Avatar, episodes: int, fed: float, keep: bool
-) -> list[dict[str, Any]]:
+def of_policy(path: Path, task: Avatar, with_headset: Avatar, episodes: int, fed: float) -> list[dict[str, Any]]:
     policy, name = load_policy(path), task.config.character
     ends = fly_episodes(policy, task, episodes).ends
-    found, clips = shares(ends), np.array(task.judged_motions(episodes))
-    worn = shares(fly_episodes(policy, with_headset, episodes).ends)
+    found, clips = Figures.of(ends), np.array(task.judged_motions(episodes))
+    worn = Figures.of(fly_episodes(policy, with_headset, episodes).ends)
     at_once, one_by_one = speed(task, policy)
-    if keep:
-        about = {"policy_hash": policy.policy_hash, "clips": sorted(set(clips)), "episodes": episodes}
-        path.with_suffix(".json").write_text(json.dumps({**about, **found}, indent=2) + "\n", encoding="utf-8")
-    each = {c: shares({k: v[clips == c] for k, v in ends.items()}) for c in sorted(set(clips))}
-    kind = "trained on" if "punch" in task.config.clips else "never trained on"
+    each = {c: Figures.of({k: v[clips == c] for k, v in ends.items()}) for c in sorted(set(clips))}
+    kind = "trained on" if task.config.clips == ALONG else "never trained on"
     return [
-        row(f"{name}: the policy stands 5 s, clips {kind}: {', '.join(each)}", found["stands"], "%", STANDS,
+        row(f"{name}: the policy stands 5 s, clips {kind}: {', '.join(each)}", found.stands, "%", STANDS,
             better="higher"),
-        *(row(f"{name}: of clip {c} alone", f["stands"], "%", better="higher", reference="pushed",
-              reference_value=f["pushed"]) for c, f in each.items()),
-        row(f"{name}: the policy, {PUSHED_BY}", found["pushed"], "%", PUSHED, better="higher",
+        *(row(f"{name}: of clip {c} alone", f.stands, "%", better="higher", reference="pushed",
+              reference_value=f.pushed) for c, f in each.items()),
+        row(f"{name}: the policy, {PUSHED_BY}", found.pushed, "%", PUSHED, better="higher",
             reference="four-gain feedback", reference_value=fed),
-        row(f"{name}: head off, mean", found["head"], "cm", HEAD_CM),
-        row(f"{name}: hands off, mean", found["hands"], "cm", HANDS_CM),
-        row(f"{name}: the policy stands, trackers 34 ms late, with noise and gaps", worn["stands"], "%",
+        row(f"{name}: head off, mean", found.head_cm, "cm", HEAD_CM),
+        row(f"{name}: hands off, mean", found.hands_cm, "cm", HANDS_CM),
+        row(f"{name}: the policy stands, trackers 34 ms late, with noise and gaps", worn.stands, "%",
             better="higher"),
-        row(f"{name}: hands off then", worn["hands"], "cm"),
+        row(f"{name}: hands off then", worn.hands_cm, "cm"),
         row(f"{name}: physics and policy, control steps per second and core", at_once, "1/s", better="higher",
             reference="one by one in Python", reference_value=float(f"{one_by_one:.4g}")),
     ]  # fmt: skip

@@ -33,7 +33,7 @@ def run(tmp_path, monkeypatch):
         (["fly", "--board", ""], {"host", "netduinoplus2"}),
         (["trial", "--controllers", ""], {"policy", "svd"}),
         (["up", ""], {"beam", "quadrotor"}),
-        (["avatar", ""], {"clips", "retarget", "live"}),
+        (["avatar", ""], {"clips", "retarget", "live", "evaluate"}),
         (["avatar", "live", "--ch"], {"--character"}),
         (["new", ""], {"task", "vehicle", "device"}),
     ],

@@ -60,6 +60,8 @@ def test_the_wheel_has_the_parameter_files_and_the_type_markers(wheel):
     assert vehicles
     typed = {f"{package}/py.typed" for package in ("robostack", "robostack_sim", "robostack_real")}
     pages = {"robostack/evaluate/report_template.html", "robostack_real/nodes/view.html"}
+    characters = ROOT / "sim/robostack_sim/avatar/characters"
+    vehicles |= {f"robostack_sim/avatar/characters/{p.relative_to(characters)}" for p in characters.glob("*/policy.*")}
     epics = {f"robostack_real/devices/epics/{name}" for name in ("operator.db", "orbit.bob", "cafe2_cm1.toml")}
     assert (vehicles | typed | pages | epics | {"robostack_real/stacks/fastdds.xml"}) - wheel == set()
 

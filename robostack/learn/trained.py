@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from robostack import registry
 from robostack.learn import checkpoint
 from robostack.learn.algorithms import name_of, settings_of
 from robostack.learn.curriculum import name_of as curriculum_name
@@ -45,8 +46,6 @@ class RunSettings:
         """Raises ContractError when config.json is missing or does not fit the installed task."""
         from pydantic import TypeAdapter, ValidationError
 
-        from robostack import registry
-
         config = run.config()
         if not {"task", "settings", "learner", "seed"} <= config.keys():
             raise ContractError(f"{run.path}: config.json names no task and learner; was this run trained?")
@@ -78,19 +77,22 @@ def task_of(run: RunFolder) -> Task:
 
 
 def task_of_policy(policy: LoadedPolicy) -> Task:
-    """The task that a policy file was trained on, on the CPU; one with defaults where the file does not say its
-    settings. Raises ContractError for settings that the installed task does not know."""
-    from pydantic import TypeAdapter, ValidationError
+    """The task that a policy file was trained on, on the CPU. Raises ContractError as `settings_of_policy` does."""
+    kind = registry.load("task", policy.spec.task)
+    task: Task = kind(dataclasses.replace(settings_of_policy(policy), device="cpu"))
+    return task
 
-    from robostack import registry
+
+def settings_of_policy(policy: LoadedPolicy) -> Any:
+    """The settings of its task that a policy file was trained with, defaults where the file does not say them. Raises
+    ContractError for settings that the installed task does not know."""
+    from pydantic import TypeAdapter, ValidationError
 
     kind = registry.load("task", policy.spec.task)
     try:
-        config = TypeAdapter(kind.Config).validate_python(policy.spec.provenance.get("settings", {}))
+        return TypeAdapter(kind.Config).validate_python(policy.spec.provenance.get("settings", {}))
     except ValidationError as error:
         raise ContractError(f"{policy.origin}: provenance.settings: {_first(error)}") from error
-    task: Task = kind(dataclasses.replace(config, device="cpu"))
-    return task
 
 
 def load_run(run: RunFolder) -> tuple[Task, Actor]:

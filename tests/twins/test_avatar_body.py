@@ -6,23 +6,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("mink")
-pytest.importorskip("torch")
-
-import torch
 
 from robostack import quaternion as quat
-from robostack.learn.trained import export_actor
-from robostack.nets.actor import Actor, ActorConfig
 from robostack.runtime.runner import Runner
 from robostack.spec import ContractError
 from robostack_real.twins.avatar_body import LIES_S, LiveBody
-from robostack_sim.avatar.body import Body
 from robostack_sim.avatar.character import Character
-from robostack_sim.avatar.config import AvatarConfig
-from robostack_sim.avatar.frames import Frames
-from robostack_sim.avatar.motions import Motion
 from robostack_sim.avatar.retarget import Target
-from robostack_sim.avatar.task import Avatar
 
 DT_S = 1.0 / 72.0
 PARTS = ("head", "left_hand", "right_hand")
@@ -34,16 +24,8 @@ def dinosaur() -> Character:
 
 
 @pytest.fixture(scope="module")
-def lazy(dinosaur, tmp_path_factory) -> Runner:
-    """A policy that does nothing: its head is zero."""
-    body = Body.of(dinosaur)
-    rest = np.tile(body.pose(dinosaur.rest), (60, 1))
-    frames = Frames(body, [Motion("rest", rest, np.zeros((60, 3, 3)), True)])
-    task = Avatar(AvatarConfig(num_envs=1, character="dinosaur"), frames=frames)
-    actor = Actor(task, ActorConfig(hidden=(8,)))
-    with torch.no_grad():
-        actor.head.weight.zero_()
-    return Runner(export_actor(task, actor, tmp_path_factory.mktemp("policy") / "policy.onnx"))
+def lazy(lazy_dinosaur) -> Runner:
+    return Runner(lazy_dinosaur)
 
 
 def at_rest(character: Character) -> dict[str, Target]:

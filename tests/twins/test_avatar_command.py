@@ -4,9 +4,12 @@ wrong with it in one line."""
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,8 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.osc_packet import OscPacket
 
 from robostack import cli
+from robostack.export.onnx import load_policy, seal
+from robostack_sim.avatar.character import FOLDER
 
 QUIETLY = ("--view", "0", "--json")
 PERIOD_S = 1.0 / 72.0
@@ -69,6 +74,40 @@ def test_names_that_are_not_known_are_asked_for_by_a_line_and_that_line_helps(tm
     assert json.loads(capsys.readouterr().out)["periods"] > 10
     assert cli.main(["avatar", "clips", str(motion), "--json", "--parts", str(own)]) == 0
     assert json.loads(capsys.readouterr().out)[0]["misses"] == ""
+
+
+@pytest.fixture
+def own(lazy_dinosaur, tmp_path) -> Path:
+    """Folder of a character of one's own, with a policy in it."""
+    found = tmp_path / "own"
+    shutil.copytree(FOLDER / "dinosaur", found)
+    shutil.copy(lazy_dinosaur, found / "policy.onnx")
+    return found
+
+
+def test_who_has_a_policy_of_its_own_is_driven_in_physics_unless_that_is_not_wanted(own, capsys):
+    live = ["avatar", "live", "--input", "punch", "--seconds", "0.4", *QUIETLY]
+    assert cli.main([*live, "--character", str(own)]) == 0
+    said = capsys.readouterr()
+    assert f"on its feet by {own / 'policy.onnx'}" in said.err and json.loads(said.out)["falls"] == 0
+    assert cli.main([*live, "--character", str(own), "--policy", "none"]) == 0
+    assert "falls" not in json.loads(capsys.readouterr().out)
+    assert cli.main([*live, "--character", "mouse", "--policy", "own"]) == 1
+    assert "no policy yet; train one" in capsys.readouterr().err
+
+
+def test_figures_are_left_beside_a_policy_and_are_the_same_again(own, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("robostack_sim.avatar.judged.AGAIN", 4)
+    policy = own / "policy.onnx"
+    assert cli.main(["avatar", "evaluate", str(policy), "--episodes", "2", "--seed", "7", "--json"]) == 0
+    kept = json.loads(capsys.readouterr().out)
+    assert kept == json.loads((own / "policy.json").read_text())
+    assert kept["clips"] == ["punch"] and kept["episodes"] == 2 and {kept["stands"], kept["pushed"]} <= {0.0, 100.0}
+    assert kept["command"] == "robostack avatar evaluate policy.onnx --clips punch --episodes 2 --seed 7"
+    from robostack_sim.avatar.judged import again
+
+    assert asdict(again(load_policy(policy), 7)).items() <= kept["again"].items()
 
 
 class Wearer:
@@ -123,6 +162,25 @@ def test_a_stream_drives_a_character_is_kept_and_drives_again_as_it_did(wearer, 
     again = json.loads(said.out)
     assert "hold still" in said.err and again["p50"]["retarget"] > 0.0
     assert 0.5 * found["periods"] < again["periods"] + again["dropped"] <= found["periods"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["TMP/own/policy.onnx", "--episodes", "1"], "--episodes 1: must be 2 at least"),
+        (["TMP/own/policy.onnx", "--clips", "nothing"], "nothing: no such file"),
+        (["TMP/own/policy.onnx", "--without", "02_99"], "no clip is called '02_99'; there are punch"),
+        (["TMP/quadrotor.onnx"], "a policy of task 'quadrotor'; give one of avatar"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(own, words, said, tmp_path, capsys):
+    policy = load_policy(own / "policy.onnx")
+    other = policy.spec.model_copy(update={"task": "quadrotor"})
+    (tmp_path / "quadrotor.onnx").write_bytes(seal(policy.model, other))
+    assert cli.main(["avatar", "evaluate", *(w.replace("TMP", str(tmp_path)) for w in words)]) == 1
+    err = capsys.readouterr().err
+    assert said in err and len(err.splitlines()) == 1
+    assert not (own / "policy.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -57,15 +57,7 @@ class RosHeadset(Listening):
         rules = [word for rule in self._remap for word in ("-r", rule)]
         self._context = rclpy.Context()
         rclpy.init(args=["--ros-args", *rules], context=self._context)
-        self._node = rclpy.create_node("avatar_headset", context=self._context)
-        pose = wire.message_type("geometry_msgs/msg/PoseStamped")
-        topics = [self._listen(part, topic, pose) for part, topic in TOPICS.items()]
-        self.where = ", ".join(topics)
-        try:
-            self._listen_to_tf()
-            self.where += f"; TF: {self._room} to {', '.join(self._parts.values())}"
-        except MissingExtraError:
-            self.where += "; no TF without an installed ROS"
+        self.attach(rclpy.create_node("avatar_headset", context=self._context))
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._running = threading.Event()
@@ -80,6 +72,18 @@ class RosHeadset(Listening):
         self._executor.shutdown()
         self._node.destroy_node()
         self._context.try_shutdown()
+
+    def attach(self, node: Any) -> None:
+        """Listens by a node that somebody else spins: it need not be entered then."""
+        self._node = node
+        pose = wire.message_type("geometry_msgs/msg/PoseStamped")
+        topics = [self._listen(part, topic, pose) for part, topic in TOPICS.items()]
+        self.where = ", ".join(topics)
+        try:
+            self._listen_to_tf()
+            self.where += f"; TF: {self._room} to {', '.join(self._parts.values())}"
+        except MissingExtraError:
+            self.where += "; no TF without an installed ROS"
 
     def hear(self, part: str, message: Any) -> None:
         """A PoseStamped of head or a hand. One frame for all: the first that is heard."""

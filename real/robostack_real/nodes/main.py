@@ -16,7 +16,8 @@ from robostack_real.nodes import wire
 from robostack_real.nodes.realtime import end_with_parent, schedule
 
 ROLES = {"policy": "PolicyNode", "device": "DeviceNode", "sim": "SimNode", "setpoint": "SetpointNode",
-         "supervisor": "SupervisorNode", "view": "ViewNode", "board": "BoardNode", "host": "HostNode"}  # fmt: skip
+         "supervisor": "SupervisorNode", "view": "ViewNode", "board": "BoardNode", "host": "HostNode",
+         "headset": "HeadsetNode", "avatar": "AvatarNode"}  # fmt: skip
 
 
 def run(role: str, args: list[str]) -> int:
@@ -92,6 +93,14 @@ def board() -> int:
 
 def host() -> int:
     return node("host")
+
+
+def headset() -> int:
+    return node("headset")
+
+
+def avatar() -> int:
+    return node("avatar")
 
 
 if __name__ == "__main__":

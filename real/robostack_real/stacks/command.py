@@ -26,11 +26,13 @@ class Command:
     Example: robostack up quadrotor --policy logs/quadrotor/latest/exported/policy.onnx --target sim
     Example: robostack up quadrotor --trajectory figure_eight --seconds 20
     Example: robostack up beam --target epics --config machine.toml --live
+    Example: robostack up avatar --character dinosaur --clip punch
     """
 
     stack: Annotated[str, tyro.conf.Positional]
     policy: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
-    """A policy.onnx, a run folder or a task (its newest run). Default: the newest run."""
+    """A policy.onnx, a run folder or a task (its newest run). Default: the newest run; of an avatar the character's own
+    where it has one, and `none` is inverse kinematics alone."""
     target: str = "sim"
     """What is commanded: sim, a simulated machine; board, the same with the policy on an emulated board; crazyflie, one
     that carries this policy, at --uri; epics, a beam machine, of --config."""
@@ -44,6 +46,10 @@ class Command:
     """Of a beam machine: its machine.toml; the golden orbit in it is what is asked for."""
     live: bool = False
     """With --target epics: act. Without it nothing is put."""
+    character: str = "human"
+    """Of an avatar: human, mouse, dinosaur, or a folder of yours with a character.toml."""
+    clip: str = ""
+    """Of an avatar: a motion that is played, a file or punch. Default: wait for a headset that sends."""
     require_signature: Path | None = None
     """Refuse a policy that no key of this file signed (robostack sign)."""
     trajectory: Literal["hover", "figure_eight"] = "hover"
@@ -77,14 +83,17 @@ class Command:
             raise ContractError(f"--fifo {self.fifo}: must lie in [0, 98]")
         if self.params_file and not self.params_file.is_file():
             raise ContractError(f"--params-file {self.params_file}: there is no such file")
-        path = RunFolder.find_policy(self.policy, self.root)
-        load_signed(path, [self.require_signature] if self.require_signature else [])
+        if stack.own_policy and self.policy in (None, "none"):
+            path = Path(self.policy) if self.policy else None
+        else:
+            path = RunFolder.find_policy(self.policy, self.root).resolve()
+            load_signed(path, [self.require_signature] if self.require_signature else [])
         keys = str(self.require_signature.resolve()) if self.require_signature else ""
         wire.ros()
         request = Request(
-            path.resolve(), self.target, self.trajectory, self.start, self.lockstep, self.fifo, self.uri,
+            path, self.target, self.trajectory, self.start, self.lockstep, self.fifo, self.uri,
             self.dead_man, keys, self.view_port, self.policy_on,
-            str(self.config.resolve()) if self.config else "", self.live,
+            str(self.config.resolve()) if self.config else "", self.live, self.character, self.clip,
         )  # fmt: skip
         end = time.monotonic() + self.seconds if self.seconds is not None else float("inf")
         try:

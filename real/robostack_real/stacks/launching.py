@@ -16,7 +16,10 @@ from robostack_real.stacks.stack import SOME_TAKE, Request, Stack
 def arguments(stack: Stack) -> dict[str, dict[str, Any]]:
     """Launch arguments by name, as `DeclareLaunchArgument` takes them."""
     found: dict[str, dict[str, Any]] = {
-        "policy": {"description": "path of the policy.onnx"},
+        "policy": {
+            "description": "path of the policy.onnx",
+            **({"default_value": ""} if stack.own_policy else {}),
+        },
         "target": {"default_value": "sim", "description": "what is commanded", "choices": list(stack.targets)},
         "policy_on": {
             "default_value": "board",
@@ -35,6 +38,8 @@ def arguments(stack: Stack) -> dict[str, dict[str, Any]]:
         },
         "config": {"default_value": "", "description": "the machine's file, machine.toml"},
         "live": {"default_value": "false", "description": "act on the machine", "choices": ["true", "false"]},
+        "character": {"default_value": "human", "description": "human, mouse, dinosaur, or a folder of yours"},
+        "clip": {"default_value": "", "description": "a file, or punch, that is played as if worn"},
         "view_port": {"default_value": "8765", "description": "of the live page on 127.0.0.1; 0 for none"},
         "namespace": {"default_value": ""},
         "params_file": {"default_value": "", "description": "YAML file of parameters that go before the stack's own"},
@@ -47,15 +52,19 @@ def nodes(stack: Stack, value: Callable[[str], str]) -> list[dict[str, Any]]:
 
     Raises ContractError for a file that is not there or a policy that nothing could fly, before any node is started.
     """
-    policy, file, keys = _path(value("policy")), value("params_file"), _path(value("require_signature"))
-    load_signed(policy, [keys] if keys else [])
+    said, file, keys = value("policy"), value("params_file"), _path(value("require_signature"))
+    if stack.own_policy and said in ("", "none"):
+        policy = Path(said) if said else None
+    else:
+        policy = Path(_path(said))
+        load_signed(policy, [keys] if keys else [])
     if file and not Path(file).is_file():
         raise ContractError(f"params_file:={file}: there is no such file")
     own: dict[str, Any] = {name: value(name) for name in stack.takes}
     own |= {name: own[name] == "true" for name in {"lockstep", "live"} & own.keys()}
     own |= {name: _path(own[name]) for name in {"config"} & own.keys()}
     request = Request(
-        Path(policy), value("target"), start=value("start") == "true", fifo=_whole("fifo", value, 98),
+        policy, value("target"), start=value("start") == "true", fifo=_whole("fifo", value, 98),
         require_signature=keys, view_port=_whole("view_port", value, 65535), **own,
     )  # fmt: skip
     environment = {name: text for name, text in DEFAULTS.items() if name not in os.environ}

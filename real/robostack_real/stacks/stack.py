@@ -51,7 +51,8 @@ class NodeDescription:
 class Request:
     """What a user asks of a stack; the same words on the command line and in a launch file."""
 
-    policy: Path
+    policy: Path | None
+    """None, or Path("none") for without, where a stack has `own_policy`"""
     target: str = "sim"
     trajectory: str = "hover"
     start: bool = True
@@ -72,9 +73,13 @@ class Request:
     """the machine's file, where it has one"""
     live: bool = False
     """act on a machine that is otherwise only looked at"""
+    character: str = "human"
+    """that is led: by name, or a folder"""
+    clip: str = ""
+    """recorded motion that is played in the place of a headset"""
 
 
-SOME_TAKE = ("trajectory", "lockstep", "uri", "dead_man", "policy_on", "config", "live")
+SOME_TAKE = ("trajectory", "lockstep", "uri", "dead_man", "policy_on", "config", "live", "character", "clip")
 """fields of a Request that not every stack reads"""
 
 
@@ -85,6 +90,8 @@ class Stack:
     takes: tuple[str, ...]
     """of `SOME_TAKE`"""
     described_by: Callable[[Request], tuple[NodeDescription, ...]]
+    own_policy: bool = False
+    """goes without one, or finds one itself, where none is named"""
 
     def describe(self, request: Request) -> tuple[NodeDescription, ...]:
         """In the order in which they are started; they are ended in the opposite one. Raises ContractError for what

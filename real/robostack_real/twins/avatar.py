@@ -8,8 +8,9 @@ there, and one goes by without a frame while it is silent. The time of each stag
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -20,11 +21,13 @@ from robostack_real.headset.steady import Steady
 from robostack_real.headset.vmc import VmcSender
 from robostack_real.twins.avatar_body import LiveBody
 from robostack_sim.avatar.character import Character
+from robostack_sim.avatar.figure import figure
 from robostack_sim.avatar.retarget import Retargeter, Target
 from robostack_sim.avatar.wearer import Calibration, PoseValue, TPose, Wearer
 
 STAGES = ("read", "retarget", "policy", "send")
 """policy: of a body in simulated physics, its steps included"""
+HINGE = mujoco.mjtJoint.mjJNT_HINGE
 LONGEST_DT_S = 0.1
 """that one period counts for, however long it took to come"""
 
@@ -69,14 +72,33 @@ class LiveAvatar:
         self.calibration: Calibration | None = None
         self.qpos = character.rest.copy()
         self._data = character.data()
-        self._names = [character.model.body(b).name for b in range(2, character.model.nbody)]
+        model = character.model
+        self._names = [model.body(b).name for b in range(2, model.nbody)]
+        self.root = model.body(1).name
+        self.parents = {n: model.body(model.body_parentid[b]).name for b, n in enumerate(self._names, 2)}
+        """of each body below the root, by name"""
+        self.joints = {model.joint(j).name: int(model.jnt_qposadr[j]) for j in np.flatnonzero(model.jnt_type == HINGE)}
+        """where the angle of each is in `qpos`"""
         if calibration is not None:
             self._start(calibration)
+
+    @classmethod
+    def of(
+        cls, character: str, headset: Headset, *, policy: str | None = None, keys: Sequence[str | Path] = ()
+    ) -> LiveAvatar:
+        """By the character's name or folder; `policy` and `keys` as `LiveBody.by` has them."""
+        who = Character.load(character)
+        return cls(who, headset, body=LiveBody.by(who, policy, keys))
 
     @property
     def waits_for(self) -> str:
         """What the wearer has yet to do; empty once it is driven."""
         return "" if self.calibration else self._t_pose.missing
+
+    @property
+    def wearer_bones_m(self) -> np.ndarray | None:
+        """(N, 2, 3) ends of the wearer's bones, as far as head and hands tell; None until there is a wearer."""
+        return figure(self.calibration.wearer, self.led) if self.calibration else None
 
     def recalibrate(self) -> None:
         """From the next period on; from any thread."""
@@ -112,7 +134,7 @@ class LiveAvatar:
             self.qpos = self.body.step(self.qpos, self.targets, dt_s)
         acted = time.perf_counter()
         if self._send is not None:
-            self._send.send(*self._bones())
+            self._send.send(*self.bones())
         self.timing.rows.append((read - begin, solved - read, acted - solved, time.perf_counter() - acted))
         return self.qpos
 
@@ -121,7 +143,7 @@ class LiveAvatar:
         self._retargeter = Retargeter(self.character, calibration.wearer, self.body.body.ahead_m if self.body else None)
         self._steady = {p: Steady(stand) for p, stand in _standing(calibration.wearer).items()}
 
-    def _bones(self) -> tuple[PoseValue, Mapping[str, PoseValue]]:
+    def bones(self) -> tuple[PoseValue, Mapping[str, PoseValue]]:
         """Root in the world, and each body in its parent's frame."""
         model, data = self.character.model, self._data
         data.qpos[:] = self.qpos

@@ -7,13 +7,15 @@ body set up from there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import mujoco
 import numpy as np
 
 from robostack.runtime.controller import Controller
 from robostack.runtime.runner import Runner
+from robostack.signature import load_signed
 from robostack.spec import ContractError
 from robostack_sim.avatar.body import LED, Body
 from robostack_sim.avatar.character import Character
@@ -42,10 +44,20 @@ class LiveBody:
                 f"one for it, robostack train avatar --character {character.name}"
             )
         self.falls = 0
+        self.by_what = policy.policy.origin
         self._controller = Controller(policy, spec)
         self._data = mujoco.MjData(body.model)
         self._pose: np.ndarray | None = None
         self._lies_s, self._due_s, self._substep = 0.0, 0.0, 0
+
+    @classmethod
+    def by(cls, character: Character, policy: str | None, keys: Sequence[str | Path] = ()) -> LiveBody | None:
+        """On its feet by a policy.onnx, or by `own`, in the character's folder; None is `own` where it has one. No body
+        where there is no policy, or `none`. One of the keys in the files `keys`, if any, has to have signed it."""
+        if policy == "none" or (policy is None and not character.has_policy):
+            return None
+        path = character.policy if policy in (None, "own") else policy
+        return cls(character, Runner(load_signed(path, keys)))
 
     @property
     def fell_back(self) -> bool:

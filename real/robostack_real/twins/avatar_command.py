@@ -19,9 +19,7 @@ from robostack.spec import ContractError
 if TYPE_CHECKING:
     from robostack_real.headset.poses import Headset
     from robostack_real.twins.avatar import LiveAvatar
-    from robostack_real.twins.avatar_body import LiveBody
     from robostack_real.twins.avatar_view import AvatarView
-    from robostack_sim.avatar.character import Character
     from robostack_sim.avatar.motion.clip import Clip
 
 RATE_HZ = 72.0
@@ -171,9 +169,9 @@ class Live:
     """Default: until Ctrl-C, or the end of what is played."""
     fifo: int = 0
     """SCHED_FIFO priority, against other programs' load; 0 for none."""
-    policy: str = ""
-    """A policy.onnx of the task avatar, or `own`, the one in the character's folder: in simulated physics it keeps the
-    character on its feet. Default: inverse kinematics alone."""
+    policy: str | None = None
+    """A policy.onnx of the task avatar, which keeps the character on its feet in simulated physics; `own`, the one in
+    the character's folder; `none`, inverse kinematics alone. Default: its own where it has one."""
     root: Path = Path("logs")
     """Folder where the certificate is kept."""
     json: bool = False
@@ -184,8 +182,8 @@ class Live:
         from robostack_real.headset.vmc import VmcSender
         from robostack_real.nodes.realtime import schedule
         from robostack_real.twins.avatar import LiveAvatar
+        from robostack_real.twins.avatar_body import LiveBody
         from robostack_sim.avatar.character import Character
-        from robostack_sim.avatar.figure import figure
 
         if not 1.0 <= self.rate_hz <= 1000.0:
             raise ContractError(f"--rate-hz {self.rate_hz:g}: must lie in [1, 1000]")
@@ -202,8 +200,10 @@ class Live:
         if self.send and not (host and port.isdigit()):
             raise ContractError(f"--send {self.send!r}: give HOST:PORT, or nothing")
         sender = VmcSender(host, int(port)) if self.send else None
+        if body := LiveBody.by(character, self.policy):
+            print(f"in simulated physics, on its feet by {body.by_what}", flush=True)
         with self._headset() as (headset, calibration):
-            avatar = LiveAvatar(character, headset, sender, calibration, self._body(character))
+            avatar = LiveAvatar(character, headset, sender, calibration, body)
             view = self._view(avatar)
             told, shown_s = [""], [0.0]
 
@@ -215,8 +215,7 @@ class Live:
                         print(line, flush=True)
                 if view and time.monotonic() - shown_s[0] > 1.0 / VIEW_HZ:
                     shown_s[0] = time.monotonic()
-                    wearer = figure(avatar.calibration.wearer, avatar.led) if avatar.calibration else None
-                    view.show(avatar.qpos, avatar.targets, avatar.waits_for, wearer)
+                    view.show(avatar.qpos, avatar.targets, avatar.waits_for, avatar.wearer_bones_m)
                 if getattr(headset, "over", False) or time.monotonic() > end_s:
                     raise loop.Stop
 
@@ -233,14 +232,6 @@ class Live:
             sender.close()
         self._report(avatar)
         return 0
-
-    def _body(self, character: Character) -> LiveBody | None:
-        if not self.policy:
-            return None
-        from robostack.runtime.runner import Runner
-        from robostack_real.twins.avatar_body import LiveBody
-
-        return LiveBody(character, Runner(character.policy if self.policy == "own" else self.policy))
 
     def _view(self, avatar: LiveAvatar) -> AvatarView | None:
         if not self.view:
@@ -303,10 +294,63 @@ class Live:
         print(f"{len(avatar.timing.rows)} periods, {avatar.dropped} frames passed over")
 
 
+@dataclass(frozen=True)
+class Evaluate:
+    """Ask a policy stretches of motions, every second one pushed: standing to the end, head and hands off.
+
+    Five seconds each, flown by the file itself in ONNX Runtime behind its envelope; leave out what it was trained on.
+    The figures lie beside the file then, as .json, with those of a few stretches of the motion that comes along, for
+    anybody to fly again.
+
+    Example: robostack avatar evaluate logs/avatar/latest --clips ~/mocap --without 02_05
+    """
+
+    policy: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY")] = "avatar"
+    """A policy.onnx, or a run folder. Default: the newest run of task avatar."""
+    clips: tuple[str, ...] = ("punch",)
+    """Recorded motions: files, folders, or punch, which comes along."""
+    without: tuple[str, ...] = ()
+    """Motions, by name, that are left out: those it was trained on."""
+    episodes: int = 128
+    """How many stretches."""
+    seed: int = 0
+    """Of where the pushes go."""
+    root: Path = Path("logs")
+    """Folder with the runs."""
+    json: bool = False
+    """Print the figures as JSON for a script."""
+
+    def run(self) -> int:
+        if self.episodes < 2:
+            raise ContractError(f"--episodes {self.episodes}: must be 2 at least, one of them pushed")
+        from robostack import machine
+        from robostack.export.onnx import load_policy
+        from robostack.run_folder import RunFolder, to_json, write_atomic
+
+        path = RunFolder.find_policy(self.policy, self.root)
+        policy = load_policy(path)  # a file that is no policy is refused before torch is loaded
+        from robostack_sim.avatar.judged import evaluated
+
+        found = evaluated(policy, self.clips, self.without, self.episodes, self.seed)
+        asked = f"robostack avatar evaluate {path.name} --clips {' '.join(self.clips)}"
+        asked += f" --without {' '.join(self.without)}" * bool(self.without)
+        asked += f" --episodes {self.episodes} --seed {self.seed}"
+        kept = {**found, "command": asked, "date": time.strftime("%Y-%m-%d"), "machine": machine.describe()}
+        write_atomic(path.with_suffix(".json"), to_json(kept))
+        if self.json:
+            answer(kept)
+            return 0
+        for what, unit in (("stands", "%"), ("pushed", "%"), ("head_cm", "cm"), ("hands_cm", "cm")):
+            print(f"{what.removesuffix('_cm'):>8} {found[what]:6.1f} {unit}")
+        print(f"of {', '.join(found['clips'])}; kept in {path.with_suffix('.json')}")
+        return 0
+
+
 Command = (
     Annotated[Clips, tyro.conf.subcommand("clips")]
     | Annotated[Retarget, tyro.conf.subcommand("retarget")]
     | Annotated[Live, tyro.conf.subcommand("live")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
 )
 
 

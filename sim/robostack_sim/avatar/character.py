@@ -62,10 +62,14 @@ class Character:
         return _made(path, text.get("name", folder.name), spec, parts, rest, text)
 
     @property
+    def has_policy(self) -> bool:
+        return (self.folder / "policy.onnx").exists()
+
+    @property
     def policy(self) -> Path:
         """The policy of the task avatar that lies in its folder. Raises ContractError where there is none."""
         path = self.folder / "policy.onnx"
-        if not path.exists():
+        if not self.has_policy:
             raise ContractError(f"{path}: no policy yet; train one: robostack train avatar --character {self.name}")
         return path
 

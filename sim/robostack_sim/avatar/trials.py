@@ -18,17 +18,18 @@ Act = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 @torch.no_grad()
 def ends_of(act: Act, task: Avatar, episodes: int) -> dict[str, Any]:
     """What `extras` held, (episodes,) each, when the first episode of each environment ended; as `judge_episodes` takes
-    it."""
+    it. `stood_s` beside it is how long that took."""
     plant = task.evaluation(episodes)
     obs, _ = plant.reset(0)
     running = np.ones(episodes, bool)
     found: dict[str, Any] = {}
-    for _ in range(plant.max_episode_length):
+    for k in range(plant.max_episode_length):
         seen = {name: value.numpy().astype(float) for name, value in obs.items()}
         obs, _, terminated, truncated, extras = plant.step(torch.from_numpy(act(seen)))
         over = running & (terminated | truncated).numpy()
         for name in ("success", "head_error_m", "hand_error_m", "pushed"):
             found.setdefault(name, np.full(episodes, np.nan))[over] = extras[name].numpy()[over]
+        found.setdefault("stood_s", np.zeros(episodes))[over] = (k + 1) * plant.step_dt
         running &= ~over
         if not running.any():
             break
