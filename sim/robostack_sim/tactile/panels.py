@@ -24,6 +24,9 @@ KIND = "place"
 CELL = 15
 EVERY = 2
 """periods a frame of the animation"""
+SKIN = "anyskin"
+MAGNETOMETERS = (("ink", "middle"), ("c1", "+x"), ("c2", "+y"), ("c3", "\u2212x"), ("c4", "\u2212y"))
+"""tone and place of each, in the contract's order"""
 DEGREES = math.degrees(1.0)
 
 
@@ -72,6 +75,24 @@ def images(m: Material) -> str:
     return section("What its camera saw", why, row(shown))
 
 
+def skin(m: Material) -> str:
+    """What five magnetometers said, where a policy felt by them over a serial line."""
+    flights = [f for f in m.of_kind(KIND) if SKIN in f.columns]
+    if not flights:
+        return ""
+    flight = _most_leaning(flights)
+    said = flight[SKIN].reshape(len(flight), len(MAGNETOMETERS), 3)
+    charts = []
+    for k, axis in enumerate("xyz"):
+        series = [Line(flight.time_s, said[:, i, k], tone, name) for i, (tone, name) in enumerate(MAGNETOMETERS)]
+        charts.append(chart.lines(series, x_label="seconds", y_label=f"{axis} of the field, uT", size=(360, 230)))
+    why = (
+        f"Five magnetometers under the first pad, less their baseline, while {escape(flight.name)} was placed: as they "
+        "came over the serial line, which is all that the policy felt."
+    )
+    return section("What the magnetic skin said", why, chart.legend(MAGNETOMETERS) + row(charts))
+
+
 def standing(m: Material) -> str:
     flights = m.of_kind(KIND)
     if not flights:
@@ -91,7 +112,7 @@ def standing(m: Material) -> str:
     return section("How they came to stand", "Every placement, true values.", row(charts))
 
 
-TACTILE_PLACEMENT = TaskPanels(tiles, (field, images, standing))
+TACTILE_PLACEMENT = TaskPanels(tiles, (field, images, skin, standing))
 
 
 def _most_leaning(flights: list[Flight]) -> Flight:
