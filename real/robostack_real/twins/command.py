@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -116,8 +117,11 @@ class Command:
     def _arm(self) -> int:
         if self.run_folder is not None:
             raise ContractError("an arm takes no run: it is the same for every policy")
+        from robostack_real.stacks.processes import DEFAULTS
         from robostack_real.twins.arm import VirtualArm
 
+        for name, value in DEFAULTS.items():
+            os.environ.setdefault(name, value)
         with VirtualArm(seed=self.seed) as arm:
             print(f"arm://{arm.name}: an arm with a peg in its gripper; Ctrl-C ends it", flush=True)
             while True:

@@ -72,7 +72,7 @@ def images(m: Material) -> str:
             style = "width:100%;image-rendering:pixelated"
             shown.append(f'<h3>{name}</h3><img alt="{name}" style="{style}" src="data:image/png;base64,{data}">')
     why = "What a camera behind the first pad's gel sees, drawn from how the peg lay in it, and its difference image."
-    return section("What its camera saw", why, row(shown))
+    return section("What its camera saw", why, row(shown, wide=True))
 
 
 def skin(m: Material) -> str:
