@@ -147,7 +147,9 @@ def main() -> None:
                     kept.write_text(json.dumps(curve(make, seed, iterations, config).tolist()))
                 found = np.array(json.loads(kept.read_text()))
                 curves.setdefault(method, []).append(found)
-                print(f"seed {seed}, {method}: {np.array2string(found[1], precision=0, max_line_width=200)}", flush=True)
+                print(
+                    f"seed {seed}, {method}: {np.array2string(found[1], precision=0, max_line_width=200)}", flush=True
+                )
     longest = max(float(c[0, -1]) for own in curves.values() for c in own)
     rows = [*table(curves), row("seeds", seeds, ""), row("steps of a student at the most", longest, "steps")]
     write("tactile_distill", rows, options.out)

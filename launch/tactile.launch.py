@@ -5,8 +5,8 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from robostack_real.stacks.tactile import tactile
 from robostack_real.stacks.launching import arguments, nodes
+from robostack_real.stacks.tactile import tactile
 
 
 def start(context):

@@ -17,9 +17,9 @@ from robostack.devices import connect
 from robostack.evaluate.flight import Flight
 from robostack.export.onnx import LoadedPolicy, wrap_onnx
 from robostack.export.profile import IR_VERSION, OPSET
+from robostack.run_folder import RunFolder
 from robostack.runtime.controller import Controller, Sample
 from robostack.runtime.runner import Runner
-from robostack.run_folder import RunFolder
 from robostack.spec import ContractError, PolicySpec
 from robostack_real.twins.skin_on_line import SkinOnLine
 

@@ -35,8 +35,8 @@ class Command:
     A beam machine is an EPICS IOC on loopback with the PVs of a machine's file and a beam line drawn by --seed, whose
     faults nobody is told: `robostack run --config machine.toml`. It prints the environment that clients need.
 
-    An arm holds a gripper with a peg by Cartesian impedance at the pose that it is sent over ROS 2, and says where it is
-    and what its pads feel: `robostack up tactile --target arm`.
+    An arm holds a gripper with a peg by Cartesian impedance at the pose that it is sent over ROS 2, and says where it
+    is and what its pads feel: `robostack up tactile --target arm`.
 
     A skin is AnySkin's board on a pseudo-terminal, its magnetised skin kneaded by a ball as soon as somebody listens:
     `robostack run policy.onnx --device anyskin --port /tmp/anyskin`, and AnySkin's own package reads it too.
