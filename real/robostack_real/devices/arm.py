@@ -1,5 +1,5 @@
-"""An arm that holds poses, over ROS 2: a Cartesian impedance controller that takes a PoseStamped and says by one where it
-is. What a gripper on it feels comes by topics of the channels' names.
+"""An arm that holds poses, over ROS 2: a Cartesian impedance controller that takes a PoseStamped and says by one where
+it is. What a gripper on it feels comes by topics of the channels' names.
 
 arm://left                                            topics /left/arm, /left/arm_target, /left/force_field and the like
 arm://left?pose=current_pose&target=equilibrium_pose  others' names for the first two
