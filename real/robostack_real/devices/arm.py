@@ -25,7 +25,7 @@ from robostack_real.nodes import wire
 
 POSE, TARGET = "arm", "arm_target"
 ACTIONS = ("arm_shift", "arm_turn")
-FIRST_S, SILENT_S = 5.0, 0.15
+FIRST_S, SILENT_S = 5.0, 0.25
 """within which the first pose has to come, and each of the next ones"""
 
 

@@ -10,6 +10,8 @@ TOLD_HZ = 2.0
 """how often the place is told, to whom comes late"""
 ARM = "arm://arm_twin"
 """what `robostack twin arm` is called"""
+ANSWER_S = 0.25
+"""how old an action may be: each is a change that is made once, and until the next the arm holds its pose"""
 PLACE = "place_0=0.5,place_1=0.0"
 """in front of the arm, on the table; a file of parameters says another one"""
 
@@ -20,13 +22,13 @@ def describe(request: Request) -> tuple[NodeDescription, ...]:
         policy["require_signature"] = request.require_signature
     view = (NodeDescription("view", {**policy, "port": request.view_port}),) if request.view_port else ()
     if request.target == "sim":
-        machine = {**policy, "lockstep": request.lockstep, "device": "sim://grip_00"}
-        arm = NodeDescription("sim", machine, request.fifo)
+        own = {"lockstep": request.lockstep, "device": "sim://grip_00"}
+        arm = NodeDescription("sim", {**policy, **own, "action_max_age_s": ANSWER_S}, request.fifo)
     else:
         if request.lockstep:
             raise ContractError("lockstep: an arm keeps its own time; leave it out")
         uri = request.uri if request.uri != Request.uri else ARM
-        arm = NodeDescription("device", {**policy, "device": uri}, request.fifo)
+        arm = NodeDescription("device", {**policy, "device": uri, "action_max_age_s": ANSWER_S}, request.fifo)
     return (
         *view,
         arm,
