@@ -34,7 +34,7 @@ from robostack_sim.tactile.placement.config import PlacementConfig
 from robostack_sim.tactile.placement.task import TactilePlacement
 
 NOBODY = TeacherRun("in memory", "")
-ITERATIONS = 120
+ITERATIONS = 60
 JUDGED_EVERY, JUDGED_ON, SEED = 5, 128, 3_000_017
 """iterations, episodes, and where these start"""
 GOOD, DONE = 90.0, 98.0
