@@ -42,18 +42,24 @@ def tiles(m: Material) -> list[Tile]:
 
 
 def field(m: Material) -> str:
-    """The pad's field over a placement, as an animation without a script."""
+    """Both pads' fields over a placement, as animations without a script, and what each carries."""
     flights = m.of_kind(KIND)
     if not flights:
-        return section("What the pad felt", "", nothing("No peg was placed: <code>robostack fly</code>"))
+        return section("What the pads felt", "", nothing("No peg was placed: <code>robostack fly</code>"))
     flight = _most_leaning(flights)
-    frames = flight["force_field"].reshape(len(flight), 2, 3, 14, 10)[::EVERY, 0]
+    frames = flight["force_field"].reshape(len(flight), 2, 3, 14, 10)[::EVERY]
     seconds = len(flight) * flight.dt_s
-    why = (
-        f"Force on the taxels of the first pad while {escape(flight.name)} was placed, {number(seconds)} s at half "
-        "speed, over and over: discs are pressing, lines shear. The band is the peg, its slope how it leans."
+    pads = ("first pad", "second pad")
+    shown = [f"<h3>{name}</h3>{_animated(frames[:, i], 2.0 * seconds)}" for i, name in enumerate(pads)]
+    up = flight["pad_load"].reshape(len(flight), 2, 3)[:, :, 1].sum(1)
+    pushed = chart.lines(
+        [Line(flight.time_s, up, "c1")], x_label="seconds", y_label="pushing the peg up, N", size=(360, 230)
     )
-    return section("What the pad felt", why, row([_animated(frames, 2.0 * seconds)]))
+    why = (
+        f"Force on the taxels while {escape(flight.name)} was placed, {number(seconds)} s at half speed, over and "
+        "over: discs are pressing, lines shear. The band is the peg, its slope how it leans."
+    )
+    return section("What the pads felt", why, row([*shown, f"<h3>both pads together</h3>{pushed}"]))
 
 
 def images(m: Material) -> str:
@@ -145,7 +151,9 @@ def _animated(frames: Any, seconds: float) -> str:
                 f'stroke-width="1.5"><animate attributeName="x2" values="{to[0]}" {every}/>'
                 f'<animate attributeName="y2" values="{to[1]}" {every}/></line>'
             )
-    return f'<svg viewBox="0 0 {columns * CELL} {rows * CELL}">{"".join(parts)}</svg>'
+    edge = 0.6 * CELL  # for lines that reach out
+    box = f"{-edge} {-edge} {columns * CELL + 2 * edge} {rows * CELL + 2 * edge}"
+    return f'<svg viewBox="{box}">{"".join(parts)}</svg>'
 
 
 def _images(flight: Flight, at: int) -> tuple[torch.Tensor, torch.Tensor]:
