@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from robostack import quaternion
 from robostack.export.onnx import LoadedPolicy
@@ -61,7 +62,8 @@ class RosArm:
         self._came, self._poses, self._seen = threading.Condition(), 0, 0
         self._at: Array | None = None
         """(6,) where it was last: m, and rotation vector, rad"""
-        self._position, self._quat_wxyz = np.zeros(3), quaternion.IDENTITY
+        self._position: npt.NDArray[Any] = np.zeros(3)
+        self._quat_wxyz = quaternion.IDENTITY
         self._armed, self._running = False, threading.Event()
 
     def read(self) -> Mapping[str, Sample]:

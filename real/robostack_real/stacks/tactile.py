@@ -22,8 +22,9 @@ def describe(request: Request) -> tuple[NodeDescription, ...]:
         policy["require_signature"] = request.require_signature
     view = (NodeDescription("view", {**policy, "port": request.view_port}),) if request.view_port else ()
     if request.target == "sim":
-        own = {"lockstep": request.lockstep, "device": "sim://grip_00"}
-        arm = NodeDescription("sim", {**policy, **own, "action_max_age_s": ANSWER_S}, request.fifo)
+        step = {"lockstep": request.lockstep}
+        parameters = {**policy, **step, "device": "sim://grip_00", "action_max_age_s": ANSWER_S}
+        arm = NodeDescription("sim", parameters, request.fifo)
     else:
         if request.lockstep:
             raise ContractError("lockstep: an arm keeps its own time; leave it out")

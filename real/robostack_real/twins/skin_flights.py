@@ -37,7 +37,7 @@ class Trial:
         """As they end; one that ended early says so in `about`. Raises ConnectionError where none begins, and
         KeyboardInterrupt on Ctrl-C, with the machine stopped."""
         for scenario in self.scenarios:
-            device = _Logged(scenario, self.policy, self.task)
+            device: Any = _Logged(scenario, self.policy, self.task)
             seconds = scenario.seconds + FIRST_S
             why, timing = watch(device, self.policy, device.told, live=True, seconds=seconds, say=lambda line: None)
             if timing.interrupted:
