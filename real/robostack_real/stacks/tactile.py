@@ -4,7 +4,7 @@ pose on, the place that it is told, and who watches."""
 from __future__ import annotations
 
 from robostack.spec import ContractError
-from robostack_real.stacks.stack import NodeDescription, Request, Stack
+from robostack_real.stacks.stack import NodeDescription, Request, Stack, Value
 
 TOLD_HZ = 2.0
 """how often the place is told, to whom comes late"""
@@ -21,15 +21,15 @@ def describe(request: Request) -> tuple[NodeDescription, ...]:
     if request.require_signature:
         policy["require_signature"] = request.require_signature
     view = (NodeDescription("view", {**policy, "port": request.view_port}),) if request.view_port else ()
+    patient: dict[str, Value] = {**policy, "action_max_age_s": ANSWER_S}
     if request.target == "sim":
         step = {"lockstep": request.lockstep}
-        parameters = {**policy, **step, "device": "sim://grip_00", "action_max_age_s": ANSWER_S}
-        arm = NodeDescription("sim", parameters, request.fifo)
+        arm = NodeDescription("sim", {**patient, **step, "device": "sim://grip_00"}, request.fifo)
     else:
         if request.lockstep:
             raise ContractError("lockstep: an arm keeps its own time; leave it out")
         uri = request.uri if request.uri != Request.uri else ARM
-        arm = NodeDescription("device", {**policy, "device": uri, "action_max_age_s": ANSWER_S}, request.fifo)
+        arm = NodeDescription("device", {**patient, "device": uri}, request.fifo)
     return (
         *view,
         arm,
