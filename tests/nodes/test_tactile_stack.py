@@ -17,6 +17,7 @@ from robostack.devices import connect
 from robostack.export.graph import Graph
 from robostack.export.onnx import LoadedPolicy, export_onnx
 from robostack.spec import ContractError, PolicySpec
+from robostack_real.nodes import wire
 from robostack_real.stacks.tactile import tactile
 from robostack_real.twins.arm import VirtualArm
 from robostack_sim.tactile.gripper import Impedance
@@ -77,6 +78,30 @@ def held_m(arm: VirtualArm) -> np.ndarray:
     return arm.task.arm_position[0].numpy().copy()
 
 
+def test_a_pose_that_is_none_is_not_followed_and_a_second_sender_keeps_it_from_arming(
+    stack: Running, ear: Ear, arm: VirtualArm
+):
+    before = held_m(arm)
+    sender = ear.node.create_publisher(wire.message_type(POSE), "/arm_twin/arm_target", wire.newest())
+    nowhere, upside_down = wire.new(POSE), wire.new(POSE)
+    nowhere.pose.position.x, upside_down.pose.orientation.x = float("nan"), 1.0
+    nowhere.pose.orientation.w = upside_down.pose.orientation.w = 0.01
+    ear.start()
+
+    def refused() -> bool:
+        sender.publish(nowhere)
+        sender.publish(upside_down)
+        return "somebody else sends /arm_twin/arm_target" in ear.report("device").values["refused"]
+
+    ear.until(refused, "refused")
+    assert np.array_equal(held_m(arm), before) and ear.state("device") == "disarmed"
+    ear.ask("estop")
+    ear.node.destroy_publisher(sender)
+    ear.until(lambda: ear.state("supervisor") == "stopped", "stopped")
+    ear.ask("reset")
+    ear.until(lambda: ear.state("device") == "disarmed" and ear.state("policy") == "ready", "on the ground")
+
+
 def test_it_follows_the_poses_that_it_is_sent_and_yields_where_it_presses(stack: Running, ear: Ear, arm: VirtualArm):
     sent = ear.keep("/arm_twin/arm_target", POSE)
     ear.listen("anyskin", "std_msgs/msg/Float64MultiArray")
@@ -111,9 +136,12 @@ def test_when_the_policy_dies_the_pose_is_held(stack: Running, ear: Ear, arm: Vi
     assert np.array_equal(held_m(arm), held) and "no action for" in ear.report("device").values["why"]
 
 
-def test_what_is_no_arm_of_this_contract_is_refused(reach: LoadedPolicy):
+def test_what_is_no_arm_of_this_contract_is_refused(reach: LoadedPolicy, monkeypatch: pytest.MonkeyPatch):
     other = replace(reach, spec=reach.spec.model_copy(update={"actions": reach.spec.actions[:1]}))
     with pytest.raises(ContractError, match="this policy commands arm_shift and reads arm, arm_target, place"):
         connect("arm://left", other)
     with pytest.raises(ContractError, match="pose=NAME and target=NAME, not speed"):
         connect("arm://left?speed=3", reach)
+    monkeypatch.setattr("robostack_real.devices.arm.FIRST_S", 0.2)
+    with pytest.raises(ConnectionError, match="no pose on /nobody/arm"), connect("arm://nobody", reach):
+        pass
