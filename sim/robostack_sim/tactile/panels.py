@@ -168,7 +168,7 @@ def _images(flight: Flight, at: int) -> tuple[torch.Tensor, torch.Tensor]:
 
     grip, indenters = Grip(1), Indenters([Peg().solid], 1)
     gel = ForceField(Pad(), grip, indenters)
-    camera = TactileImage(Camera(markers=(10, 7)), grip, indenters)
+    camera = TactileImage(Camera(320, 240, 7.5e-5, markers=(10, 7)), grip, indenters)
     grip.relative.copy_(torch.from_numpy(flight["peg_in_pads"][at].copy()).view(grip.relative.shape))
     gel.step(torch.from_numpy(flight["pad_load"][at].copy()).view(1, 2, 3))
     image = camera.render(gel)[0, 0].clone()
