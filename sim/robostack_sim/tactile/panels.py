@@ -42,7 +42,7 @@ def tiles(m: Material) -> list[Tile]:
 
 
 def field(m: Material) -> str:
-    """Both pads' fields over a placement, as animations without a script, and what each carries."""
+    """Both pads' fields over a placement, as animations without a script, and what pushes the peg."""
     flights = m.of_kind(KIND)
     if not flights:
         return section("What the pads felt", "", nothing("No peg was placed: <code>robostack fly</code>"))
