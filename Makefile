@@ -12,8 +12,8 @@ TACTILE := logs/tactile_placement/$(shell date +%Y-%m-%d_%H-%M-%S)
 # docs/tactile.md and benchmarks/_placement.py train so
 EXPERT := --algorithm ppo --learner.iterations 80 --learner.steps 20 --learner.gamma 0.95 --learner.std 0.5 \
 	--learner.actor.privileged
-STUDENT := --student force_field --student.hidden 128 64 --learner.iterations 60 --learner.horizon 20 \
-	--learner.epochs 6 --learner.learning-rate 2e-3
+STUDENT := --student.hidden 128 64 --learner.iterations 60 --learner.horizon 20 --learner.epochs 6 \
+	--learner.learning-rate 2e-3
 
 # $(call stage,what it does,verb and options): announced, timed, and the end of `make` when it fails
 stage = printf '\n\033[1m%s\033[0m\n' "$(1)"; start=$$(date +%s); $(RS) $(2) && echo "done in $$(($$(date +%s) - start)) s"
@@ -40,15 +40,20 @@ beam:  ## train an orbit controller, export it, prove it, correct ten unknown ma
 	@$(call stage,5/6 trial: ten unknown machines live beside the classical controllers,trial $(BEAM))
 	@$(call stage,6/6 report,report $(BEAM))
 
-tactile:  ## an expert, its student that feels, its file in every port, pegs placed by it, and a report with the field
+tactile:  ## an expert, its students that feel a force field and a serial skin, pegs placed by both, and two reports
 	@./setup.sh --tools train mujoco
-	@$(call stage,1/7 train: an expert that sees how the peg lies,train tactile_placement --run-folder $(TACTILE)_expert $(EXPERT) $(TRAIN))
-	@$(call stage,2/7 distill: a student that feels the force field,distill $(TACTILE)_expert --run-folder $(TACTILE)_student $(STUDENT))
-	@$(call stage,3/7 export: policy.onnx with the whole contract,export $(TACTILE)_student)
-	@$(call stage,4/7 verify: every port computes the same actions,verify $(TACTILE)_student)
-	@$(call stage,5/7 evaluate: 1024 pegs that no training drew,evaluate $(TACTILE)_student --episodes 1024)
-	@$(call stage,6/7 fly: twelve pegs placed by the C of the file,fly $(TACTILE)_student --transport lockstep)
-	@$(call stage,7/7 report,report $(TACTILE)_student)
+	@$(call stage,1/12 train: an expert that sees how the peg lies,train tactile_placement --run-folder $(TACTILE)_expert $(EXPERT) $(TRAIN))
+	@$(call stage,2/12 distill: a student that feels the force field,distill $(TACTILE)_expert --run-folder $(TACTILE)_field --student force_field $(STUDENT))
+	@$(call stage,3/12 export: policy.onnx with the whole contract,export $(TACTILE)_field)
+	@$(call stage,4/12 verify: every port computes the same actions,verify $(TACTILE)_field)
+	@$(call stage,5/12 evaluate: 1024 pegs that no training drew,evaluate $(TACTILE)_field --episodes 1024)
+	@$(call stage,6/12 fly: twelve pegs placed by the C of the file,fly $(TACTILE)_field --transport lockstep)
+	@$(call stage,7/12 report,report $(TACTILE)_field)
+	@$(call stage,8/12 distill: a student that feels five magnetometers,distill $(TACTILE)_expert --run-folder $(TACTILE)_skin --student anyskin $(STUDENT))
+	@$(call stage,9/12 export: its policy.onnx,export $(TACTILE)_skin)
+	@$(call stage,10/12 evaluate: the same 1024 pegs,evaluate $(TACTILE)_skin --episodes 1024)
+	@$(call stage,11/12 run: twelve pegs placed by what comes over a serial line,run $(TACTILE)_skin --device anyskin --port twin --live)
+	@$(call stage,12/12 report,report $(TACTILE)_skin)
 
 avatar:  ## lead a human, a mouse and a dinosaur through a recorded motion; a table and a film
 	@./setup.sh avatar

@@ -55,6 +55,8 @@ def write(name: str, rows: Sequence[dict[str, Any]], out: Path | None = None) ->
 
 
 def _asked(words: Sequence[str]) -> list[str]:
-    """Without where the file goes, which is of no other's concern."""
-    at = words.index("--out") if "--out" in words else len(words)
-    return [*words[:at], *words[at + 2 :]]
+    """Without where files go, which is of no other's concern."""
+    for option in ("--out", "--runs"):
+        at = words.index(option) if option in words else len(words)
+        words = [*words[:at], *words[at + 2 :]]
+    return list(words)

@@ -179,13 +179,15 @@ def test_the_report_shows_the_field_moving_and_the_image_beside_its_difference(t
         rows.append({name: value[0].numpy().copy() for name, value in task.snapshot().items()})
         task.step(torch.zeros(1, 6))
     columns = {n: Column(np.stack([r[n] for r in rows]), unit) for n, unit in task.snapshot_units().items()}
+    columns["anyskin"] = Column(np.zeros((6, 15)), "uT")
     run = RunFolder.create("tactile_placement", root=tmp_path)
     flight = Flight("grip_00", task.step_dt, columns, np.zeros(6, np.uint8), about={"kind": "place", "grip": 0})
     flight.save(run.flights / "grip_00.npz")
     page = write_report(run).read_text(encoding="utf-8")
-    assert page.count('<animate attributeName="r"') == 140
+    assert page.count('<animate attributeName="r"') == 280
     assert '<animate attributeName="x2"' in page and "<script" not in page
     assert page.count("data:image/png;base64,") == 4
+    assert "What the magnetic skin said" in page and "z of the field, uT" in page
     assert "0 of 1" in page
     assert "No peg was placed" in write_report(RunFolder.create("tactile_placement", root=tmp_path)).read_text("utf-8")
 

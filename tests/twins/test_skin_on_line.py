@@ -14,8 +14,10 @@ pytest.importorskip("torch")
 
 from robostack import cli
 from robostack.devices import connect
+from robostack.evaluate.flight import Flight
 from robostack.export.onnx import LoadedPolicy, wrap_onnx
 from robostack.export.profile import IR_VERSION, OPSET
+from robostack.run_folder import RunFolder
 from robostack.runtime.controller import Controller, Sample
 from robostack.runtime.runner import Runner
 from robostack.spec import ContractError, PolicySpec
@@ -88,6 +90,18 @@ def test_it_runs_on_the_command_line(policy, capsys):
     assert re.search(r"0\.0 s  push .*\n.*skin: \d+ frames, 0 dropped", capsys.readouterr().out)
     assert cli.main([*words, "--seconds", "0.1", "--tell", "setpoint=1,2"]) == 1
     assert "--tell setpoint=1,2: the policy's commands are setpoint of 1" in capsys.readouterr().err
+
+
+def test_a_run_keeps_a_flight_of_every_scenario_with_what_came_over_the_line(policy, tmp_path, capsys):
+    run = RunFolder.at(tmp_path / "run")
+    run.policy.write_bytes(Path(policy.origin).read_bytes())
+    assert cli.main(["run", str(run.path), "--device", "anyskin", "--port", "twin", "--live"]) == 0
+    assert re.search(r"frames that came over the serial line +\d{3}", capsys.readouterr().out)
+    (path,) = run.flights.glob("*.npz")
+    flight = Flight.load(path)
+    assert len(flight) == 100 and "cut_short" not in flight.about
+    assert flight["anyskin"][:, 2] / 100.0 == pytest.approx(flight["x"][:, 0], abs=0.03)
+    assert {r["what"]: r["value"] for r in run.metrics()["trial"]["rows"]}["of them cut"] == 0
 
 
 def test_a_policy_that_reads_more_than_a_skin_is_told_what_names_the_rest(policy, capsys):

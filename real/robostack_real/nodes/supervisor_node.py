@@ -79,7 +79,9 @@ class SupervisorNode(Node):
             if self.state == "ending":
                 self._ending()
             self._beat()
-            self.wait(self.period_s)
+            next_s = time.monotonic() + self.period_s
+            while (left := next_s - time.monotonic()) > 0:  # its own heartbeat comes back at once and ends a wait
+                self.wait(left)
 
     def tick(self, missed: int) -> None:
         acts = {"idle": self._idle, "soft_start": self._soft_start, "active": self._active, "ending": self._ending}

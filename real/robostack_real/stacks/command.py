@@ -35,7 +35,7 @@ class Command:
     where it has one, and `none` is inverse kinematics alone."""
     target: str = "sim"
     """What is commanded: sim, a simulated machine; board, the same with the policy on an emulated board; crazyflie, one
-    that carries this policy, at --uri; epics, a beam machine, of --config."""
+    that carries this policy, at --uri; epics, a beam machine, of --config; arm, one that holds poses, at --uri."""
     policy_on: Literal["board", "host"] = "board"
     """With --target board: the policy on it, or in policy_node, the board a device that gets actions."""
     uri: str = "udp://127.0.0.1:19850"

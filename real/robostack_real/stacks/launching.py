@@ -30,7 +30,10 @@ def arguments(stack: Stack) -> dict[str, dict[str, Any]]:
         "start": {"default_value": "true", "description": "arm as soon as all is well", "choices": ["true", "false"]},
         "lockstep": {"default_value": "false", "choices": ["true", "false"]},
         "fifo": {"default_value": "0", "description": "SCHED_FIFO priority of the control nodes; 0 for none"},
-        "uri": {"default_value": "udp://127.0.0.1:19850", "description": "of a Crazyflie, such as radio://0/80/2M"},
+        "uri": {
+            "default_value": "udp://127.0.0.1:19850",
+            "description": "of a Crazyflie, such as radio://0/80/2M, or an arm, arm://NAME",
+        },
         "dead_man": {"default_value": "", "description": "input device of a switch that a hand holds down"},
         "require_signature": {
             "default_value": "",

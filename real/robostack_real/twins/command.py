@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -34,6 +35,9 @@ class Command:
     A beam machine is an EPICS IOC on loopback with the PVs of a machine's file and a beam line drawn by --seed, whose
     faults nobody is told: `robostack run --config machine.toml`. It prints the environment that clients need.
 
+    An arm holds a gripper with a peg by Cartesian impedance at the pose that it is sent over ROS 2, and says where it
+    is and what its pads feel: `robostack up tactile --target arm`.
+
     A skin is AnySkin's board on a pseudo-terminal, its magnetised skin kneaded by a ball as soon as somebody listens:
     `robostack run policy.onnx --device anyskin --port /tmp/anyskin`, and AnySkin's own package reads it too.
 
@@ -43,7 +47,7 @@ class Command:
     Example: robostack twin anyskin --line /tmp/anyskin --dead 2
     """
 
-    machine: Annotated[Literal["crazyflie", "px4", "beam", "anyskin"], tyro.conf.Positional]
+    machine: Annotated[Literal["crazyflie", "px4", "beam", "anyskin", "arm"], tyro.conf.Positional]
     run_folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
     """A run folder (for a Crazyflie with an export), or a task (its newest run). Default: the newest run."""
     port: int | None = None
@@ -52,7 +56,7 @@ class Command:
     loss: float = 0.0
     """Share of packets lost, each way."""
     seed: int = 0
-    """Of the noise; of a beam machine, which one it is."""
+    """Of the noise; of a beam machine, which one it is; of an arm, how the peg lies in its grip."""
     config: Path | None = None
     """A beam machine's file. Default: the one of cafe2_cm1 that comes along."""
     line: Path = Path("/tmp/anyskin")
@@ -71,6 +75,8 @@ class Command:
             return self._beam()
         if self.machine == "anyskin":
             return self._anyskin()
+        if self.machine == "arm":
+            return self._arm()
         run = RunFolder.find(self.run_folder, self.root)
         with self._crazyflie(run) if self.machine == "crazyflie" else self._px4(run) as machine:
             while machine.failure is None:
@@ -105,6 +111,19 @@ class Command:
         skin.dead.update(self.dead)
         with skin:
             print(f"{self.line}: an AnySkin, {RATE_HZ:g} frames a second; Ctrl-C ends it", flush=True)
+            while True:
+                time.sleep(0.1)
+
+    def _arm(self) -> int:
+        if self.run_folder is not None:
+            raise ContractError("an arm takes no run: it is the same for every policy")
+        from robostack_real.stacks.processes import DEFAULTS
+        from robostack_real.twins.arm import VirtualArm
+
+        for name, value in DEFAULTS.items():
+            os.environ.setdefault(name, value)
+        with VirtualArm(seed=self.seed) as arm:
+            print(f"arm://{arm.name}: an arm with a peg in its gripper; Ctrl-C ends it", flush=True)
             while True:
                 time.sleep(0.1)
 

@@ -27,7 +27,7 @@ class Simulated:
 
     def __init__(self, uri: str, policy: LoadedPolicy, *, seed: int = 0) -> None:
         self.where = uri
-        task = _task(policy.spec)
+        task = task_of(policy.spec)
         scenarios = {s.name: s for s in task.scenarios()}
         name = uri.partition("://")[2]
         if name not in scenarios:
@@ -88,7 +88,8 @@ class Simulated:
         return
 
 
-def _task(spec: PolicySpec) -> Task:
+def task_of(spec: PolicySpec) -> Task:
+    """The one that a policy was trained in. Raises ContractError where it is another one here."""
     from pydantic import TypeAdapter, ValidationError
 
     kind = registry.load("task", spec.task)

@@ -17,6 +17,7 @@ from robostack.runtime.envelope import Array
 from robostack_real.devices.anyskin_device import CHANNEL, AnySkinDevice
 from robostack_real.link.skin_frames import MAGNETOMETERS
 from robostack_real.twins.anyskin import VirtualSkin
+from robostack_real.twins.simulated import Simulated
 
 
 class SkinOnLine(AnySkinDevice):
@@ -29,6 +30,11 @@ class SkinOnLine(AnySkinDevice):
         super().__init__(f"anyskin://{link}?on=sim://{uri.partition('://')[2]}", policy)
         self.where, self.twin = uri, VirtualSkin(link)
         self.twin.felt = np.zeros((MAGNETOMETERS, 3), np.float32)
+
+    @property
+    def _simulated(self) -> Simulated:
+        assert isinstance(self._on, Simulated)
+        return self._on
 
     def write(self, action: Array) -> Array:
         got = super().write(action)
@@ -51,6 +57,5 @@ class SkinOnLine(AnySkinDevice):
         self._folder.cleanup()
 
     def _feel(self) -> None:
-        assert self._on is not None
-        values, _ = self._on.read()[CHANNEL]
+        values, _ = self._simulated.read()[CHANNEL]
         self.twin.felt = np.reshape(values, (MAGNETOMETERS, 3)).astype(np.float32)

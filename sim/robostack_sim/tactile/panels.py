@@ -24,6 +24,9 @@ KIND = "place"
 CELL = 15
 EVERY = 2
 """periods a frame of the animation"""
+SKIN = "anyskin"
+MAGNETOMETERS = (("ink", "middle"), ("c1", "+x"), ("c2", "+y"), ("c3", "\u2212x"), ("c4", "\u2212y"))
+"""tone and place of each, in the contract's order"""
 DEGREES = math.degrees(1.0)
 
 
@@ -39,18 +42,24 @@ def tiles(m: Material) -> list[Tile]:
 
 
 def field(m: Material) -> str:
-    """The pad's field over a placement, as an animation without a script."""
+    """Both pads' fields over a placement, as animations without a script, and what pushes the peg."""
     flights = m.of_kind(KIND)
     if not flights:
-        return section("What the pad felt", "", nothing("No peg was placed: <code>robostack fly</code>"))
+        return section("What the pads felt", "", nothing("No peg was placed: <code>robostack fly</code>"))
     flight = _most_leaning(flights)
-    frames = flight["force_field"].reshape(len(flight), 2, 3, 14, 10)[::EVERY, 0]
+    frames = flight["force_field"].reshape(len(flight), 2, 3, 14, 10)[::EVERY]
     seconds = len(flight) * flight.dt_s
-    why = (
-        f"Force on the taxels of the first pad while {escape(flight.name)} was placed, {number(seconds)} s at half "
-        "speed, over and over: discs are pressing, lines shear. The band is the peg, its slope how it leans."
+    pads = ("first pad", "second pad")
+    shown = [f"<h3>{name}</h3>{_animated(frames[:, i], 2.0 * seconds)}" for i, name in enumerate(pads)]
+    up = flight["pad_load"].reshape(len(flight), 2, 3)[:, :, 1].sum(1)
+    pushed = chart.lines(
+        [Line(flight.time_s, up, "c1")], x_label="seconds", y_label="pushing the peg up, N", size=(360, 230)
     )
-    return section("What the pad felt", why, row([_animated(frames, 2.0 * seconds)]))
+    why = (
+        f"Force on the taxels while {escape(flight.name)} was placed, {number(seconds)} s at half speed, over and "
+        "over: discs are pressing, lines shear. The band is the peg, its slope how it leans."
+    )
+    return section("What the pads felt", why, row([*shown, f"<h3>both pads together</h3>{pushed}"]))
 
 
 def images(m: Material) -> str:
@@ -69,7 +78,25 @@ def images(m: Material) -> str:
             style = "width:100%;image-rendering:pixelated"
             shown.append(f'<h3>{name}</h3><img alt="{name}" style="{style}" src="data:image/png;base64,{data}">')
     why = "What a camera behind the first pad's gel sees, drawn from how the peg lay in it, and its difference image."
-    return section("What its camera saw", why, row(shown))
+    return section("What its camera saw", why, row(shown, wide=True))
+
+
+def skin(m: Material) -> str:
+    """What five magnetometers said, where a policy felt by them over a serial line."""
+    flights = [f for f in m.of_kind(KIND) if SKIN in f.columns]
+    if not flights:
+        return ""
+    flight = _most_leaning(flights)
+    said = flight[SKIN].reshape(len(flight), len(MAGNETOMETERS), 3)
+    charts = []
+    for k, axis in enumerate("xyz"):
+        series = [Line(flight.time_s, said[:, i, k], tone, name) for i, (tone, name) in enumerate(MAGNETOMETERS)]
+        charts.append(chart.lines(series, x_label="seconds", y_label=f"{axis} of the field, uT", size=(360, 230)))
+    why = (
+        f"Five magnetometers under the first pad, less their baseline, while {escape(flight.name)} was placed: as they "
+        "came over the serial line, which is all that the policy felt."
+    )
+    return section("What the magnetic skin said", why, chart.legend(MAGNETOMETERS) + row(charts))
 
 
 def standing(m: Material) -> str:
@@ -91,7 +118,7 @@ def standing(m: Material) -> str:
     return section("How they came to stand", "Every placement, true values.", row(charts))
 
 
-TACTILE_PLACEMENT = TaskPanels(tiles, (field, images, standing))
+TACTILE_PLACEMENT = TaskPanels(tiles, (field, images, skin, standing))
 
 
 def _most_leaning(flights: list[Flight]) -> Flight:
@@ -124,7 +151,9 @@ def _animated(frames: Any, seconds: float) -> str:
                 f'stroke-width="1.5"><animate attributeName="x2" values="{to[0]}" {every}/>'
                 f'<animate attributeName="y2" values="{to[1]}" {every}/></line>'
             )
-    return f'<svg viewBox="0 0 {columns * CELL} {rows * CELL}">{"".join(parts)}</svg>'
+    edge = 0.6 * CELL  # for lines that reach out
+    box = f"{-edge} {-edge} {columns * CELL + 2 * edge} {rows * CELL + 2 * edge}"
+    return f'<svg viewBox="{box}">{"".join(parts)}</svg>'
 
 
 def _images(flight: Flight, at: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -139,7 +168,7 @@ def _images(flight: Flight, at: int) -> tuple[torch.Tensor, torch.Tensor]:
 
     grip, indenters = Grip(1), Indenters([Peg().solid], 1)
     gel = ForceField(Pad(), grip, indenters)
-    camera = TactileImage(Camera(markers=(10, 7)), grip, indenters)
+    camera = TactileImage(Camera(320, 240, 7.5e-5, markers=(10, 7)), grip, indenters)
     grip.relative.copy_(torch.from_numpy(flight["peg_in_pads"][at].copy()).view(grip.relative.shape))
     gel.step(torch.from_numpy(flight["pad_load"][at].copy()).view(1, 2, 3))
     image = camera.render(gel)[0, 0].clone()

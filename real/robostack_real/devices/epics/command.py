@@ -43,11 +43,13 @@ class Command:
 
     A magnetic skin on a serial port (AnySkin, ReSkin) is felt at the policy's own rate until Ctrl-C, and the actions
     are printed; with --on the rest of the machine is another device, such as a simulated arm, and --live moves it. It
-    ends with status 3 when the envelope trips or the skin is unplugged.
+    ends with status 3 when the envelope trips or the skin is unplugged. --port twin --live goes through all scenarios
+    of the policy's task, felt over a virtual serial line; a run keeps figures and flights for its report.
 
     Example: robostack run policy.onnx --device epics --config machine.toml
     Example: robostack run policy.onnx --device epics --config machine.toml --live --steps 10
     Example: robostack run policy.onnx --device anyskin --port /dev/ttyACM0
+    Example: robostack run logs/tactile_placement/latest --device anyskin --port twin --live
     Example: robostack run --config machine.toml --restore logs/epics/2026-11-30_14-00-00-000000/snapshot.json --live
     """
 
@@ -58,7 +60,7 @@ class Command:
     device: Literal["epics", "anyskin"] = "epics"
     port: str | None = None
     """anyskin: /dev/ttyACM0; of two fingers, joined by a comma; or twin: what the simulated machine of --on feels, over
-    a virtual serial line."""
+    a virtual serial line, or without --on those of all scenarios, one by one."""
     on: str | None = None
     """anyskin: the device that has everything else, by its URI (sim://SCENARIO)."""
     tell: tuple[str, ...] = ()
@@ -114,15 +116,18 @@ class Command:
     def _feel(self) -> int:
         if self.port is None:
             raise ContractError("--device anyskin needs --port, such as /dev/ttyACM0")
-        if self.live and self.on is None:
+        if self.live and self.on is None and self.port != "twin":
             raise ContractError("--live: a skin moves nothing; --on URI names what does")
-        if self.port == "twin" and not (self.on or "").startswith("sim://"):
-            raise ContractError("--port twin needs --on sim://SCENARIO, whose machine feels")
+        if self.port == "twin" and not (self.on.startswith("sim://") if self.on else self.live):
+            raise ContractError("--port twin needs --on sim://SCENARIO, whose machine feels, or --live for all of them")
         from robostack import devices
         from robostack.export.onnx import load_policy
         from robostack_real.devices.watch import commands, watch
 
-        policy = load_policy(RunFolder.find_policy(self.policy, self.root))
+        path = RunFolder.find_policy(self.policy, self.root)
+        policy = load_policy(path)
+        if self.port == "twin" and self.on is None:
+            return self._feel_all(policy, RunFolder.of_policy(path))
         on = f"&on={self.on}" if self.on else ""
         uri = f"anyskin://{self.port}?allow_dead={self.allow_dead}{on}"
         if self.port == "twin":
@@ -137,6 +142,28 @@ class Command:
         if why:
             print(f"robostack: it ended early: {why}", file=sys.stderr)
         return HELD if why else 0
+
+    def _feel_all(self, policy: LoadedPolicy, run: RunFolder | None) -> int:
+        """Every scenario over the virtual line."""
+        from rich.console import Console
+        from rich.progress import track
+
+        from robostack.commands.report import print_rows
+        from robostack_real.twins.skin_flights import PREFIX, Trial
+
+        trial = Trial(policy)
+        with run.stage("trial") if run else contextlib.nullcontext():
+            console = Console(stderr=True)
+            flown = list(track(trial.flights(), "feel", total=len(trial.scenarios), console=console))
+            rows = trial.figures(flown)
+            if run:
+                for old in run.flights.glob(f"{PREFIX}*.npz"):
+                    old.unlink()
+                for flight in flown:
+                    flight.save(run.flights / f"{flight.name}.npz")
+                run.record(trial={"policy_hash": policy.policy_hash, "rows": rows})
+        print_rows(rows)
+        return 0
 
     def _controller(self, policy: LoadedPolicy) -> Controller:
         from robostack.runtime.controller import Controller
