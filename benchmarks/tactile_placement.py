@@ -19,14 +19,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from _placement import EXPERT, TASK, student, trained
+from _placement import EXPERT, TASK, asked, budget_rows, expert_rows, student, trained
 from _results import row, write
 
 from robostack.distill.teacher import TeacherRun
-from robostack.evaluate.episodes import UNSEEN, fly_episodes
-from robostack.learn.judge import judge
-from robostack.learn.trained import export_policy, load_run
-from robostack.run_folder import RunFolder
+from robostack.evaluate.episodes import UNSEEN
 from robostack_sim.tactile.gripper import Grasp, Gripper
 from robostack_sim.tactile.placement.config import PlacementConfig
 from robostack_sim.tactile.placement.task import TactilePlacement
@@ -117,13 +114,6 @@ def blindly(episodes: int) -> float:
     return 100.0 * float(extras["success"].float().mean())
 
 
-def placed(run: RunFolder, episodes: int) -> tuple[float, float]:
-    """Success in per cent and median tilt in degrees of the exported file, from unseen starts."""
-    policy = export_policy(run, run.policy)
-    found = fly_episodes(policy, load_run(run)[0], episodes)
-    return 100.0 * found.success.mean(), DEGREES * float(np.nanmedian(found.ends["tilt_rad"]))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="trainings far too short to place anything")
@@ -146,24 +136,21 @@ def main() -> None:
     rows.append(row("the same, less 15 of 36 degrees", abs(floor - BLIND_FLOOR), "%", 3.0))
     with nullcontext(options.runs) if options.runs else tempfile.TemporaryDirectory() as folder:
         iterations = max(2, round(share * EXPERT.iterations))
-        expert, expert_s = trained(replace(EXPERT, iterations=iterations), Path(folder) / "expert", config=config)
-        task, actor = load_run(expert)
-        rows.append(row("expert: success", 100.0 * judge(actor, task.evaluation(episodes), UNSEEN).success_rate, "%",
-                        **HIGHER))  # fmt: skip
-        rows.append(row("expert: steps", expert.metrics()["train"]["env_steps"], "steps"))
-        rows.append(row("expert: training", expert_s, "s"))
+        settings = replace(EXPERT, iterations=iterations)
+        expert, expert_s = trained(TactilePlacement(config), settings, Path(folder) / "expert")
+        rows += expert_rows(expert, episodes)
         for name in options.students:
-            settings = student(TeacherRun.of(expert), name)
-            settings = replace(settings, iterations=max(2, round(share * settings.iterations)))
-            run, seconds = trained(settings, Path(folder) / name, config=config)
-            success, tilt = placed(run, episodes)
+            taught = student(TeacherRun.of(expert), name)
+            taught = replace(taught, iterations=max(2, round(share * taught.iterations)))
+            run, seconds = trained(TactilePlacement(config), taught, Path(folder) / name)
+            found = asked(run, episodes)
+            success, tilt = 100.0 * found.success.mean(), DEGREES * float(np.nanmedian(found.ends["tilt_rad"]))
             ours = name == "force_field"
             rows.append(row(f"{name}: success", success, "%", 99.0 if ours else None, **HIGHER))
             rows.append(row(f"{name}: tilt, median", tilt, "degrees", 3.0 if ours else None))
             if name == "blind":
                 rows.append(row("blind: success less 15 of 36 degrees", abs(success - BLIND_FLOOR), "%", 3.0))
-            rows.append(row(f"{name}: steps", run.metrics()["train"]["env_steps"], "steps"))
-            rows.append(row(f"{name}: training", seconds, "s"))
+            rows += budget_rows(run, name)
             if ours:
                 rows.append(row("expert and its force field student", expert_s + seconds, "s", 1200.0))
             print(f"{name}: {success:.1f} %, {tilt:.2f} degrees", flush=True)
