@@ -30,31 +30,31 @@ def ends(task: TactileInsertion, aim: Tensor, turn_rad: Tensor, steps: int) -> d
     until something pushes with 3 N."""
     action = torch.zeros(task.num_envs, 6)
     for _ in range(steps):
-        ahead = aim - task.foot[:, :2]
-        action[:, :2] = 0.2 * ahead
+        ahead, touching = aim - task.foot[:, :2], task.pushed_n > 1.5
+        action[:, :2] = 0.2 * ahead * ~touching[:, None]
         action[:, 4] = 0.3 * (turn_rad - task.observe()["arm_target_rotation"][:, 1])
         ready = (ahead.norm(dim=1) < 1.5 * MM) & (action[:, 4].abs() < 0.01)
-        down = torch.where(task.pushed_n < 1.5, -3 * MM, 0.5 * MM * (task.pushed_n - 3.0).clamp(max=6.0))
-        action[:, 2] = torch.where(ready | (task.pushed_n > 1.5), down, 0.0)
+        held = 0.5 * MM * (task.pushed_n - 3.0).clamp(max=6.0)
+        action[:, 2] = torch.where(touching, held, -3 * MM * ready)
         *_, extras = task.step(action)
     return extras
 
 
 @pytest.mark.parametrize("peg", ["round", "octagonal"])
 def test_who_knows_lean_and_hole_gets_the_peg_in(peg: str) -> None:
-    task = TactileInsertion(InsertionConfig(num_envs=32, threads=1, peg=peg))
-    found = ends(task, torch.zeros(32, 2), -task.tilt_in_grip, 120)
+    task = TactileInsertion(InsertionConfig(num_envs=16, threads=1, peg=peg))
+    found = ends(task, torch.zeros(16, 2), -task.tilt_in_grip, 120)
     assert found["success"].float().mean() > 0.95
     assert found["foot_m"].median() < 1 * MM and found["keypoints_m"].median() < 4.5 * MM
 
 
 def test_who_feels_nothing_gets_it_in_where_chance_has_it_so() -> None:
-    task = TactileInsertion(InsertionConfig(num_envs=64, threads=1))
+    task = TactileInsertion(InsertionConfig(num_envs=32, threads=1))
     told = (task.told_m - task.place_m)[:, :2]
     # the foot of a leaning peg is elsewhere than the gripper, which alone is known
     length = 0.035 - task.along_in_grip
-    lean = torch.stack([-length * task.tilt_in_grip.sin(), torch.zeros(64)], 1)
-    found = ends(task, told + lean, torch.zeros(64), 120)
+    lean = torch.stack([-length * task.tilt_in_grip.sin(), torch.zeros(32)], 1)
+    found = ends(task, told + lean, torch.zeros(32), 120)
     assert 0.0 < found["success"].float().mean() < 0.3
     far = (told + lean).norm(dim=1) > 8 * MM
     assert not found["success"][far].any()
@@ -62,7 +62,7 @@ def test_who_feels_nothing_gets_it_in_where_chance_has_it_so() -> None:
 
 def test_the_pads_feel_on_which_side_of_the_rim_a_peg_stands() -> None:
     task = TactileInsertion(replace(SMALL, num_envs=4, tilt_rad=0.0, steps=1000, sensor=SensorModel()))
-    sides = torch.tensor([(-6.0, 0.0), (6.0, 0.0), (0.0, -6.0), (0.0, 6.0)]) * MM
+    sides = torch.tensor([(-4.0, 0.0), (4.0, 0.0), (0.0, -4.0), (0.0, 4.0)]) * MM
     ends(task, sides, torch.zeros(4), 90)
     assert (task.foot[:, 2] > 13 * MM).all()
     x, y, z, w = (task.gripper.peg_pose[:, k] for k in (4, 5, 6, 3))

@@ -60,8 +60,20 @@ def over(socket: Socket, beside_m: list[tuple[float, float]], shape: str = "roun
 
 
 def foot(gripper: Gripper) -> torch.Tensor:
-    """(n, 3) m from the middle of the hole's floor, of upright pegs."""
-    return gripper.peg_pose[:, :3] - torch.tensor([*AT_M, 0.5 * gripper.peg.length_m])
+    """(n, 3) m: middle of each peg's lower end, from the middle of the hole's floor."""
+    w, x, y, z = gripper.peg_pose[:, 3:].unbind(1)
+    axis = torch.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1)
+    return gripper.peg_pose[:, :3] - 0.5 * gripper.peg.length_m * axis - torch.tensor([*AT_M, 0.0])
+
+
+def deepest(gripper: Gripper) -> float:
+    """m that one body is in another, anywhere."""
+    most = 0.0
+    for i in range(gripper.num_envs):
+        data = gripper._batch.get_data(i)
+        mujoco.mj_forward(gripper._batch.model, data)
+        most = max(most, *(-data.contact.dist), 0.0)
+    return most
 
 
 def lowered(gripper: Gripper, at: torch.Tensor, step_m: float = 2 * MM, push_m: float = 6 * MM) -> torch.Tensor:
@@ -80,7 +92,7 @@ def lowered(gripper: Gripper, at: torch.Tensor, step_m: float = 2 * MM, push_m: 
 @pytest.mark.parametrize("chamfer_m", [0.0, 2 * MM])
 def test_a_peg_goes_in_as_far_beside_the_hole_as_clearance_and_chamfer_allow(shape: str, chamfer_m: float) -> None:
     socket = Socket(11 * MM, 8 if shape == "octagonal" else 16, 15 * MM, chamfer_m)
-    just, beyond = 0.7 * MM + 0.8 * chamfer_m, 1.6 * MM + 1.2 * chamfer_m
+    just, beyond = 0.7 * MM + 0.8 * chamfer_m, 2.0 * MM + chamfer_m  # springs give by most of a millimetre
     directions = [(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)]
     gripper, at = over(socket, [(x * off, y * off) for off in (0.0, just, beyond) for x, y in directions], shape)
     most = lowered(gripper, at)
@@ -95,19 +107,19 @@ def test_pushed_at_a_wall_a_peg_stays_in_its_hole(shape: str) -> None:
     socket = Socket(12.5 * MM, 8 if shape == "octagonal" else 16, 15 * MM)
     gripper, at = over(socket, [(0.0, 0.0)] * 4, shape)
     lowered(gripper, at, push_m=0.0)
-    for _ in range(30):  # the arm's target leaves by 30 mm, 30 N
+    for _ in range(30):  # the arm's target leaves by 30 mm, and the peg leans on the rim
         at[:, :2] += MM * torch.tensor([(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.7, 0.7)])
         gripper.step(at, UPRIGHT.repeat(4, 1))
-    assert foot(gripper)[:, :2].norm(dim=1).max() < 3.5 * MM
+        assert deepest(gripper) < 0.2 * MM
+    assert foot(gripper)[:, 2].max() < 10 * MM
     pushed = gripper.pad_force_n.sum(1)
     assert pushed[0, 0] < -10.0 < 10.0 < pushed[1, 0] and pushed[2, 1] < -10.0
 
 
 def test_a_peg_that_is_thrown_on_the_rim_does_not_go_through_it() -> None:
     gripper, at = over(Socket(12.5 * MM, 16, 15 * MM), [(12 * MM, 0.0), (0.0, 12 * MM)])
-    lowest = torch.full((2,), 1.0)
-    for _ in range(10):
+    for _ in range(10):  # 0.6 m/s
         at[:, 2] -= 10 * MM
         gripper.step(at, UPRIGHT.repeat(2, 1))
-        lowest = torch.minimum(lowest, foot(gripper)[:, 2])
-    assert lowest.min() > 12 * MM
+        assert deepest(gripper) < 0.5 * MM
+    assert foot(gripper)[:, 2].min() > 12 * MM
