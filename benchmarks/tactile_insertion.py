@@ -51,8 +51,8 @@ def speed(peg: PegShape, seconds: float) -> float:
 
 
 def scripted(config: InsertionConfig, episodes: int, knows: bool) -> float:
-    """Success in per cent of a script that goes over the hole and down until something pushes with 3 N. It knows how the
-    peg leans and where the hole is, or keeps the wrist upright over the place that is told."""
+    """Success in per cent of a script that goes over the hole, and down until something pushes with 3 N. It knows how
+    the peg leans and where the hole is, or keeps the wrist upright over the place that is told."""
     task = TactileInsertion(replace(config, num_envs=episodes))
     obs, _ = task.reset(UNSEEN)
     action = torch.zeros(episodes, 6)

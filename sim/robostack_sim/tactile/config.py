@@ -15,8 +15,8 @@ TAXELS = SensorModel(noise=0.005, gain_std=0.1, drift=0.002, hysteresis=0.1, dea
 
 @dataclass(frozen=True)
 class ManipulationConfig:
-    """Every episode is another grip, another pair of sensors and another place. Numbers of TacSL's tasks (Akinola et al.
-    2024) where they have them; `_rad`, `_m` are half-widths of uniform distributions unless said otherwise."""
+    """Every episode is another grip, another pair of sensors and another place. Numbers of TacSL's tasks (Akinola et
+    al. 2024) where they have them; `_rad`, `_m` are half-widths of uniform distributions unless said otherwise."""
 
     num_envs: int = 256
     device: str = "cpu"

@@ -101,8 +101,8 @@ class PressedBushing(Bushing):
 
 @dataclass(frozen=True)
 class Peg:
-    """20 x 70 mm: the pads of 28 mm are covered wherever it is gripped. Round, or octagonal with 20 mm across flats, two
-    of which the pads hold."""
+    """20 x 70 mm: the pads of 28 mm are covered wherever it is gripped. Round, or octagonal with 20 mm across flats,
+    two of which the pads hold."""
 
     radius_m: float = 0.010
     length_m: float = 0.070
@@ -128,14 +128,12 @@ class Peg:
         return f'type="cylinder" size="{self.radius_m} {0.5 * self.length_m}"'
 
     def lowest_m(self, height_m: Tensor, upright: Tensor) -> Tensor:
-        """Height of the lowest point of a round peg whose middle is at `height_m` and whose axis has `upright` along z."""
+        """Height of the lowest point of a round one whose middle is at `height_m` and whose axis has `upright` along z."""
         lean = (1.0 - upright.square()).clamp(min=0.0).sqrt()
         return height_m - 0.5 * self.length_m * upright.abs() - self.radius_m * lean
 
 
-def model_xml(
-    grasp: Grasp, peg: Peg, pad: Pad, arm: Impedance, bushing: Bushing, socket: Socket | None = None
-) -> str:
+def model_xml(grasp: Grasp, peg: Peg, pad: Pad, arm: Impedance, bushing: Bushing, socket: Socket | None = None) -> str:
     """The model. Bodies: grip (its origin between the pads), pad_0, pad_1 (a pad's frame each), peg (its middle), and
     socket (the middle of the hole on the table)."""
     touching = grasp == "contact"
@@ -148,9 +146,7 @@ def model_xml(
         f'contype="{2 * touching}" conaffinity="0"/></body>'
         for i, (y, quat) in enumerate(zip((peg.radius_m, -peg.radius_m), PAD_QUATS_WXYZ, strict=True))
     )
-    geom = (
-        f'<geom name="peg" {peg.geom} mass="{peg.mass_kg}" condim="4" contype="0" conaffinity="3"/>'
-    )
+    geom = f'<geom name="peg" {peg.geom} mass="{peg.mass_kg}" condim="4" contype="0" conaffinity="3"/>'
     springs = "".join(
         f'<joint name="{s.name}" type="{s.joint}" axis="{s.axis}" stiffness="{s.stiffness}" damping="{s.damping}"/>'
         for s in bushing.springs
