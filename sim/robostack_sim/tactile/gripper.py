@@ -128,7 +128,7 @@ class Peg:
         return f'type="cylinder" size="{self.radius_m} {0.5 * self.length_m}"'
 
     def lowest_m(self, height_m: Tensor, upright: Tensor) -> Tensor:
-        """Height of the lowest point of a round one whose middle is at `height_m` and whose axis has `upright` along z."""
+        """Height of a round one's lowest point, with its middle at `height_m` and `upright` of its axis along z."""
         lean = (1.0 - upright.square()).clamp(min=0.0).sqrt()
         return height_m - 0.5 * self.length_m * upright.abs() - self.radius_m * lean
 

@@ -41,7 +41,7 @@ class Manipulation(Task):
               "episode_length_buf")  # fmt: skip
 
     def __init__(
-        self, config: ManipulationConfig, seed: int, peg: Peg | None = None, socket: Socket | None = None
+        self, config: ManipulationConfig, seed: int = 0, peg: Peg | None = None, socket: Socket | None = None
     ) -> None:
         self.config = c = config
         self.num_envs, self.device = c.num_envs, torch.device("cpu")

@@ -60,8 +60,8 @@ class InsertionConfig(ManipulationConfig):
         return Socket(Peg().radius_m + 0.5 * self.clearance_m, sides, self.depth_m, self.chamfer_m)
 
     def is_in(self, foot_m: Any, off_centre_m: Any) -> Any:
-        """Whether pegs are in, of arrays or tensors of one shape: height of the middle of their feet above the table, and
-        its distance from the hole's middle: bool."""
+        """Whether pegs are in, of arrays or tensors of one shape: height of the middle of their feet above the hole's
+        floor, and its distance from the hole's axis: bool."""
         return (foot_m < self.depth_m - self.inserted_m) & (off_centre_m < self.socket.apothem_m)
 
     def __post_init__(self) -> None:

@@ -1,8 +1,8 @@
 """Insertion: put a gripped peg into a hole. How it leans in the grip is unknown, and where the hole is only roughly.
 
-TacSL's second task (Akinola et al. 2024): the place that is told is off by up to 5 mm in x and y, twice the clearance on
-a side. Who feels nothing succeeds where lean and place happen to be right; touch says how the peg leans, and where the
-rim pushes it.
+TacSL's second task (Akinola et al. 2024): the place that is told is off by up to 5 mm in x and y, twice the clearance
+on a side. Who feels nothing succeeds where lean and place happen to be right; touch says how the peg leans, and where
+the rim pushes it.
 """
 
 from __future__ import annotations
