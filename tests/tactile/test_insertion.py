@@ -61,18 +61,23 @@ def test_who_feels_nothing_gets_it_in_where_chance_has_it_so() -> None:
 
 
 def test_the_pads_feel_on_which_side_of_the_rim_a_peg_stands() -> None:
-    task = TactileInsertion(replace(SMALL, num_envs=4, tilt_rad=0.0, steps=1000, sensor=SensorModel()))
-    sides = torch.tensor([(-4.0, 0.0), (4.0, 0.0), (0.0, -4.0), (0.0, 4.0)]) * MM
-    ends(task, sides, torch.zeros(4), 90)
-    assert (task.foot[:, 2] > 13 * MM).all()
-    x, y, z, w = (task.gripper.peg_pose[:, k] for k in (4, 5, 6, 3))
-    turned = torch.stack([2 * (x * w + y * z), 2 * (y * w - x * z)], 1)  # about x and y
-    assert turned[0, 1] * turned[1, 1] < 0 and turned[:2, 1].abs().min() > 0.005
-    assert turned[2, 0] * turned[3, 0] < 0 and turned[2:, 0].abs().min() > 0.002
-    push = task.touch.field_n[:, :, 2].sum(-1)  # by rows, which run upwards
-    rise = (push * (torch.arange(14.0) - 6.5)).sum(-1) / push.sum(-1)
-    skew = rise[:, 0] - rise[:, 1]  # rows that pads press with: on one higher, on the other lower
-    assert skew[2] * skew[3] < 0 and skew[2:].abs().min() > 3 * skew[:2].abs().max()
+    task = TactileInsertion(replace(SMALL, num_envs=4, sensor=SensorModel()))
+    rows, zero = torch.arange(4), torch.zeros(4)
+    at = task.place_m + torch.tensor([(-4.0, 0.0, 65.0), (4.0, 0.0, 65.0), (0.0, -4.0, 65.0), (0.0, 4.0, 65.0)]) * MM
+    task.gripper.restart(rows, at, zero, zero - 0.01, zero + 15.0, task.place_m)
+    task.touch.restart(rows, zero + 1.0)
+    for _ in range(30):  # to 5 mm below the rim
+        at[:, 2] = (at[:, 2] - 1 * MM).clamp(min=55 * MM)
+        task.gripper.step(at, torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(4, 1))
+        task.touch.sense()
+    assert (task.foot[:, 2] > 14 * MM).all() and task.pushed_n.min() > 3.0
+    y, x = torch.meshgrid(torch.arange(14.0) - 6.5, torch.arange(10.0) - 4.5, indexing="ij")
+    shear_x, shear_y, push = task.touch.field_n[:, 0].unbind(1)
+    turn = 2 * MM * (x * shear_y - y * shear_x).sum((1, 2))  # N m about the first pad's normal
+    assert turn[0] * turn[1] < 0 and turn[:2].abs().min() > 3e-3 > 10 * turn[2:].abs().max()
+    rise = (push * y).sum((1, 2)) / push.sum((1, 2))  # rows, from the middle to where it is pressed most
+    rise = rise - rise[:2].mean()
+    assert rise[2] * rise[3] < 0 and rise[2:].abs().min() > 0.1
 
 
 def test_the_expert_sees_the_true_hole_and_a_student_the_one_that_is_told() -> None:

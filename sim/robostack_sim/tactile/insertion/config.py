@@ -67,13 +67,11 @@ class InsertionConfig(ManipulationConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0.0002 <= self.clearance_m <= 0.02:
-            raise ContractError(f"clearance_m = {self.clearance_m}: must lie in [0.0002, 0.02]; contacts give 0.05 mm")
+            raise ContractError(f"clearance_m = {self.clearance_m}: must lie in [0.0002, 0.02]")
         if not 0.0 < self.inserted_m < self.depth_m <= 0.015:
             what = f"inserted_m = {self.inserted_m}, depth_m = {self.depth_m}"
             raise ContractError(f"{what}: must be positive, rising, and at most 0.015, or pads reach the socket")
         if not 0.0 <= self.chamfer_m <= 0.8 * self.depth_m:
-            raise ContractError(
-                f"chamfer_m = {self.chamfer_m}: must lie in [0, {0.8 * self.depth_m:g}], 0.8 of depth_m"
-            )
+            raise ContractError(f"chamfer_m = {self.chamfer_m}: must lie in [0, {0.8 * self.depth_m:g}]")
         if not 6 <= self.round_sides <= 64:
             raise ContractError(f"round_sides = {self.round_sides}: must lie in [6, 64]")
