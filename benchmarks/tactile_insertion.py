@@ -32,7 +32,7 @@ from robostack_sim.tactile.insertion.task import TactileInsertion
 PEGS: tuple[PegShape, ...] = ("round", "octagonal")
 EXPERT = PPO(iterations=300, steps=20, gamma=0.97, std=0.5, actor=ActorConfig(hidden=(128, 64), privileged=True))
 STUDENT = ActorConfig(hidden=(128, 64))
-STUDENT_ITERATIONS = 120
+STUDENT_ITERATIONS = 200
 BARS = {"expert": 97.0, "force_field": 93.0}
 TACSL = {"force_field": 92.5, "blind": 5.3}
 """per cent in simulation by DAgger, at a clearance of 5 mm too (Akinola et al. 2024)"""
