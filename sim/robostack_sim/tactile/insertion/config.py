@@ -40,7 +40,7 @@ class InsertionConfig(ManipulationConfig):
     peg: PegShape = "round"
     """20 mm in diameter or across flats"""
     clearance_m: float = 0.005
-    """by how much the hole is wider than the peg; TacSL's"""
+    """by how much the hole is wider than the peg; that of TacSL's real one"""
     chamfer_m: float = 0.0
     """at 45 degrees, around the mouth"""
     round_sides: int = 16
