@@ -18,6 +18,7 @@ from robostack.learn.trained import export_policy, load_run
 from robostack.learn.trainer import train
 from robostack.nets.actor import ActorConfig
 from robostack.run_folder import RunFolder
+from robostack.task import Task
 from robostack_sim.tactile.interface import MODALITIES
 from robostack_sim.tactile.manipulation import Manipulation
 from robostack_sim.tactile.placement.config import PlacementConfig
@@ -42,9 +43,9 @@ def trained(task: Manipulation, settings: Any, folder: Path, seed: int = 0) -> t
     return run, run.metrics()["train"]["wall_s"]
 
 
-def asked(run: RunFolder, episodes: int) -> Episodes:
-    """Of the exported file, from starts that no training drew."""
-    return fly_episodes(export_policy(run, run.policy), load_run(run)[0], episodes)
+def asked(run: RunFolder, episodes: int, task: Task | None = None) -> Episodes:
+    """Of the exported file, from starts that no training drew, in the task it was trained for or another."""
+    return fly_episodes(export_policy(run, run.policy), task or load_run(run)[0], episodes)
 
 
 def expert_rows(run: RunFolder, episodes: int, what: str = "expert", bar: float | None = None) -> list[dict[str, Any]]:

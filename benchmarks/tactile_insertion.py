@@ -83,6 +83,11 @@ def learned(config: InsertionConfig, folder: Path, episodes: int, share: float) 
         near = 100.0 * float(np.mean(found.ends["keypoints_m"] < config.keypoints_m))
         rows.append(row(f"{peg}, {name}: success by TacSL's keypoints", near, "%", reference="TacSL, DAgger",
                         reference_value=reference, **HIGHER))  # fmt: skip
+        if name == "force_field":
+            other = next(p for p in PEGS if p != peg)
+            found = asked(run, episodes, TactileInsertion(replace(config, peg=other)))
+            rows.append(row(f"{other}, by a student of the {peg} one: success", 100.0 * found.success.mean(), "%",
+                            **HIGHER))  # fmt: skip
         rows += budget_rows(run, f"{peg}, {name}")
         print(f"{peg}, {name}: {success:.1f} %", flush=True)
     return rows
