@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _placement import asked, budget_rows, expert_rows, student, trained
+from _placement import asked, budget_rows, expert_rows, speed, student, trained
 from _results import row, write
 
 from robostack.distill.teacher import TeacherRun
@@ -31,24 +30,12 @@ from robostack_sim.tactile.insertion.task import TactileInsertion
 
 PEGS: tuple[PegShape, ...] = ("round", "octagonal")
 EXPERT = PPO(iterations=300, steps=20, gamma=0.97, std=0.5, actor=ActorConfig(hidden=(128, 64), privileged=True))
-STUDENT = ActorConfig(hidden=(128, 64))
 ITERATIONS = {"force_field": 200, "blind": 40}
 """of each student; who feels nothing has little to learn"""
 BARS = {"expert": 97.0, "force_field": 93.0}
 TACSL = {"force_field": 92.5, "blind": 5.3}
 """per cent in simulation by DAgger, by its keypoints (Akinola et al. 2024)"""
 HIGHER: dict[str, Any] = {"better": "higher"}
-
-
-def speed(peg: PegShape, seconds: float) -> float:
-    """Steps of an environment a second of one core, with everything that the task senses, pegs going down."""
-    task = TactileInsertion(InsertionConfig(num_envs=128, threads=1, peg=peg))
-    down = torch.tensor([0.0, 0.0, -0.002, 0.0, 0.0, 0.0]).expand(128, 6)
-    steps, start = 0, time.process_time()
-    while time.process_time() - start < seconds:
-        task.step(down)
-        steps += 128
-    return steps / (time.process_time() - start)
 
 
 def scripted(config: InsertionConfig, episodes: int, knows: bool) -> float:
@@ -75,7 +62,7 @@ def learned(config: InsertionConfig, folder: Path, episodes: int, share: float) 
     expert, _ = trained(TactileInsertion(config), shorter(EXPERT), folder / f"{peg}_expert")
     rows = expert_rows(expert, episodes, f"{peg}, expert", BARS["expert"])
     for name, reference in TACSL.items():
-        taught = shorter(student(TeacherRun.of(expert), name, ITERATIONS[name], STUDENT))
+        taught = shorter(student(TeacherRun.of(expert), name, ITERATIONS[name]))
         run, _ = trained(TactileInsertion(config), taught, folder / f"{peg}_{name}")
         found = asked(run, episodes)
         success = 100.0 * found.success.mean()
@@ -108,7 +95,8 @@ def main() -> None:
     rows = []
     for peg in PEGS:
         shaped = replace(config, peg=peg)
-        rows.append(row(f"{peg}: steps of an environment, one core", speed(peg, 2.0), "steps/s", **HIGHER))
+        task = TactileInsertion(replace(shaped, num_envs=128, threads=1))
+        rows.append(row(f"{peg}: steps of an environment, one core", speed(task, 0.002, 2.0), "steps/s", **HIGHER))
         for knows, words in ((True, "knows lean and hole"), (False, "feels nothing")):
             rows.append(row(f"{peg}: a script that {words}: success", scripted(shaped, episodes, knows), "%"))
     with nullcontext(options.runs) if options.runs else tempfile.TemporaryDirectory() as folder:
