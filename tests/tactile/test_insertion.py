@@ -92,8 +92,9 @@ def test_the_expert_sees_the_true_hole_and_a_student_the_one_that_is_told() -> N
                                                               "foot_near"}  # fmt: skip
 
 
-def test_a_resumed_task_goes_on_to_the_bit() -> None:
-    task, other = (TactileInsertion(SMALL, seed) for seed in (1, 2))
+@pytest.mark.parametrize("changes", [{}, {"grasp": "contact", "image": True, "peg": "octagonal"}])
+def test_a_resumed_task_goes_on_to_the_bit(changes) -> None:
+    task, other = (TactileInsertion(replace(SMALL, **changes), seed) for seed in (1, 2))
     draw = torch.Generator().manual_seed(3)
     actions = [task._limit * (2 * torch.rand(8, 6, generator=draw) - 1) for _ in range(8)]
     for action in actions[:3]:
