@@ -210,7 +210,6 @@ class Gripper:
             raise ImportError("MuJoCo is not installed: pip install 'robostack[mujoco]'") from error
 
         self.num_envs, self.grasp, self.peg, self.bushing = num_envs, grasp, peg or Peg(), bushing or Bushing()
-        self.socket = socket
         xml = model_xml(grasp, self.peg, pad or Pad(), arm or Impedance(), self.bushing, socket)
         model = mujoco.MjModel.from_xml_string(xml)
         self._batch: Any = Batch(model, num_envs, nthread=threads)
