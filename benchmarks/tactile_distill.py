@@ -138,7 +138,7 @@ def main() -> None:
     curves: dict[str, list[Curve]] = {}
     with nullcontext(options.runs) if options.runs else tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run, _ = trained(expert, folder / "expert", config=config)
+        run, _ = trained(TactilePlacement(config), expert, folder / "expert")
         teacher = TeacherRun.of(run).load(TactilePlacement(replace(config, num_envs=1)))
         for seed in range(seeds):
             for method, make in methods(teacher, iterations).items():

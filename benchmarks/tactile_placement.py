@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import math
 import tempfile
-import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from _placement import EXPERT, TASK, student, trained
+from _placement import EXPERT, TASK, asked, budget_rows, expert_rows, speed, student, trained
 from _results import row, write
 
 from robostack.distill.teacher import TeacherRun
-from robostack.evaluate.episodes import UNSEEN, fly_episodes
-from robostack.learn.judge import judge
-from robostack.learn.trained import export_policy, load_run
-from robostack.run_folder import RunFolder
+from robostack.evaluate.episodes import UNSEEN
 from robostack_sim.tactile.gripper import Grasp, Gripper
 from robostack_sim.tactile.placement.config import PlacementConfig
 from robostack_sim.tactile.placement.task import TactilePlacement
@@ -35,17 +31,6 @@ STUDENTS = ("force_field", "anyskin", "blind")
 BLIND_FLOOR = 100.0 * 15.0 / 36.0
 DEGREES = math.degrees(1.0)
 HIGHER: dict[str, Any] = {"better": "higher"}
-
-
-def speed(grasp: Grasp, seconds: float) -> float:
-    """Steps of an environment a second of one core, with everything that the task senses."""
-    task = TactilePlacement(PlacementConfig(num_envs=128, threads=1, grasp=grasp))
-    down = torch.tensor([0.0, 0.0, -0.004, 0.0, 0.0, 0.0]).expand(128, 6)
-    steps, start = 0, time.process_time()
-    while time.process_time() - start < seconds:
-        task.step(down)
-        steps += 128
-    return steps / (time.process_time() - start)
 
 
 def pressed(grasp: Grasp, num_envs: int) -> tuple[Gripper, torch.Tensor, torch.Tensor]:
@@ -117,13 +102,6 @@ def blindly(episodes: int) -> float:
     return 100.0 * float(extras["success"].float().mean())
 
 
-def placed(run: RunFolder, episodes: int) -> tuple[float, float]:
-    """Success in per cent and median tilt in degrees of the exported file, from unseen starts."""
-    policy = export_policy(run, run.policy)
-    found = fly_episodes(policy, load_run(run)[0], episodes)
-    return 100.0 * found.success.mean(), DEGREES * float(np.nanmedian(found.ends["tilt_rad"]))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="trainings far too short to place anything")
@@ -138,32 +116,32 @@ def main() -> None:
     config, episodes, share = replace(TASK, threads=options.threads), 1024, 1.0
     if options.quick:
         config, episodes, share = replace(config, num_envs=64), 64, 0.04
-    rows = [row(f"steps of an environment, {g}, one core", speed(g, 2.0 * max(share, 0.4)), "steps/s", **HIGHER)
-            for g in ("bushing", "contact")]  # fmt: skip
+    rows = []
+    for grasp in ("bushing", "contact"):
+        task = TactilePlacement(PlacementConfig(num_envs=128, threads=1, grasp=grasp))
+        steps = speed(task, 0.004, 2.0 * max(share, 0.4))
+        rows.append(row(f"steps of an environment, {grasp}, one core", steps, "steps/s", **HIGHER))
     rows += grasps(256) + probes(128 if options.quick else 2048)
     floor = blindly(episodes)
     rows.append(row("a script that feels nothing: success", floor, "%"))
     rows.append(row("the same, less 15 of 36 degrees", abs(floor - BLIND_FLOOR), "%", 3.0))
     with nullcontext(options.runs) if options.runs else tempfile.TemporaryDirectory() as folder:
         iterations = max(2, round(share * EXPERT.iterations))
-        expert, expert_s = trained(replace(EXPERT, iterations=iterations), Path(folder) / "expert", config=config)
-        task, actor = load_run(expert)
-        rows.append(row("expert: success", 100.0 * judge(actor, task.evaluation(episodes), UNSEEN).success_rate, "%",
-                        **HIGHER))  # fmt: skip
-        rows.append(row("expert: steps", expert.metrics()["train"]["env_steps"], "steps"))
-        rows.append(row("expert: training", expert_s, "s"))
+        settings = replace(EXPERT, iterations=iterations)
+        expert, expert_s = trained(TactilePlacement(config), settings, Path(folder) / "expert")
+        rows += expert_rows(expert, episodes)
         for name in options.students:
-            settings = student(TeacherRun.of(expert), name)
-            settings = replace(settings, iterations=max(2, round(share * settings.iterations)))
-            run, seconds = trained(settings, Path(folder) / name, config=config)
-            success, tilt = placed(run, episodes)
+            taught = student(TeacherRun.of(expert), name)
+            taught = replace(taught, iterations=max(2, round(share * taught.iterations)))
+            run, seconds = trained(TactilePlacement(config), taught, Path(folder) / name)
+            found = asked(run, episodes)
+            success, tilt = 100.0 * found.success.mean(), DEGREES * float(np.nanmedian(found.ends["tilt_rad"]))
             ours = name == "force_field"
             rows.append(row(f"{name}: success", success, "%", 99.0 if ours else None, **HIGHER))
             rows.append(row(f"{name}: tilt, median", tilt, "degrees", 3.0 if ours else None))
             if name == "blind":
                 rows.append(row("blind: success less 15 of 36 degrees", abs(success - BLIND_FLOOR), "%", 3.0))
-            rows.append(row(f"{name}: steps", run.metrics()["train"]["env_steps"], "steps"))
-            rows.append(row(f"{name}: training", seconds, "s"))
+            rows += budget_rows(run, name)
             if ours:
                 rows.append(row("expert and its force field student", expert_s + seconds, "s", 1200.0))
             print(f"{name}: {success:.1f} %, {tilt:.2f} degrees", flush=True)

@@ -21,8 +21,8 @@ from robostack_real.nodes import wire
 from robostack_real.stacks.tactile import tactile
 from robostack_real.twins.arm import VirtualArm
 from robostack_sim.tactile.gripper import Impedance
+from robostack_sim.tactile.interface import MODALITIES
 from robostack_sim.tactile.placement.config import PlacementConfig
-from robostack_sim.tactile.placement.interface import MODALITIES
 from robostack_sim.tactile.placement.task import TactilePlacement
 
 FRICTION = 0.3

@@ -19,8 +19,8 @@ from robostack.learn.trained import policy_spec
 from robostack.nets.actor import Actor, ActorConfig
 from robostack.run_folder import RunFolder
 from robostack.spec import ContractError
+from robostack_sim.tactile.interface import MODALITIES
 from robostack_sim.tactile.placement.config import PlacementConfig
-from robostack_sim.tactile.placement.interface import MODALITIES
 from robostack_sim.tactile.placement.task import TactilePlacement
 
 SMALL = PlacementConfig(num_envs=8, threads=1, steps=6)
@@ -189,7 +189,7 @@ def test_the_report_shows_the_field_moving_and_the_image_beside_its_difference(t
     assert page.count("data:image/png;base64,") == 4
     assert "What the magnetic skin said" in page and "z of the field, uT" in page
     assert "0 of 1" in page
-    assert "No peg was placed" in write_report(RunFolder.create("tactile_placement", root=tmp_path)).read_text("utf-8")
+    assert "No peg was flown" in write_report(RunFolder.create("tactile_placement", root=tmp_path)).read_text("utf-8")
 
 
 def test_every_scenario_is_another_grip_and_shows_how_it_ends() -> None:

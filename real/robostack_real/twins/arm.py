@@ -16,8 +16,9 @@ from robostack.messages import WrongMessage, topics
 from robostack.runtime import loop
 from robostack_real.nodes import wire
 from robostack_sim.tactile.placement.config import PlacementConfig
-from robostack_sim.tactile.placement.scenarios import ENDLESS
-from robostack_sim.tactile.placement.task import TURN_LIMIT_RAD, TactilePlacement
+from robostack_sim.tactile.grips import ENDLESS
+from robostack_sim.tactile.manipulation import TURN_LIMIT_RAD
+from robostack_sim.tactile.placement.task import TactilePlacement
 
 NAME = "arm_twin"
 TARGET = "arm_target"

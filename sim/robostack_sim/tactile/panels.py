@@ -1,9 +1,10 @@
-"""What a report shows of placements: what the pad felt, what its camera saw, and how the pegs came to stand."""
+"""What a report shows of placements and insertions: what the pad felt, what its camera saw, and where the pegs went."""
 
 from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ from robostack.evaluate.panels_flights import Tile
 if TYPE_CHECKING:
     import torch
 
-KIND = "place"
+KINDS = ("place", "insert")
+"""of flights: a run has those of its own task"""
 CELL = 15
 EVERY = 2
 """periods a frame of the animation"""
@@ -30,22 +32,11 @@ MAGNETOMETERS = (("ink", "middle"), ("c1", "+x"), ("c2", "+y"), ("c3", "\u2212x"
 DEGREES = math.degrees(1.0)
 
 
-def tiles(m: Material) -> list[Tile]:
-    flights = m.of_kind(KIND)
-    if not flights:
-        return []
-    from robostack_sim.tactile.placement.scenarios import stands
-
-    stood = sum(stands(f) for f in flights)
-    tilt = float(np.median([DEGREES * f["tilt"][-1, 0] for f in flights]))
-    return [(f"{stood} of {len(flights)}", "", "pegs stand in their place"), (number(tilt), "°", "tilt, median")]
-
-
 def field(m: Material) -> str:
-    """Both pads' fields over a placement, as animations without a script, and what pushes the peg."""
-    flights = m.of_kind(KIND)
+    """Both pads' fields over a flight, as animations without a script, and what pushes the peg."""
+    flights = m.of_kind(*KINDS)
     if not flights:
-        return section("What the pads felt", "", nothing("No peg was placed: <code>robostack fly</code>"))
+        return section("What the pads felt", "", nothing("No peg was flown: <code>robostack fly</code>"))
     flight = _most_leaning(flights)
     frames = flight["force_field"].reshape(len(flight), 2, 3, 14, 10)[::EVERY]
     seconds = len(flight) * flight.dt_s
@@ -56,22 +47,22 @@ def field(m: Material) -> str:
         [Line(flight.time_s, up, "c1")], x_label="seconds", y_label="pushing the peg up, N", size=(360, 230)
     )
     why = (
-        f"Force on the taxels while {escape(flight.name)} was placed, {number(seconds)} s at half speed, over and "
+        f"Force on the taxels during {escape(flight.name)}, {number(seconds)} s at half speed, over and "
         "over: discs are pressing, lines shear. The band is the peg, its slope how it leans."
     )
     return section("What the pads felt", why, row([*shown, f"<h3>both pads together</h3>{pushed}"]))
 
 
 def images(m: Material) -> str:
-    """The camera behind the first pad, at the start and at the end of a placement."""
-    flights = m.of_kind(KIND)
+    """The camera behind the first pad, at the start and at the end of a flight."""
+    flights = m.of_kind(*KINDS)
     if not flights:
         return ""
     from robostack_sim.tactile.sensor.picture import png
 
     flight = _most_leaning(flights)
     shown = []
-    for words, at in (("gripped", 0), ("placed", -1)):
+    for words, at in (("gripped", 0), ("at the end", -1)):
         image, difference = _images(flight, at)
         for name, pixels in ((f"{words}: image", image), ("less the gel at rest", difference)):
             data = base64.b64encode(png(pixels)).decode()
@@ -83,7 +74,7 @@ def images(m: Material) -> str:
 
 def skin(m: Material) -> str:
     """What five magnetometers said, where a policy felt by them over a serial line."""
-    flights = [f for f in m.of_kind(KIND) if SKIN in f.columns]
+    flights = [f for f in m.of_kind(*KINDS) if SKIN in f.columns]
     if not flights:
         return ""
     flight = _most_leaning(flights)
@@ -93,32 +84,70 @@ def skin(m: Material) -> str:
         series = [Line(flight.time_s, said[:, i, k], tone, name) for i, (tone, name) in enumerate(MAGNETOMETERS)]
         charts.append(chart.lines(series, x_label="seconds", y_label=f"{axis} of the field, uT", size=(360, 230)))
     why = (
-        f"Five magnetometers under the first pad, less their baseline, while {escape(flight.name)} was placed: as they "
+        f"Five magnetometers under the first pad, less their baseline, during {escape(flight.name)}: as they "
         "came over the serial line, which is all that the policy felt."
     )
     return section("What the magnetic skin said", why, chart.legend(MAGNETOMETERS) + row(charts))
 
 
-def standing(m: Material) -> str:
-    flights = m.of_kind(KIND)
-    if not flights:
-        return ""
+Figure = tuple[str, float, str, Level | None]
+"""name in a flight, scale to its unit, label with the unit, what it must be below"""
+
+
+def placed(m: Material) -> str:
     from robostack_sim.tactile.placement.config import PlacementConfig
 
-    limits = PlacementConfig()
+    limits, below = PlacementConfig(), lambda bar: Level(bar, f"stands below {number(bar)}")
+    return _ends(m, "How they came to stand", [
+        ("tilt", DEGREES, "tilt of the peg, °", below(DEGREES * limits.upright_rad)),
+        ("off_centre", 1e3, "distance from the place, mm", below(1e3 * limits.centred_m)),
+        ("gap", 1e3, "height of the lowest point, mm", below(1e3 * limits.standing_m)),
+    ])  # fmt: skip
+
+
+def inserted(m: Material) -> str:
+    from robostack_sim.tactile.insertion.config import InsertionConfig
+
+    usual = InsertionConfig()
+    bar = 1e3 * (usual.depth_m - usual.inserted_m)
+    return _ends(m, "How they went in", [
+        ("tilt", DEGREES, "tilt of the peg, °", None),
+        ("off_centre", 1e3, "distance of the foot from the hole's axis, mm", None),
+        ("foot", 1e3, "height of the foot above the hole's floor, mm", Level(bar, f"in below {number(bar)}")),
+    ])  # fmt: skip
+
+
+def placed_tiles(m: Material) -> list[Tile]:
+    from robostack_sim.tactile.placement.scenarios import stands
+
+    if not (flights := m.of_kind(*KINDS)):
+        return []
+    tilt = float(np.median([DEGREES * f["tilt"][-1, 0] for f in flights]))
+    stood = sum(stands(f) for f in flights)
+    return [(f"{stood} of {len(flights)}", "", "pegs stand in their place"), (number(tilt), "°", "tilt, median")]
+
+
+def inserted_tiles(m: Material) -> list[Tile]:
+    from robostack_sim.tactile.insertion.scenarios import is_in
+
+    if not (flights := m.of_kind(*KINDS)):
+        return []
+    return [(f"{sum(is_in(f) for f in flights)} of {len(flights)}", "", "pegs are in their hole")]
+
+
+TACTILE_PLACEMENT = TaskPanels(placed_tiles, (field, images, skin, placed))
+TACTILE_INSERTION = TaskPanels(inserted_tiles, (field, images, skin, inserted))
+
+
+def _ends(m: Material, title: str, figures: Sequence[Figure]) -> str:
+    if not (flights := m.of_kind(*KINDS)):
+        return ""
     charts = []
-    for name, scale, label, bar in (
-        ("tilt", DEGREES, "tilt of the peg, °", DEGREES * limits.upright_rad),
-        ("off_centre", 1e3, "distance from the place, mm", 1e3 * limits.centred_m),
-        ("gap", 1e3, "height of the lowest point, mm", 1e3 * limits.standing_m),
-    ):
+    for name, scale, label, level in figures:
         series = [Line(f.time_s, scale * f[name][:, 0], "c1", f.name, thin=True, end_dot=True) for f in flights]
-        level = [Level(bar, f"stands below {number(bar)}")]
-        charts.append(chart.lines(series, x_label="seconds", y_label=label, levels=level, size=(360, 230)))
-    return section("How they came to stand", "Every placement, true values.", row(charts))
-
-
-TACTILE_PLACEMENT = TaskPanels(tiles, (field, images, skin, standing))
+        levels = [level] if level else []
+        charts.append(chart.lines(series, x_label="seconds", y_label=label, levels=levels, size=(360, 230)))
+    return section(title, "Every flight, true values.", row(charts))
 
 
 def _most_leaning(flights: list[Flight]) -> Flight:
@@ -166,7 +195,7 @@ def _images(flight: Flight, at: int) -> tuple[torch.Tensor, torch.Tensor]:
     from robostack_sim.tactile.sensor.pads import Grip, Pad
     from robostack_sim.tactile.sensor.solids import Indenters
 
-    grip, indenters = Grip(1), Indenters([Peg().solid], 1)
+    grip, indenters = Grip(1), Indenters([Peg(shape=flight.about.get("peg", "round")).solid], 1)
     gel = ForceField(Pad(), grip, indenters)
     camera = TactileImage(Camera(320, 240, 7.5e-5, markers=(10, 7)), grip, indenters)
     grip.relative.copy_(torch.from_numpy(flight["peg_in_pads"][at].copy()).view(grip.relative.shape))

@@ -8,139 +8,58 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from robostack import quaternion
-from robostack.task import Layout, Obs, Scenario, Task
-from robostack_sim.tactile.gripper import CONTROL_HZ, Gripper
-from robostack_sim.tactile.placement import interface
+from robostack.task import Scenario
+from robostack_sim.tactile import interface
+from robostack_sim.tactile.manipulation import Manipulation, quantile_rows
 from robostack_sim.tactile.placement.config import PlacementConfig
-from robostack_sim.tactile.touch import Touch
 
 if TYPE_CHECKING:
     from robostack.evaluate.flight import Flight
 
-START_LOW_M, START_HIGH_M = (0.4, -0.1, 0.1), (0.6, 0.1, 0.2)
-"""of the gripper, TacSL's; places are drawn from the same area of the table"""
-WORKSPACE_LOW_M, WORKSPACE_HIGH_M = (0.3, -0.2, 0.0), (0.7, 0.2, 0.3)
-TURN_LIMIT_RAD = 1.2
-"""that the arm's target may be turned from upright"""
-ALONG_M = -0.010
-"""of the peg's middle along its axis, from the gripper's"""
 
-
-class TactilePlacement(Task):
-    """Attributes are of the present episodes: `arm_position` (num_envs, 3) and `arm_quat_wxyz` (num_envs, 4), the pose
-    that the arm is to hold; `place_m` (num_envs, 3) and `told_m`, where the peg is to stand and what the policy is told
-    of that; `gripper` and `touch` have the rest."""
+class TactilePlacement(Manipulation):
+    """Where the peg is to stand is `place_m`."""
 
     name = "tactile_placement"
     Config = PlacementConfig
-    modalities = interface.MODALITIES
-    step_dt = 1.0 / CONTROL_HZ
+    config: PlacementConfig
     critic_channels = interface.CRITIC
-    _STATE = ("arm_position", "arm_quat_wxyz", "applied", "place_m", "told_m", "tilt_in_grip", "along_in_grip",
-              "episode_length_buf")  # fmt: skip
 
     def __init__(self, config: PlacementConfig | None = None, seed: int = 0) -> None:
-        self.config = c = config or PlacementConfig()
-        self.num_envs, self.device = c.num_envs, torch.device("cpu")
-        self.max_episode_length = c.steps
-        self.channels, self.actions = interface.channels(c), interface.actions(c)
-        self.envelope, self.features = interface.envelope(), interface.features(c)
-        self.layout = Layout(self.channels)
-        self.gripper = Gripper(c.num_envs, c.grasp, c.threads, arm=c.arm, bushing=c.bushing)
-        self.touch = Touch(self.gripper, c.sensor, c.skin, self.step_dt, c.image)
-        n = c.num_envs
-        self.episode_length_buf = torch.zeros(n, dtype=torch.long)
-        self.arm_position, self.place_m, self.told_m = (torch.zeros(n, 3) for _ in range(3))
-        self.arm_quat_wxyz, self.applied = torch.zeros(n, 4), torch.zeros(n, 6)
-        self.tilt_in_grip, self.along_in_grip = torch.zeros(n), torch.zeros(n)
-        self._limit = torch.tensor([c.shift_max_m] * 3 + [c.turn_max_rad] * 3)
-        self._low, self._high = torch.tensor(WORKSPACE_LOW_M), torch.tensor(WORKSPACE_HIGH_M)
-        self._generator = torch.Generator()
-        self.reset(seed)
+        c = config or PlacementConfig()
+        self.channels, self.features = interface.channels(c, "the place that is told"), interface.features(c)
+        super().__init__(c, seed)
 
-    def reset(self, seed: int | None = None) -> tuple[Obs, dict[str, Any]]:
-        if seed is not None:
-            self._generator.manual_seed(seed)
-            self.touch.seed(seed)
-        self.restart(torch.ones(self.num_envs, dtype=torch.bool))
-        return self.observe(), {}
+    def privileged(self) -> tuple[Tensor, ...]:
+        in_grip = torch.stack([self.tilt_in_grip, self.along_in_grip], 1)
+        return self.gripper.peg_pose[:, :3] - self.told_m, self.peg_axis, in_grip, self.touch.load_n
 
-    def restart(self, mask: Tensor) -> None:
-        """New grips for the environments in `mask` (num_envs,) bool. What is drawn does not depend on the mask."""
-        c, n, rows = self.config, self.num_envs, mask.nonzero()[:, 0]
-        uniform = lambda *size: torch.rand(n, *size, generator=self._generator)  # noqa: E731
-        low, high = torch.tensor(START_LOW_M), torch.tensor(START_HIGH_M)
-        start, place = low + (high - low) * uniform(3), low + (high - low) * uniform(3)
-        place[:, 2] = 0.0
-        error = c.place_error_m * (2.0 * uniform(3) - 1.0)
-        error[:, 2] = 0.0
-        tilt = c.tilt_rad * (2.0 * uniform() - 1.0)
-        along = ALONG_M + c.along_m * (2.0 * uniform() - 1.0)
-        squeeze = c.squeeze_n[0] + (c.squeeze_n[1] - c.squeeze_n[0]) * uniform()
-        stiffness = 1.0 + c.stiffness_share * (2.0 * uniform() - 1.0)
-        self.arm_position[rows], self.place_m[rows], self.told_m[rows] = start[rows], place[rows], (place + error)[rows]
-        self.arm_quat_wxyz[rows] = torch.tensor([1.0, 0.0, 0.0, 0.0])
-        self.tilt_in_grip[rows], self.along_in_grip[rows], self.applied[rows] = tilt[rows], along[rows], 0.0
-        self.episode_length_buf.masked_fill_(mask, 0)
-        self.gripper.restart(rows, start[rows], tilt[rows], along[rows], squeeze[rows])
-        self.touch.restart(rows, stiffness[rows])
-
-    def observe(self) -> Obs:
-        """What touch says is what it said after the last step: a taxel is read once a period."""
-        c, n, gripper, touch = self.config, self.num_envs, self.gripper, self.touch
-        noise = torch.randn(n, 6, generator=self._generator)
-        position = gripper.pose[:, :3] + c.position_noise_m * noise[:, :3]
-        rotation = _rotation_vector(gripper.pose[:, 3:]) + c.turn_noise_rad * noise[:, 3:]
-        parts = [
-            position, rotation, self.arm_position, _rotation_vector(self.arm_quat_wxyz), self.told_m,
-            touch.field_n, touch.skin_ut, *([] if touch.image is None else [touch.image]), self.applied,
-            gripper.peg_pose[:, :3] - self.told_m, self.peg_axis,
-            torch.stack([self.tilt_in_grip, self.along_in_grip], 1), touch.load_n,
-        ]  # fmt: skip
-        return Obs(torch.cat([p.flatten(1) for p in parts], 1), self.layout)
-
-    @property
-    def peg_axis(self) -> Tensor:
-        """(num_envs, 3) in the world's frame, up where the peg stands."""
-        w, x, y, z = self.gripper.peg_pose[:, 3:].unbind(1)
-        return torch.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1)
-
-    def standing(self) -> tuple[Tensor, Tensor, Tensor]:
-        """(num_envs,) each: tilt of the peg from upright (rad), its middle's distance from the place over the table
-        (m), and the height of its lowest point (m)."""
+    def figures(self) -> dict[str, Tensor]:
+        """Tilt of the peg from upright, its middle's distance from the place over the table, and the height of its
+        lowest point."""
         upright = self.peg_axis[:, 2]
-        centre = (self.gripper.peg_pose[:, :2] - self.place_m[:, :2]).norm(dim=1)
         gap = self.gripper.peg.lowest_m(self.gripper.peg_pose[:, 2], upright)
-        return upright.clamp(-1.0, 1.0).acos(), centre, gap.clamp(min=0.0)
+        return {
+            "tilt_rad": upright.clamp(-1.0, 1.0).acos(),
+            "off_centre_m": (self.gripper.peg_pose[:, :2] - self.place_m[:, :2]).norm(dim=1),
+            "gap_m": gap.clamp(min=0.0),
+        }
 
-    def advance(self, action: Tensor) -> None:
-        """Envelope and workspace, then the arm: `applied` is how far its target moved."""
-        asked = torch.minimum(torch.maximum(action, -self._limit), self._limit)
-        moved = torch.minimum(torch.maximum(self.arm_position + asked[:, :3], self._low), self._high)
-        turned = _turned(self.arm_quat_wxyz, asked[:, 3:])
-        within = 2.0 * turned[:, 0].clamp(-1.0, 1.0).acos() <= TURN_LIMIT_RAD
-        self.applied[:, :3] = moved - self.arm_position
-        self.applied[:, 3:] = asked[:, 3:] * within[:, None]
-        self.arm_position.copy_(moved)
-        self.arm_quat_wxyz.copy_(torch.where(within[:, None], turned, self.arm_quat_wxyz))
-        self.gripper.step(self.arm_position, self.arm_quat_wxyz)
-        self.touch.sense()
+    def succeeded(self, figures: Mapping[str, Tensor]) -> Tensor:
+        stands: Tensor = self.config.stands(**figures)
+        return stands
 
-    def reward_terms(self, standing: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
+    def reward_terms(self, figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The distance is from the place that is told: nobody can do better than that."""
-        c, (tilt, _, gap) = self.config.costs, standing
+        c, tilt, gap = self.config.costs, figures["tilt_rad"], figures["gap_m"]
         centre = (self.gripper.peg_pose[:, :2] - self.told_m[:, :2]).norm(dim=1)
         right = torch.exp(-(tilt / 0.1).square() - (centre / 0.006).square() - (gap / 0.002).square())
-        # rows run upwards on both pads, and what pushes the peg up pushes them up
-        pushed = (self.touch.load_n[:, :, 1].sum(1).abs() - c.free_n).clamp(min=0.0)
+        pushed = (self.pushed_n - c.free_n).clamp(min=0.0)
         return {
             "centre": -c.centre * (centre / 0.1).clamp(max=2.0),
             "upright": -c.upright * tilt / 0.5,
@@ -150,46 +69,12 @@ class TactilePlacement(Task):
             "effort": -c.effort * (self.applied / self._limit).square().mean(1),
         }
 
-    @torch.no_grad()
-    def step(self, action: Tensor) -> tuple[Obs, Tensor, Tensor, Tensor, dict[str, Any]]:
-        self.advance(action)
-        self.episode_length_buf += 1
-        standing = self.standing()
-        tilt, centre, gap = standing
-        terms = self.reward_terms(standing)
-        away = (self.gripper.peg_pose[:, :3] - self.gripper.pose[:, :3]).norm(dim=1)
-        dropped = away > 0.5 * self.gripper.peg.length_m
-        truncated = (self.episode_length_buf >= self.max_episode_length) & ~dropped
-        final = self.observe()
-        extras: dict[str, Any] = {
-            "reward_terms": terms,
-            "success": truncated & self.config.stands(*standing),
-            "final_obs": final,
-            "tilt_rad": tilt,
-            "off_centre_m": centre,
-            "gap_m": gap,
-            "tilt_in_grip_rad": self.tilt_in_grip.clone(),
-        }
-        reward, done, obs = torch.stack([*terms.values()]).sum(0), dropped | truncated, final
-        if done.any():
-            self.restart(done)
-            obs = Obs(torch.where(done[:, None], self.observe().flat, final.flat), self.layout)
-        return obs, reward, dropped, truncated, extras
-
     def judge_episodes(self, ends: Mapping[str, Any]) -> list[dict[str, Any]]:
         figures = (
             ("tilt of the peg at the end", "tilt_rad", math.degrees(1.0), "degrees"),
             ("its distance from the place", "off_centre_m", 1e3, "mm"),
         )
-        return [
-            {"what": f"{what}, {rank} of episodes", "value": scale * float(np.nanquantile(ends[name], share)),
-             "unit": unit, "bar": None, "better": "lower"}
-            for what, name, scale, unit in figures
-            for rank, share in (("half", 0.5), ("95 %", 0.95))
-        ]  # fmt: skip
-
-    def evaluation(self, num_envs: int) -> TactilePlacement:
-        return TactilePlacement(replace(self.config, num_envs=num_envs))
+        return quantile_rows(ends, figures)
 
     def scenarios(self) -> Sequence[Scenario]:
         from robostack_sim.tactile.placement.scenarios import scenarios
@@ -200,46 +85,3 @@ class TactilePlacement(Task):
         from robostack_sim.tactile.placement.scenarios import judge_flights
 
         return judge_flights(flights, self.config)
-
-    def snapshot(self) -> Mapping[str, Tensor]:
-        """`peg_in_pads`: how the peg lies in each pad's frame, as `Grip.relative`, from which its image is drawn."""
-        tilt, centre, gap = self.standing()
-        return {
-            "arm": self.gripper.pose,
-            "peg": self.gripper.peg_pose,
-            "tilt": tilt[:, None],
-            "off_centre": centre[:, None],
-            "gap": gap[:, None],
-            "force_field": self.touch.field_n.flatten(1),
-            "peg_in_pads": self.touch.grip.relative.flatten(1),
-            "pad_load": self.touch.load_n.flatten(1),
-        }
-
-    def snapshot_units(self) -> Mapping[str, str]:
-        return {"arm": "m, quat_wxyz", "peg": "m, quat_wxyz", "tilt": "rad", "off_centre": "m", "gap": "m",
-                "force_field": "N", "peg_in_pads": "1, m, m/s, rad/s", "pad_load": "N"}  # fmt: skip
-
-    def state_dict(self) -> dict[str, Tensor]:
-        own = {name: getattr(self, name) for name in self._STATE}
-        parts: dict[str, Any] = {"gripper": self.gripper, "touch": self.touch}
-        nested = {f"{name}.{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
-        return {**own, **nested, "generator": self._generator.get_state()}
-
-    def load_state_dict(self, kept: dict[str, Tensor]) -> None:
-        for name in self._STATE:
-            getattr(self, name).copy_(kept[name])
-        self._generator.set_state(kept["generator"])
-        for name, part in (("gripper", self.gripper), ("touch", self.touch)):
-            part.load_state_dict({k.partition(".")[2]: v for k, v in kept.items() if k.startswith(f"{name}.")})
-
-
-def _rotation_vector(quat_wxyz: Tensor) -> Tensor:
-    """(n, 4) -> (n, 3) rad"""
-    return torch.from_numpy(quaternion.to_rotation_vector(quat_wxyz.double().numpy())).float()
-
-
-def _turned(quat_wxyz: Tensor, turn_rad: Tensor) -> Tensor:
-    """(n, 4) turned on by a rotation vector (n, 3) in the world's frame."""
-    turn = quaternion.from_rotation_vector(turn_rad.double().numpy())
-    turned = torch.from_numpy(quaternion.multiply(turn, quat_wxyz.double().numpy())).float()
-    return turned / turned.norm(dim=1, keepdim=True)

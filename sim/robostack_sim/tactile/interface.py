@@ -1,4 +1,4 @@
-"""What a placement reads and moves: channels, action, envelope, preprocessing, and the channels of each modality."""
+"""What a manipulation reads and moves: channels, action, envelope, preprocessing, and the channels of each modality."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from robostack.features import Difference, Feature, Pick, Scale
 from robostack.messages import ROTATION, WORLD
 from robostack.spec import ActionChannel, Channel, Cut, Envelope
-from robostack_sim.tactile.placement.config import PlacementConfig
+from robostack_sim.tactile.config import ManipulationConfig
 from robostack_sim.tactile.touch import CAMERA
 
 BLIND = ("arm_position", "arm_rotation", "arm_target_position", "arm_target_rotation", "place")
@@ -23,8 +23,9 @@ CRITIC = (*BLIND, *PRIVILEGED)
 XYZ = ("x", "y", "z")
 
 
-def channels(config: PlacementConfig) -> tuple[Channel, ...]:
-    """In the order of the packed observation. A field that is two samples old is none."""
+def channels(config: ManipulationConfig, offset_from: str) -> tuple[Channel, ...]:
+    """In the order of the packed observation; `offset_from` says in words from where `peg_offset` is measured. A field
+    that is two samples old is none."""
     arm: dict[str, Any] = {"shape": (3,), "unit": "m", "frame": WORLD, "low": (-2.0,), "high": (2.0,)}
     turn: dict[str, Any] = {"shape": (3,), "unit": "rad", "frame": ROTATION, "low": (-3.2,), "high": (3.2,)}
     hidden: dict[str, Any] = {"privileged": True}
@@ -46,14 +47,14 @@ def channels(config: PlacementConfig) -> tuple[Channel, ...]:
     return (
         *found,
         Channel(name="applied_action", shape=(6,), low=(-shift,) * 3 + (-rate,) * 3, high=(shift,) * 3 + (rate,) * 3),
-        Channel(name="peg_offset", shape=(3,), unit="m", frame="world ENU, from the place that is told", **hidden),
+        Channel(name="peg_offset", shape=(3,), unit="m", frame=f"world ENU, from {offset_from}", **hidden),
         Channel(name="peg_axis", shape=(3,), frame=WORLD, **hidden),
         Channel(name="peg_in_grip", shape=(2,), elements=("tilt", "along"), unit="rad, m", **hidden),
         Channel(name="pad_load", shape=(2, 3), unit="N", frame="pad: shear x, shear y, pressing", **hidden),
     )
 
 
-def actions(config: PlacementConfig) -> tuple[ActionChannel, ...]:
+def actions(config: ManipulationConfig) -> tuple[ActionChannel, ...]:
     """How far the pose that the arm is to hold moves on from where it is: a shift, and a turn about the world's axes.
     Neutral, and what a fallback commands, is to leave it."""
     names = {"arm_shift": (config.shift_max_m, "m"), "arm_turn": (config.turn_max_rad, "rad")}
@@ -69,7 +70,7 @@ def envelope() -> Envelope:
     return Envelope(fallback=(Cut(value=(0.0,) * 6),))
 
 
-def features(config: PlacementConfig) -> tuple[Feature, ...]:
+def features(config: ManipulationConfig) -> tuple[Feature, ...]:
     """The arm's are of order one. A taxel's are less than the tenth below which a normaliser leaves them alone, or 840
     taxels of unit variance would drown where the arm is: a student then takes several times as long."""
     found: list[Feature] = [

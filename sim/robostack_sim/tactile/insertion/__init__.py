@@ -1,0 +1,1 @@
+"""Putting a gripped peg into a hole, by touch: a task on MuJoCo."""
