@@ -15,9 +15,9 @@ from robostack import quaternion
 from robostack.messages import WrongMessage, topics
 from robostack.runtime import loop
 from robostack_real.nodes import wire
-from robostack_sim.tactile.placement.config import PlacementConfig
 from robostack_sim.tactile.grips import ENDLESS
 from robostack_sim.tactile.manipulation import TURN_LIMIT_RAD
+from robostack_sim.tactile.placement.config import PlacementConfig
 from robostack_sim.tactile.placement.task import TactilePlacement
 
 NAME = "arm_twin"
