@@ -27,7 +27,7 @@ from robostack_sim.avatar.reference import Reference
 from robostack_sim.avatar.retarget import Retargeter
 from robostack_sim.avatar.wearer import HANDS, PoseValue, Wearer, about_up
 
-VERSION = 2
+VERSION = 3
 """of what is kept on disk; another one when the way here changes"""
 PLANTED_M = 0.2
 """an ankle that stays in a box of this size is planted"""
@@ -37,7 +37,7 @@ SOLUTIONS, SETTLE = 2, 80
 SYNTHETIC = Wearer(head_m=1.5, shoulder_m=1.33, arm_m=0.52, width_m=0.34)
 WAIST_M = 0.9
 """of it, about which it bows: three times in ten, by BOWS_RAD"""
-BOWS_RAD = (0.3, 1.4)
+BOWS_RAD = (0.3, 1.9)
 BACK_M = 0.42
 """that hips go back in a bow of a right angle, so that the weight stays over the feet"""
 Poses = Mapping[str, PoseValue]
