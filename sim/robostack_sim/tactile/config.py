@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from robostack.spec import ContractError
+from robostack_sim.physics import Physics
 from robostack_sim.tactile.gripper import Bushing, Grasp, Impedance
 from robostack_sim.tactile.sensor.anyskin import MagneticSkin
 from robostack_sim.tactile.sensor.readings import SensorModel
@@ -22,6 +23,8 @@ class ManipulationConfig:
     device: str = "cpu"
     threads: int = 0
     """that step the physics; 0: one a core. Results do not depend on it"""
+    physics: Physics = field(default_factory=Physics)
+    """other than the model's own, for a policy to be tried in"""
     grasp: Grasp = "bushing"
     """bushing: the peg hangs in springs where it was gripped; contact: it is held by friction"""
     image: bool = False

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robostack import quaternion
+from robostack_sim.physics import Physics
 from robostack_sim.tactile.sensor.pads import Pad
 from robostack_sim.tactile.sensor.solids import Cylinder, Prism
 from robostack_sim.tactile.socket import Socket, octagon, vertices
@@ -32,7 +33,7 @@ Array = NDArray[np.float64]
 CONTROL_HZ = 60
 SUBSTEPS = 8
 """of 2.08 ms; the facts' 4 ms loses a peg that is held by friction"""
-SETTLING_SUBSTEPS = 48
+SETTLING_PERIODS = 6
 DIRECT_SOLREF = "-250000 -800"
 HALF = math.sqrt(0.5)
 PAD_QUATS_WXYZ = ((HALF, HALF, 0.0, 0.0), (0.0, 0.0, HALF, HALF))
@@ -200,6 +201,7 @@ class Gripper:
         arm: Impedance | None = None,
         bushing: Bushing | None = None,
         socket: Socket | None = None,
+        physics: Physics | None = None,
     ) -> None:
         """`threads` step the environments, 0: one a core; results do not depend on it. Raises ImportError without
         MuJoCo."""
@@ -212,6 +214,7 @@ class Gripper:
         self.num_envs, self.grasp, self.peg, self.bushing = num_envs, grasp, peg or Peg(), bushing or Bushing()
         xml = model_xml(grasp, self.peg, pad or Pad(), arm or Impedance(), self.bushing, socket)
         model = mujoco.MjModel.from_xml_string(xml)
+        self._substeps = (physics or Physics()).set(model, 1.0 / CONTROL_HZ)
         self._batch: Any = Batch(model, num_envs, nthread=threads)
         self._positions = mujoco.mjtStage.mjSTAGE_POS.value
         bound = ("qpos", "qvel", "qacc_warmstart", "qfrc_applied", "ctrl", "xpos", "xquat")
@@ -257,7 +260,7 @@ class Gripper:
             self._qpos[at, 8:11], self._qpos[at, 11:15] = position_m.numpy() + quaternion.rotate(quat, shift), quat
             self._ctrl[at, 6:] = squeeze_n.numpy()[:, None]
             # until the pads press as they should
-            self._batch.step(at, nstep=SETTLING_SUBSTEPS, stage=self._positions)
+            self._batch.step(at, nstep=SETTLING_PERIODS * self._substeps, stage=self._positions)
         else:
             self._qpos[at, 6:] = gripped
             # a spring about where it was gripped is one about zero and a constant force
@@ -269,7 +272,7 @@ class Gripper:
         """A control period with the arm's springs towards a pose (num_envs, 3) and (num_envs, 4)."""
         self._ctrl[:, :3] = position_m.numpy()
         self._ctrl[:, 3:6] = euler_xyz(quat_wxyz.double().numpy())
-        self._batch.step(nstep=SUBSTEPS, stage=self._positions)
+        self._batch.step(nstep=self._substeps, stage=self._positions)
         self._look()
 
     def _look(self, rows: Any = slice(None)) -> None:

@@ -48,7 +48,8 @@ class Manipulation(Task):
         self.max_episode_length = c.steps
         self.actions, self.envelope = interface.actions(c), interface.envelope()
         self.layout = Layout(self.channels)
-        self.gripper = Gripper(c.num_envs, c.grasp, c.threads, peg, arm=c.arm, bushing=c.bushing, socket=socket)
+        self.gripper = Gripper(c.num_envs, c.grasp, c.threads, peg, arm=c.arm, bushing=c.bushing, socket=socket,
+                               physics=c.physics)  # fmt: skip
         self.touch = Touch(self.gripper, c.sensor, c.skin, self.step_dt, c.image)
         n = c.num_envs
         self.episode_length_buf = torch.zeros(n, dtype=torch.long)
