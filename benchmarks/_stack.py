@@ -108,7 +108,7 @@ class Ear:
         if self.state("supervisor") != "idle" or self.state("device") != "disarmed":
             self.ask("estop")
             self.until(lambda: self.state("supervisor") == self.state("device") == "stopped", 5.0)
-            self.ask("reset")
+            self.until(lambda: self.ask("reset") or self.state("supervisor") == "idle", 5.0)
         return self.until(
             lambda: self.state("policy") == "ready" and self.state("device") == "disarmed"
             and self.state("supervisor") == "idle"

@@ -88,6 +88,10 @@ class Ear:
                 return answer.result()
         raise AssertionError(f"no answer of {service} in {WAIT_S:g} s")
 
+    def reset(self) -> None:
+        """As soon as the supervisor knows that the device has stopped."""
+        self.until(lambda: self.ask("reset").success or self.state("supervisor") == "idle", "reset")
+
     def start(self) -> None:
         """Has the supervisor start, once it has heard of everybody."""
         said: list[str] = []

@@ -106,7 +106,7 @@ class Beam:
         if ear.state("supervisor") != "idle" or ear.state("device") != "disarmed":
             ear.ask("estop")
             ear.until(lambda: ear.state("supervisor") == ear.state("device") == "stopped", "stopped")
-            ear.ask("reset")
+            ear.reset()
         wanted = {"supervisor": "idle", "device": "disarmed", "policy": "ready"}
         ear.until(lambda: all(ear.state(role) == state for role, state in wanted.items()), "on the ground")
 

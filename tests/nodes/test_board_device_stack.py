@@ -36,7 +36,7 @@ def flying(stack: Running, ear: Ear) -> Running:
         if ear.state("supervisor") != "idle":
             ear.ask("estop")
             ear.until(lambda: ear.state("supervisor") == ear.state("device") == "stopped", "stopped")
-            ear.ask("reset")
+            ear.reset()
             ear.until(lambda: ear.state("supervisor") == "idle" and ear.state("device") == "disarmed", "on its stand")
 
     def begun() -> bool:

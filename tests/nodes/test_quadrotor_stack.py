@@ -26,8 +26,8 @@ def on_the_stand(stack: Running, ear: Ear) -> None:
     ear.until(lambda: all(r and r.age_s() < 0.2 for r in (ear.report("supervisor"), ear.report("device"))), "both")
     if ear.state("supervisor") != "idle" or ear.state("device") != "disarmed":
         ear.ask("estop")
-        ear.until(lambda: ear.state("supervisor") == "stopped", "stopped")
-        ear.ask("reset")
+        ear.until(lambda: ear.state("supervisor") == ear.state("device") == "stopped", "stopped")
+        ear.reset()
     ear.until(
         lambda: ear.state("policy") == "ready" and ear.state("device") == "disarmed"
         and ear.state("supervisor") == "idle" and all(ear.report(r).age_s() < 1 for r in ("policy", "device")),
@@ -110,8 +110,19 @@ def test_the_estop_of_anybody_stops_and_holds(stack: Running, ear: Ear) -> None:
     ear.until(lambda: ear.state("device") == "stopped" and ear.state("supervisor") == "stopped", "stopped", 2.0)
     assert not ear.ask("start").success
     ear.node.destroy_publisher(button)
-    assert ear.ask("reset").success
+    ear.reset()
     ear.until(lambda: ear.state("device") == "disarmed", "released")
+
+
+def test_an_estop_is_not_taken_back_before_the_device_has_heard_of_it(stack: Running, ear: Ear) -> None:
+    fly(ear)
+    stack.running["sim"].send_signal(signal.SIGSTOP)
+    ear.ask("estop")
+    answer = ear.ask("reset")
+    stack.running["sim"].send_signal(signal.SIGCONT)
+    assert not answer.success and "armed when last heard" in answer.message
+    ear.until(lambda: ear.state("device") == "stopped", "stopped", 2.0)
+    ear.reset()
 
 
 def test_a_second_sender_is_ignored_in_flight_and_refused_on_the_ground(stack: Running, ear: Ear) -> None:
@@ -133,7 +144,7 @@ def test_a_second_sender_is_ignored_in_flight_and_refused_on_the_ground(stack: R
     assert distance_m(ear) < 0.2
     ear.ask("estop")
     ear.until(lambda: ear.state("device") == "stopped", "stopped")
-    ear.ask("reset")
+    ear.reset()
     ear.until(lambda: ear.state("policy") == "ready" and ear.state("supervisor") == "idle", "ready")
     ear.ask("start")
     ear.until(lambda: (intrude(), "policy-intruder also sends actions" in ear.report("device").values["refused"])[1],
@@ -161,7 +172,7 @@ def test_a_second_supervisor_is_told_of_in_flight_and_keeps_everybody_on_the_gro
     assert ear.report("device").level == ear.report("supervisor").level == 1 and ear.state("device") == "armed"
     ear.ask("estop")
     ear.until(lambda: (intrude(), ear.state("device") == "stopped")[1], "stopped")
-    ear.ask("reset")
+    ear.reset()
     ear.until(lambda: (intrude(), ear.state("device") == "disarmed" and ear.state("policy") == "ready")[1], "ready")
     for _ in range(30):
         intrude()

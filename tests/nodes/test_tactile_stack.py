@@ -98,7 +98,7 @@ def test_a_pose_that_is_none_is_not_followed_and_a_second_sender_keeps_it_from_a
     ear.ask("estop")
     ear.node.destroy_publisher(sender)
     ear.until(lambda: ear.state("supervisor") == "stopped", "stopped")
-    ear.ask("reset")
+    ear.reset()
     ear.until(lambda: ear.state("device") == "disarmed" and ear.state("policy") == "ready", "on the ground")
 
 

@@ -119,6 +119,9 @@ class SupervisorNode(Node):
     def reset(self) -> str:
         if self.state != "stopped":
             return f"it is {self.state}; only what is stopped can be reset"
+        device = self._device
+        if device is not None and device.state in FLYING:  # the E-stop would be taken back before it has heard of it
+            return f"the device was {device.state} when last heard; reset once it has stopped"
         self._say_estop(False)
         self._autostart = False
         self._go("idle", "reset")
