@@ -126,9 +126,9 @@ def test_a_character_that_leaves_its_motion_has_fallen_and_begins_anew(still):
     assert extras["final_obs"]["stance_error"][2, 0] > 0.9 > task.observe()["stance_error"][2].abs().max()
 
 
-def test_a_stretch_ends_with_its_time_or_its_motion(moving):
-    task = Avatar(replace(QUIET, seconds=0.5), frames=moving)
-    task.frame[1] = moving.last[task.frame[1]] - 2
+def test_a_stretch_ends_with_its_time_or_its_motion(still):
+    task = Avatar(replace(QUIET, seconds=0.5), frames=still)
+    task.frame[1] = still.last[task.frame[1]] - 2
     task.step(nothing(task))
     _, _, terminated, truncated, _ = task.step(nothing(task))
     assert truncated[1] and not terminated[1], "the motion is over"
