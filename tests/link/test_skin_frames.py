@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from robostack_real.link.skin_frames import END, SkinDecoder
@@ -63,10 +63,11 @@ def test_it_finds_its_place_in_a_skin_that_stands_still_with_cr_lf_inside_its_nu
 )  # fmt: skip
 def test_a_piece_that_is_lost_costs_the_frames_it_touched_and_is_counted(sent, at, lost, cuts):
     clean, decoder = wire(sent), SkinDecoder()
+    assume(clean[at - 1 : at] + clean[at + lost : at + lost + 1] != b"\r\n")  # the cut makes an end by chance
     found = read(clean[:at] + clean[at + lost :], cuts, decoder)
     names = [f.tobytes() for f in sent]
     whole, after = at // SIZE, -(-(at + lost) // SIZE)
-    if (at + lost) % SIZE == 0:  # its end is gone too, behind which the next would stand
+    if (at + lost) % SIZE in (0, SIZE - 1):  # its CR is gone too, behind which the next would stand
         after += 1
     assert found == names[1:whole] + names[after:]
     assert 1 <= decoder.dropped <= 2
