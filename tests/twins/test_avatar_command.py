@@ -80,7 +80,7 @@ def test_names_that_are_not_known_are_asked_for_by_a_line_and_that_line_helps(tm
 def own(lazy_dinosaur, tmp_path) -> Path:
     """Folder of a character of one's own, with a policy in it."""
     found = tmp_path / "own"
-    shutil.copytree(FOLDER / "dinosaur", found)
+    shutil.copytree(FOLDER / "dinosaur", found, ignore=shutil.ignore_patterns("policy.*"))
     shutil.copy(lazy_dinosaur, found / "policy.onnx")
     return found
 
