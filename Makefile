@@ -63,14 +63,15 @@ avatar:  ## lead a human, a mouse and a dinosaur through a recorded motion; a ta
 # extras that tests use
 TESTED := train dev avatar beam-test crazyflie epics manual mavlink mujoco qualify record rl-games ros sign sweep tactile trainers ulog view
 # What flies in real time wants the machine for itself; the rest is shared out to both cores.
-REAL_TIME := tests/devices tests/headset tests/link tests/nodes tests/record tests/twins
+REAL_TIME := tests/devices tests/headset tests/nodes tests/record tests/twins
+# These mostly wait, or for little, and do so beside the others.
+BESIDE := tests/devices/epics tests/link
 
-# Tests of EPICS mostly wait, and do so beside the others.
 test: check  ## everything CI runs
-	$(PY) -m pytest -n 2 --dist loadscope $(addprefix --ignore=,$(REAL_TIME))
-	@mkdir -p build; $(PY) -m pytest tests/devices/epics >build/epics.txt 2>&1 & epics=$$!; \
-	$(PY) -m pytest $(REAL_TIME) --ignore=tests/devices/epics; rest=$$?; \
-	wait $$epics; epics=$$?; cat build/epics.txt; exit $$((rest + epics))
+	$(PY) -m pytest -n 2 --dist loadscope $(addprefix --ignore=,$(REAL_TIME) $(BESIDE))
+	@mkdir -p build; $(PY) -m pytest $(BESIDE) >build/beside.txt 2>&1 & beside=$$!; \
+	$(PY) -m pytest $(REAL_TIME) $(addprefix --ignore=,$(BESIDE)); rest=$$?; \
+	wait $$beside; beside=$$?; cat build/beside.txt; exit $$((rest + beside))
 
 check:
 	@./setup.sh --test-tools $(TESTED)
